@@ -1,0 +1,130 @@
+"""Runs one command for one caller: the same for every road, with its timeout, counters and errors."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+import logging
+import time
+from typing import Any, Final
+
+from brain_server.commands import Caller, Command, Scope, prepare
+from brain_server.errors import Forbidden, InvalidRequest, KittyError, Unavailable
+from brain_server.observability import counters
+from brain_server.protocol import Channel, Json
+
+_LOGGER = logging.getLogger(__name__)
+
+RETRY_AFTER: Final = 1
+
+
+class InternalError(KittyError):
+    """Something broke inside; the log has it under the trace id."""
+
+
+class Dispatcher:
+    """Holds the list of verbs and how many run right now."""
+
+    def __init__(self, commands: Mapping[str, Command], *, most: int) -> None:
+        """Take the verbs and the number of commands that may run at once."""
+        self.commands = commands
+        self.draining = False
+        self.durations: deque[float] = deque(maxlen=2048)
+        self._most = most
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def running(self) -> int:
+        """Return how many commands run right now."""
+        return self._running
+
+    def spec(self, action: object) -> Command:
+        """Return a verb; InvalidRequest ``unknown_action``: only what is listed can be run."""
+        found = self.commands.get(action) if isinstance(action, str) else None
+        if found is None:
+            raise InvalidRequest(
+                "unknown_action", "There is no such action", action=str(action)[:64]
+            )
+        return found
+
+    async def run(
+        self,
+        spec: Command,
+        caller: Caller,
+        params: Json,
+        *,
+        strict: bool = True,
+        emit: Callable[[Json], None] = lambda _part: None,
+    ) -> Any:
+        """Run one command. Raises only KittyError; anything else is logged and becomes ``internal``."""
+        if self.draining or self._running >= self._most:
+            code = "shutting_down" if self.draining else "overloaded"
+            raise Unavailable(code, "Try again in a moment", retry_after=RETRY_AFTER)
+        given = prepare(spec, caller, params, strict=strict)
+        self._running += 1
+        self._idle.clear()
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(spec.timeout):
+                if spec.streams:
+                    return await spec.run(caller, given, emit)
+                return await spec.run(caller, given)
+        except KittyError as err:
+            counters[f"errors_{err.code}"] += 1
+            raise
+        except TimeoutError as err:
+            counters["errors_timeout"] += 1
+            raise Unavailable(
+                "timeout", f"No result within {spec.timeout:g} s", seconds=spec.timeout
+            ) from err
+        except Exception as err:
+            counters["errors_internal"] += 1
+            _LOGGER.exception("Command %s failed", spec.action)
+            raise InternalError("internal", "Something went wrong inside the brain") from err
+        finally:
+            self._running -= 1
+            self.durations.append(time.perf_counter() - started)
+            if self._running == 0:
+                self._idle.set()
+
+    async def drain(self, limit: float) -> None:
+        """Take no more commands and wait for those that run, at most ``limit`` seconds."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(limit):
+                await self._idle.wait()
+        except TimeoutError:
+            _LOGGER.warning("%d commands were cut off at shutdown", self._running)
+
+
+def on_behalf(caller: Caller, named: object) -> Caller:
+    """Return the caller with the person that the integration vouches for.
+
+    Raises Forbidden ``may_not_name_caller`` for any other token, InvalidRequest ``invalid_caller``.
+    """
+    if named is None:
+        return caller
+    if caller.scope is not Scope.INTEGRATION:
+        raise Forbidden("may_not_name_caller", "Only Home Assistant may speak for a person")
+    if not isinstance(named, dict):
+        raise InvalidRequest("invalid_caller", "caller must be an object")
+    try:
+        channel = Channel(named.get("channel", "api"))
+    except ValueError as err:
+        raise InvalidRequest("invalid_caller", "Unknown channel", field="channel") from err
+    return replace(
+        caller,
+        channel=channel,
+        user_id=_text(named, "user_id"),
+        name=_text(named, "name"),
+        context_id=_text(named, "context_id"),
+    )
+
+
+def _text(named: Json, field: str) -> str | None:
+    value = named.get(field)
+    if value is not None and not isinstance(value, str):
+        raise InvalidRequest("invalid_caller", f"{field} must be text or null", field=field)
+    return value or None

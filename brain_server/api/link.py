@@ -1,0 +1,78 @@
+"""The road from the brain to Home Assistant: requests over the integration's own socket."""
+
+import asyncio
+from collections.abc import Callable
+import itertools
+from typing import Final
+
+from brain_server.errors import KittyError, Unavailable
+from brain_server.protocol import Json
+
+GONE: Final = "home_assistant_offline"
+
+
+class HomeAssistantError(KittyError):
+    """Home Assistant answered a request with an error."""
+
+    status = 502
+
+
+class Link:
+    """Asks the integration that connected last; one that goes takes its open questions with it."""
+
+    def __init__(self) -> None:
+        """Start without Home Assistant."""
+        self._send: Callable[[Json], None] | None = None
+        self._ids = itertools.count(1)
+        self._open: dict[int, asyncio.Future[Json]] = {}
+
+    @property
+    def connected(self) -> bool:
+        """Tell whether Home Assistant is there."""
+        return self._send is not None
+
+    def attach(self, send: Callable[[Json], None]) -> None:
+        """Use this socket from now on."""
+        self._send = send
+
+    def detach(self, send: Callable[[Json], None]) -> None:
+        """Forget a socket; what was asked over it will not be answered."""
+        if self._send is not send:
+            return
+        self._send = None
+        for future in self._open.values():
+            if not future.done():
+                future.set_exception(TimeoutError("Home Assistant went away"))
+
+    async def call(self, method: str, params: Json, *, timeout: float) -> Json:  # noqa: ASYNC109
+        """Ask and return the answer.
+
+        Raises Unavailable ``home_assistant_offline`` when nothing was sent, HomeAssistantError with its
+        code when it refused, TimeoutError when it may or may not have acted.
+        """
+        if self._send is None:
+            raise Unavailable(GONE, "Home Assistant is not connected")
+        number = next(self._ids)
+        future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+        self._open[number] = future
+        try:
+            self._send({"type": "request", "id": number, "method": method, "params": params})
+            async with asyncio.timeout(timeout):
+                return await future
+        finally:
+            del self._open[number]
+
+    def answer(self, frame: Json) -> None:
+        """Take an answer; one that nobody waits for is ignored."""
+        number = frame.get("id")
+        future = self._open.get(number) if isinstance(number, int) else None
+        if future is None or future.done():
+            return
+        error = frame.get("error")
+        if isinstance(error, dict):
+            code, words = str(error.get("code", "unknown")), str(error.get("message", ""))
+            future.set_exception(HomeAssistantError(code, words))
+        elif isinstance(frame.get("data"), dict):
+            future.set_result(frame["data"])
+        else:
+            future.set_exception(HomeAssistantError("invalid_answer", "The answer has no data"))

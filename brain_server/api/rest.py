@@ -1,0 +1,272 @@
+"""REST: the same commands as on the WebSocket, one envelope, one form of error, health without a token.
+
+``POST /api/v1/actions`` takes ``{"action", "params", "metadata": {"timestamp", "version"}}``. Commands that
+only read are also ``GET /api/v1/<action>`` with their parameters in the query.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+import gzip
+import json
+import logging
+import resource
+import time
+import tracemalloc
+from typing import Any, Final
+import uuid
+
+from aiohttp import web
+
+from brain_server.api.auth import Tokens
+from brain_server.api.dispatch import Dispatcher
+from brain_server.api.openapi import describe
+from brain_server.api.ws import WebSockets
+from brain_server.commands import Caller, Scope
+from brain_server.devices import FINAL, Devices
+from brain_server.errors import Conflict, Forbidden, InvalidRequest, KittyError
+from brain_server.observability import Health, counters, request_id
+from brain_server.protocol import MAX_FRAME_BYTES, SCHEMA, Json
+
+_LOGGER = logging.getLogger(__name__)
+
+GZIP_ABOVE: Final = 1024
+READY_TIMEOUT: Final = 2.5
+MAX_UPLOAD: Final = 512 * 1024 * 1024
+PROBLEM: Final = "application/problem+json"
+_HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HttpError(KittyError):
+    """An error of HTTP itself: no such route, wrong method, body too large."""
+
+    def __init__(self, status: int) -> None:
+        """Make the error for an HTTP status."""
+        code = _HTTP_CODES.get(status, "http_error")
+        super().__init__(code, code.replace("_", " ").capitalize())
+        self.status = status
+
+
+class Rest:
+    """Serves HTTP."""
+
+    def __init__(  # noqa: PLR0913 - the composition root hands in the process' parts
+        self,
+        dispatcher: Dispatcher,
+        tokens: Tokens,
+        sockets: WebSockets,
+        health: Health,
+        devices: Devices,
+        *,
+        debug: bool,
+        version: str,
+    ) -> None:
+        """Take the parts."""
+        self._dispatcher = dispatcher
+        self._tokens = tokens
+        self._sockets = sockets
+        self._health = health
+        self._devices = devices
+        self._started = time.time()
+        self._debug = debug
+        self._openapi = describe(dispatcher.commands, version)
+
+    def application(self) -> web.Application:
+        """Return the web application; every route that is not named here needs a token."""
+        app = web.Application(middlewares=[self._outermost], client_max_size=MAX_FRAME_BYTES)
+        app.router.add_get("/ws", self._sockets.handle)
+        app.router.add_get("/health", self._live)
+        app.router.add_get("/ready", self._ready)
+        app.router.add_get("/stats", self._stats)
+        app.router.add_get("/api/v1/openapi.json", self._describe)
+        app.router.add_post("/api/v1/actions", self._action)
+        app.router.add_put("/api/v1/devices/{device_id}/files/{name}", self._upload)
+        app.router.add_get("/api/v1/{action}", self._read)
+        if self._debug:
+            app.router.add_get("/debug/memory", self._memory)
+            app.router.add_get("/debug/profile", self._profile)
+        return app
+
+    @web.middleware
+    async def _outermost(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Give every answer its ids, its envelope and, when it is large, its compression."""
+        given = request.headers.get("X-Correlation-ID") or request.headers.get("X-Request-ID") or ""
+        trace = given if given.isprintable() and 0 < len(given) <= 64 else uuid.uuid4().hex
+        request_id.set(trace)
+        started = time.perf_counter()
+        counters["requests"] += 1
+        try:
+            response = await handler(request)
+        except web.HTTPException as err:
+            response = self._failed(request, HttpError(err.status), trace, started)
+        except KittyError as err:
+            response = self._failed(request, err, trace, started)
+        if not response.prepared:
+            response.headers["X-Request-ID"] = response.headers["X-Correlation-ID"] = trace
+        return response
+
+    def _caller(self, request: web.Request) -> Caller:
+        return self._tokens.caller(request.headers.get("Authorization"))
+
+    # -- without a token: nothing that tells a stranger anything --------------------------------------
+
+    async def _live(self, _request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        """Answer 503 while a part is ill or the process is going down; within three seconds."""
+        parts = await self._health.run(limit=READY_TIMEOUT)
+        if self._dispatcher.draining:
+            return web.json_response({"status": "shutting_down"}, status=503)
+        well = all(part["ok"] for part in parts)
+        return web.json_response(
+            {"status": "ok" if well else "degraded"}, status=200 if well else 503
+        )
+
+    # -- with a token ---------------------------------------------------------------------------------
+
+    async def _stats(self, request: web.Request) -> web.Response:
+        self._caller(request)
+        durations = sorted(self._dispatcher.durations)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        stats: Json = {
+            "uptime_s": round(time.time() - self._started, 1),
+            "clients": [
+                {"token": client.caller.token, "since": client.since}
+                for client in self._sockets.clients
+            ],
+            "running": self._dispatcher.running,
+            "counters": dict(sorted(counters.items())),
+            "command_ms": {
+                name: round(durations[int(len(durations) * share)] * 1000, 2) if durations else None
+                for name, share in (("p50", 0.5), ("p99", 0.99))
+            },
+            "rss_max_mb": round(usage.ru_maxrss / 1024, 1),
+        }
+        return self._answer(request, stats, time.perf_counter())
+
+    async def _describe(self, request: web.Request) -> web.Response:
+        self._caller(request)
+        return _compressed(request, json.dumps(self._openapi).encode(), "application/json", 200)
+
+    async def _action(self, request: web.Request) -> web.Response:
+        caller = self._caller(request)
+        started = time.perf_counter()
+        body = await _json(request)
+        metadata = body.get("metadata") or {}
+        version = metadata.get("version", SCHEMA) if isinstance(metadata, dict) else None
+        if str(version) != str(SCHEMA):
+            raise Conflict(
+                "version_mismatch", "This is another version of the protocol", version=str(version)
+            )
+        spec = self._dispatcher.spec(body.get("action"))
+        params = body.get("params") or {}
+        result = await self._dispatcher.run(spec, caller, params)
+        open_ = spec.accepts and result["command"]["status"] not in FINAL
+        return self._answer(request, result, started, status=202 if open_ else 200)
+
+    async def _read(self, request: web.Request) -> web.Response:
+        caller = self._caller(request)
+        started = time.perf_counter()
+        spec = self._dispatcher.commands.get(request.match_info["action"])
+        if spec is None or not spec.read_only:
+            raise HttpError(404)
+        query: Json = dict(request.query)
+        if "fields" in query:
+            query["fields"] = query["fields"].split(",")
+        result = await self._dispatcher.run(spec, caller, query, strict=False)
+        return self._answer(request, result, started)
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        """Stream a print file to its device."""
+        caller = self._caller(request)
+        started = time.perf_counter()
+        if caller.scope < Scope.CONTROL:
+            raise Forbidden("scope_required", "This needs a token of scope control")
+        size = request.content_length
+        if size is None or size > MAX_UPLOAD:
+            raise HttpError(413)
+        live = self._devices.registry.get(request.match_info["device_id"])
+        name = await live.driver.upload(
+            request.match_info["name"], request.content.iter_chunked(64 * 1024)
+        )
+        return self._answer(request, {"file": name}, started, status=201)
+
+    async def _memory(self, request: web.Request) -> web.Response:
+        self._need_admin(request)
+        if not tracemalloc.is_tracing():
+            tracemalloc.start()
+            return self._answer(request, {"tracing": True}, time.perf_counter())
+        top = tracemalloc.take_snapshot().statistics("lineno")[:25]
+        lines = [{"where": str(one.traceback), "kib": one.size // 1024} for one in top]
+        return self._answer(request, {"top": lines}, time.perf_counter())
+
+    async def _profile(self, request: web.Request) -> web.Response:
+        self._need_admin(request)
+        stacks = [str(task.get_coro()) for task in asyncio.all_tasks()]
+        return self._answer(request, {"tasks": sorted(stacks)}, time.perf_counter())
+
+    def _need_admin(self, request: web.Request) -> None:
+        if self._caller(request).scope < Scope.ADMIN:
+            raise HttpError(404)
+
+    # -- envelopes ------------------------------------------------------------------------------------
+
+    def _answer(
+        self, request: web.Request, data: Any, started: float, *, status: int = 200
+    ) -> web.Response:
+        body = {"status": "success", "data": data, "metadata": _metadata(started)}
+        return _compressed(request, json.dumps(body).encode(), "application/json", status)
+
+    def _failed(
+        self, request: web.Request, err: KittyError, trace: str, started: float
+    ) -> web.Response:
+        headers = {}
+        if "retry_after" in err.fields:
+            headers["Retry-After"] = str(err.fields["retry_after"])
+        if PROBLEM in request.headers.get("Accept", ""):
+            problem = {
+                "type": f"urn:kitty:error:{err.code}",
+                "title": err.code.replace("_", " ").capitalize(),
+                "status": err.status,
+                "detail": err.message,
+                "instance": request.path,
+                "code": err.code,
+                "correlation_id": trace,
+            }
+            text, kind = json.dumps(problem), PROBLEM
+        else:
+            body = {
+                "status": "error",
+                "error": err.as_dict() | {"trace_id": trace},
+                "metadata": _metadata(started),
+            }
+            text, kind = json.dumps(body), "application/json"
+        return web.Response(text=text, status=err.status, content_type=kind, headers=headers)
+
+
+def _metadata(started: float) -> Json:
+    return {
+        "request_id": request_id.get(),
+        "processing_time_ms": round((time.perf_counter() - started) * 1000, 3),
+        "timestamp": time.time(),
+    }
+
+
+def _compressed(request: web.Request, body: bytes, kind: str, status: int) -> web.Response:
+    if len(body) > GZIP_ABOVE and "gzip" in request.headers.get("Accept-Encoding", ""):
+        packed = gzip.compress(body, compresslevel=5)
+        headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return web.Response(body=packed, status=status, content_type=kind, headers=headers)
+    return web.Response(body=body, status=status, content_type=kind)
+
+
+async def _json(request: web.Request) -> Json:
+    try:
+        body = await request.json()
+    except (ValueError, RecursionError) as err:
+        raise InvalidRequest("invalid_json", "The body is not JSON") from err
+    if not isinstance(body, dict):
+        raise InvalidRequest("invalid_json", "The body is not a JSON object")
+    return body

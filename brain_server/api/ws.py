@@ -1,0 +1,241 @@
+"""The WebSocket: hello, commands, a snapshot and then every event once and in order."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+import json
+import logging
+import time
+from typing import Any, Final
+import uuid
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from brain_server import __version__
+from brain_server.api.auth import Tokens
+from brain_server.api.dispatch import Dispatcher, on_behalf
+from brain_server.api.link import Link
+from brain_server.bus import Bus, Event
+from brain_server.commands import Caller, Scope
+from brain_server.errors import InvalidRequest, KittyError, TooMany
+from brain_server.observability import Tasks, counters, request_id
+from brain_server.protocol import MAX_FRAME_BYTES, MIN_SCHEMA, SCHEMA, Json
+
+_LOGGER = logging.getLogger(__name__)
+
+HEARTBEAT: Final = 30.0
+MOST_PER_CLIENT: Final = 64
+
+
+class Client:
+    """One connection: a bounded queue to it, the commands that it runs, whether it wants events."""
+
+    def __init__(self, socket: web.WebSocketResponse, caller: Caller, most: int) -> None:
+        """Take the open socket, whose token it is, and how many frames may wait."""
+        self.caller = caller
+        self.since = time.time()
+        self.running: dict[int, asyncio.Task[None]] = {}
+        self._socket = socket
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue(most)
+
+    def send(self, frame: Json) -> None:
+        """Queue a frame."""
+        self.send_text(json.dumps(frame, separators=(",", ":"), allow_nan=False))
+
+    def send_text(self, frame: str) -> None:
+        """Queue an encoded frame; a client that does not read is cut off and resumes later."""
+        try:
+            self._queue.put_nowait(frame)
+        except asyncio.QueueFull:
+            if not self._socket.closed:
+                counters["clients_cut_off"] += 1
+                self.abort()
+
+    def abort(self) -> None:
+        """End the connection without waiting for the peer, who may not be reading."""
+        transport = self._socket._req.transport if self._socket._req else None  # noqa: SLF001
+        if transport is not None:
+            transport.abort()
+
+    async def write(self) -> None:
+        """Send what is queued until told to stop."""
+        while (frame := await self._queue.get()) is not None:
+            try:
+                await self._socket.send_str(frame)
+            except ConnectionError:
+                return
+
+
+class WebSockets:
+    """Serves ``/ws`` to all clients."""
+
+    def __init__(  # noqa: PLR0913 - the composition root hands in the process' parts
+        self,
+        bus: Bus,
+        dispatcher: Dispatcher,
+        tokens: Tokens,
+        link: Link,
+        tasks: Tasks,
+        snapshot: Callable[[], Awaitable[Json]],
+        hello: Json,
+        *,
+        most_clients: int,
+        queue: int,
+    ) -> None:
+        """Take the parts, and a function that returns all state for a new subscriber."""
+        self.clients: set[Client] = set()
+        self._bus = bus
+        self._dispatcher = dispatcher
+        self._tokens = tokens
+        self._link = link
+        self._tasks = tasks
+        self._snapshot = snapshot
+        self._hello = hello
+        self._most = most_clients
+        self._queue = queue
+        self._sockets: set[web.WebSocketResponse] = set()
+
+    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        """Serve one connection until it ends."""
+        caller = self._tokens.caller(request.headers.get("Authorization"))
+        if len(self.clients) >= self._most:
+            raise TooMany("too_many_clients", "Too many connections", retry_after=5)
+        socket = web.WebSocketResponse(heartbeat=HEARTBEAT, max_msg_size=MAX_FRAME_BYTES)
+        await socket.prepare(request)
+        client = Client(socket, caller, self._queue)
+        writer = self._tasks.start("socket writer", client.write())
+        self.clients.add(client)
+        self._sockets.add(socket)
+        stop_events = _Subscription()
+        client.send(
+            {
+                "type": "hello",
+                "schema": SCHEMA,
+                "min_schema": MIN_SCHEMA,
+                "version": __version__,
+                "epoch": self._bus.epoch,
+            }
+            | self._hello
+        )
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    await self._frame(client, message.data, stop_events)
+                elif message.type is WSMsgType.BINARY:
+                    client.send(_error(None, InvalidRequest("invalid_frame", "Send text frames")))
+        finally:
+            stop_events()
+            self._link.detach(client.send)
+            for task in client.running.values():
+                task.cancel()
+            writer.cancel()
+            self.clients.discard(client)
+            self._sockets.discard(socket)
+        return socket
+
+    async def close(self) -> None:
+        """Close every connection: the service restarts (1012)."""
+        for socket in list(self._sockets):
+            await socket.close(code=WSCloseCode.SERVICE_RESTART, message=b"shutting down")
+
+    async def _frame(self, client: Client, text: str, events: _Subscription) -> None:
+        try:
+            frame = json.loads(text)
+        except ValueError, RecursionError:
+            client.send(_error(None, InvalidRequest("invalid_json", "This is not JSON")))
+            return
+        number = frame.get("id") if isinstance(frame, dict) else None
+        if not isinstance(frame, dict) or not isinstance(number, int) or isinstance(number, bool):
+            client.send(_error(None, InvalidRequest("invalid_frame", "A frame has type and id")))
+            return
+        match frame.get("type"):
+            case "command":
+                self._command(client, number, frame)
+            case "cancel":
+                if task := client.running.get(number):
+                    task.cancel()
+            case "subscribe":
+                await self._subscribe(client, number, frame, events)
+            case "response" if client.caller.scope is Scope.INTEGRATION:
+                self._link.answer(frame)
+            case _:
+                client.send(_error(number, InvalidRequest("invalid_frame", "Unknown frame type")))
+
+    def _command(self, client: Client, number: int, frame: Json) -> None:
+        if number in client.running or len(client.running) >= MOST_PER_CLIENT:
+            busy = TooMany("too_many_commands", "Too many commands at once", retry_after=1)
+            client.send(_error(number, busy))
+            return
+        client.running[number] = self._tasks.start(
+            f"command frame {number}", self._run(client, number, frame)
+        )
+
+    async def _run(self, client: Client, number: int, frame: Json) -> None:
+        given = frame.get("request_id")
+        trace = given if isinstance(given, str) and len(given) <= 64 else uuid.uuid4().hex
+        request_id.set(trace)
+        try:
+            spec = self._dispatcher.spec(frame.get("action"))
+            caller = on_behalf(client.caller, frame.get("caller"))
+            params = frame.get("params") or {}
+            result = await self._dispatcher.run(
+                spec,
+                caller,
+                params,
+                emit=lambda part: client.send({"type": "delta", "id": number, "data": part}),
+            )
+            client.send({"type": "result", "id": number, "data": result, "request_id": trace})
+        except KittyError as err:
+            client.send(_error(number, err, trace))
+        finally:
+            client.running.pop(number, None)
+
+    async def _subscribe(
+        self, client: Client, number: int, frame: Json, events: _Subscription
+    ) -> None:
+        """Replay what was missed, or send everything; then each event as it happens."""
+        if client.caller.scope is Scope.INTEGRATION:
+            self._link.attach(client.send)
+        events()
+        epoch, after = frame.get("epoch"), frame.get("after")
+        missed = None
+        if isinstance(epoch, str) and isinstance(after, int):
+            missed = self._bus.since(epoch, after)
+        held: list[Event] = []
+        # Listen before reading: an event during the snapshot waits in `held`, none is lost or doubled.
+        events.end = self._bus.listen(None, held.append)
+        if missed is None:
+            first = self._bus.last_id
+            data = await self._snapshot()
+            client.send(
+                {
+                    "type": "snapshot",
+                    "id": number,
+                    "epoch": self._bus.epoch,
+                    "event_id": first,
+                    "data": data,
+                }
+            )
+        else:
+            client.send({"type": "result", "id": number, "data": {"resumed": len(missed)}})
+            for event in missed:
+                client.send_text(event.frame)
+        events.end()
+        for event in held:
+            client.send_text(event.frame)
+        events.end = self._bus.listen(None, lambda event: client.send_text(event.frame))
+
+
+class _Subscription:
+    """The end of a client's subscription, whatever it is right now."""
+
+    def __init__(self) -> None:
+        self.end: Callable[[], Any] | None = None
+
+    def __call__(self) -> None:
+        if self.end is not None:
+            self.end()
+            self.end = None
+
+
+def _error(number: int | None, err: KittyError, trace: str | None = None) -> Json:
+    return {"type": "error", "id": number, "error": err.as_dict() | {"trace_id": trace}}

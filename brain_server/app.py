@@ -1,0 +1,186 @@
+"""The composition root: builds every object, top to bottom; the only place that knows them all."""
+
+import asyncio
+import errno
+import logging
+import time
+from typing import Final
+
+from aiohttp import ClientSession, ClientTimeout, web
+
+from brain_server import __version__
+from brain_server.api.auth import Tokens
+from brain_server.api.dispatch import Dispatcher
+from brain_server.api.link import Link
+from brain_server.api.rest import Rest
+from brain_server.api.system import System
+from brain_server.api.ws import WebSockets
+from brain_server.bus import Bus
+from brain_server.commands import collect
+from brain_server.conversation import Conversations
+from brain_server.conversation.first_tier import FirstTier
+from brain_server.devices import Devices
+from brain_server.devices.registry import Registry
+from brain_server.devices.telemetry import Telemetry
+from brain_server.errors import Unavailable
+from brain_server.fabrication import Fabrication
+from brain_server.observability import Health, Tasks
+from brain_server.protocol import Json
+from brain_server.routing import Router
+from brain_server.safety.commands import SafetyCommands
+from brain_server.safety.directory import Directory
+from brain_server.safety.gate import Gate
+from brain_server.safety.keys import Keys
+from brain_server.settings import Settings
+from brain_server.storage import Database, tables
+
+_LOGGER = logging.getLogger(__name__)
+
+DRAIN: Final = 8.0
+HOUSEKEEPING: Final = 600.0
+
+
+class Brain:
+    """The whole process: :meth:`start`, then :meth:`stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Build the parts that need no running loop."""
+        self.settings = settings
+        slow = settings.slow_query_ms
+        self.safety_db = Database(
+            settings.safety_url, tables.safety, name="safety", durable=True, slow_ms=slow
+        )
+        self.brain_db = Database(
+            settings.brain_url, tables.brain, name="brain", durable=False, slow_ms=slow
+        )
+        self.bus = Bus()
+        self.tasks = Tasks()
+        self.health = Health()
+        self.port = settings.port
+
+    async def start(self) -> None:
+        """Open the databases, build the rest, recover what was open, and listen."""
+        settings = self.settings
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        keys = Keys.load(settings.data_dir / "keys.json")
+        await asyncio.gather(self.safety_db.open(), self.brain_db.open())
+        self._session = ClientSession(timeout=ClientTimeout(total=30))
+        self.link = Link()
+        self.gate = Gate(
+            self.safety_db, keys, self.bus, time.time, lockout_attempts=settings.lockout_attempts
+        )
+        self.registry = Registry(
+            self.brain_db, self.bus, self.tasks, self._session, self.link, time.time
+        )
+        self.devices = Devices(self.registry, self.gate, self.bus, self.tasks)
+        self.fabrication = Fabrication(self.brain_db, self.bus, self.tasks, self.devices)
+        self.directory = Directory(self.gate, self.safety_db, keys.instance_id)
+        telemetry = Telemetry(
+            self.brain_db, self.registry, time.time, days=settings.telemetry_days
+        )
+        first_tier = FirstTier(self.devices, self.gate, self.safety_db, time.time)
+        router = Router(self.brain_db, [first_tier], time.time)
+        self.conversations = Conversations(
+            self.brain_db, self.gate, router, time.time, ttl=settings.session_ttl
+        )
+        self.tokens = Tokens(
+            self.brain_db, time.time, rate=settings.request_rate, burst=settings.request_burst
+        )
+        await self.tokens.load(settings.token, settings.data_dir / "token")
+        system = System(self.health, self.bus, keys)
+        commands = collect(
+            system,
+            self.tokens,
+            self.devices,
+            self.directory,
+            SafetyCommands(self.gate, self.safety_db),
+            self.fabrication,
+            telemetry,
+            self.conversations,
+        )
+        self.dispatcher = Dispatcher(commands, most=settings.max_requests)
+        self.sockets = WebSockets(
+            self.bus,
+            self.dispatcher,
+            self.tokens,
+            self.link,
+            self.tasks,
+            self.snapshot,
+            {"instance_id": keys.instance_id, "public_key": keys.public_key},
+            most_clients=settings.max_clients,
+            queue=settings.client_queue,
+        )
+        self._add_health()
+        await self._listen()
+        await self.registry.start()
+        await self.devices.recover()
+        self.tasks.start("expiry", self.gate.run())
+        self.tasks.start("housekeeping", self._housekeeping(telemetry))
+
+    async def _listen(self) -> None:
+        settings = self.settings
+        rest = Rest(
+            self.dispatcher,
+            self.tokens,
+            self.sockets,
+            self.health,
+            self.devices,
+            debug=settings.debug,
+            version=__version__,
+        )
+        self._runner = web.AppRunner(rest.application(), access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, settings.host, settings.port)
+        try:
+            await site.start()
+        except OSError as err:
+            if err.errno != errno.EADDRINUSE:
+                raise
+            raise Unavailable(
+                "port_in_use", f"Port {settings.port} is in use", port=settings.port
+            ) from err
+        self.port = self._runner.addresses[0][1]
+        _LOGGER.info("Listening on %s:%d", settings.host, self.port)
+
+    async def stop(self) -> None:
+        """Finish what runs, within eight seconds, tell clients to come back, and close."""
+        await self.dispatcher.drain(DRAIN)
+        await self.sockets.close()
+        await self._runner.cleanup()
+        await self.registry.stop()
+        await self.tasks.stop()
+        await self._session.close()
+        await asyncio.gather(self.safety_db.close(), self.brain_db.close())
+
+    async def snapshot(self) -> Json:
+        """Return all state for a new subscriber."""
+        work = await self.gate.open_work()
+        parts = await self.health.run()
+        return {
+            "devices": [live.view() for live in self.registry.all()],
+            "events": [event for _, event in work if event is not None],
+            "commands": [command for command, _ in work],
+            "jobs": await self.fabrication.open_jobs(),
+            "health": System.summary(parts),
+            "audit": (await self.safety_db.read(self.gate.chain.head)).as_dict(),
+        }
+
+    def _add_health(self) -> None:
+        self.health.add("safety_database", self.safety_db.check)
+        self.health.add("brain_database", self.brain_db.check)
+        self.health.add("tasks", self._tasks_check)
+        self.health.add("home_assistant", self._link_check)
+
+    async def _tasks_check(self) -> str | None:
+        broken = self.tasks.broken
+        return None if not broken else f"Broken: {', '.join(sorted(broken))}"
+
+    async def _link_check(self) -> str | None:
+        paired = (await self.directory.is_paired()) and not self.link.connected
+        return "Home Assistant is not connected" if paired else None
+
+    async def _housekeeping(self, telemetry: Telemetry) -> None:
+        while True:
+            await telemetry.forget()
+            await self.conversations.forget()
+            await asyncio.sleep(HOUSEKEEPING)

@@ -1,0 +1,297 @@
+"""The first tier: KITTY's own verbs, understood by rules, answered from facts. No model, no guess."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, ClassVar, Final
+
+from sqlalchemy import select
+
+from brain_server.conversation import words
+from brain_server.conversation.rules import CompiledHome, compile_home, understand
+from brain_server.conversation.rules.model import (
+    Act,
+    Ambiguous,
+    Area,
+    AskAudit,
+    BadValue,
+    Cancel,
+    Chosen,
+    Confirm,
+    Help,
+    Here,
+    Home,
+    Named,
+    NeedsModel,
+    NotFound,
+    Pending,
+    Person,
+    Status,
+    Understood,
+    Unsupported,
+)
+from brain_server.devices import Devices, Request
+from brain_server.errors import KittyError
+from brain_server.protocol import INTENTS, Channel, Json
+from brain_server.routing import Reply, Tier, TierName, Turn
+from brain_server.safety.audit import search
+from brain_server.safety.gate import Gate
+from brain_server.storage import Database
+from brain_server.storage.tables import users, zones
+
+OUTCOME_WAIT: Final = 8.0
+DAY: Final = 86_400
+DONE_KINDS: Final = ("acked", "settled")
+
+
+class FirstTier(Tier):
+    """Turns understood sentences into requests at the gate, and facts into sentences."""
+
+    name: ClassVar[TierName] = TierName.LOCAL
+
+    def __init__(
+        self, devices: Devices, gate: Gate, safety_db: Database, clock: Callable[[], float]
+    ) -> None:
+        """Take the devices, the gate, the database of people and zones, and a clock."""
+        self._devices = devices
+        self._gate = gate
+        self._db = safety_db
+        self._clock = clock
+        self._home: tuple[Home, CompiledHome] | None = None
+
+    async def answer(self, turn: Turn) -> Reply | None:
+        """Answer what is KITTY's; pass on everything else."""
+        home, compiled = await self._known()
+        open_ = turn.state.get("open") or {}
+        here = Here(
+            area_id=turn.area_id,
+            pending=bool(open_.get("event_id")),
+            candidates=tuple(open_.get("choices") or ()),
+            second_of_day=turn.second_of_day,
+        )
+        meant = understand(turn.text, compiled, here)
+        try:
+            return await self._reply(turn, meant, home, open_)
+        except KittyError as err:
+            return _said(words.refused(err), reason=err.code)
+
+    async def _known(self) -> tuple[Home, CompiledHome]:
+        """Return every name, compiled again only when one has changed."""
+        areas, people = await self._db.read(
+            lambda connection: (
+                [(row.id, row.name) for row in connection.execute(select(zones))],
+                [(row.id, row.display_name) for row in connection.execute(select(users))],
+            )
+        )
+        home = Home(
+            devices=tuple(
+                Named(
+                    id=live.record.id,
+                    name=live.record.name,
+                    kind=live.record.kind,
+                    area_id=live.record.zone_id,
+                    capabilities=live.record.capabilities,
+                    files=_files(live.observed.state),
+                )
+                for live in self._devices.registry.all()
+            ),
+            areas=tuple(Area(id=id_, name=name) for id_, name in areas),
+            people=tuple(Person(id=id_, name=name) for id_, name in people),
+        )
+        if self._home is None or self._home[0] != home:
+            self._home = home, compile_home(home)
+        return self._home
+
+    async def _reply(  # noqa: PLR0911 - one arm for each thing that can be meant
+        self, turn: Turn, meant: Understood, home: Home, open_: Json
+    ) -> Reply | None:
+        turn.state.pop("open", None)
+        match meant:
+            case Act():
+                return await self._act(turn, meant)
+            case Confirm() if open_.get("event_id"):
+                return await self._decide(turn, open_, "approve")
+            case Cancel() if open_.get("event_id"):
+                return await self._decide(turn, open_, "deny")
+            case Confirm() | Cancel():
+                return _said(words.NOTHING_OPEN, reason="nothing_open")
+            case Chosen(candidates=chosen):
+                return await self._chosen(turn, open_, chosen)
+            case Status():
+                lives = [self._devices.registry.get(one) for one in meant.device_ids]
+                lives = lives or self._devices.registry.all()
+                return _said(words.status([live.view() for live in lives], meant.topic), "status")
+            case AskAudit():
+                return await self._audit(meant, home)
+            case Pending():
+                return await self._pending(home)
+            case Help():
+                return _said(words.HELP, reason="help")
+            case Ambiguous():
+                return self._which(turn, meant)
+            case NotFound(what=what, name=name):
+                return _said(words.not_found(what, name), reason="not_found")
+            case Unsupported(intent=intent, device_id=device_id):
+                name = self._devices.registry.get(device_id).record.name
+                return _said(words.unsupported(name, intent), reason="not_capable")
+            case BadValue(wrong=wrong):
+                return _said(words.bad_value(wrong), reason="invalid_params")
+            case NeedsModel():
+                return None
+
+    # -- doing ----------------------------------------------------------------------------------------
+
+    async def _act(self, turn: Turn, act: Act) -> Reply:
+        replies: list[str] = []
+        asks = False
+        data: list[Json] = []
+        for device_id in act.device_ids:
+            done = await self._devices.request(
+                turn.caller,
+                Request(
+                    device_id=device_id,
+                    intent=act.intent,
+                    params=dict(act.params),
+                    conversation_id=turn.conversation_id,
+                    wait=OUTCOME_WAIT,
+                ),
+            )
+            data.append({"command": done["command"], "event_id": done["command"]["event_id"]})
+            event = done["event"]
+            if event is None or event["status"] != "pending":
+                replies.append(words.outcome(done["command"]))
+            else:
+                asks = self._can_confirm_here(turn, event)
+                replies.append(words.asked(event, await self._names(event["eligible"]), asks=asks))
+                if asks:
+                    turn.state["open"] = {"event_id": event["id"], "command_id": event["command_id"]}
+        return Reply(
+            text=" ".join(replies),
+            confidence=act.confidence,
+            reason=f"rules:{act.intent}",
+            asks=asks,
+            data={"commands": data},
+        )
+
+    def _can_confirm_here(self, turn: Turn, event: Json) -> bool:
+        """Tell whether a yes in this conversation could be the confirmation that is missing."""
+        if event["people_needed"] != 1 or event["requires_ppe"]:
+            return False
+        if turn.caller.user_id is None:
+            return turn.caller.channel is Channel.VOICE and not event["eligible_only_by_hand"]
+        return turn.caller.user_id in event["eligible"]
+
+    async def _decide(self, turn: Turn, open_: Json, decision: str) -> Reply:
+        """Let Home Assistant, which knows who speaks, decide for that person; then tell what happened."""
+        link = self._devices.registry.link
+        asked = {
+            "event_id": open_["event_id"],
+            "decision": decision,
+            "context_id": turn.caller.context_id,
+        }
+        with self._devices.watch(open_["command_id"]) as outcome:
+            event = await link.call("ha.decide", asked, timeout=10.0)
+            if decision == "deny":
+                return _said(words.CANCELLED, reason="denied")
+            if event["status"] != "approved":
+                names = await self._names(event["eligible"])
+                return _said(words.asked(event, names, asks=False), reason="confirmed")
+            done = await outcome(OUTCOME_WAIT)
+        if done is None:
+            return _said(words.under_way(event), reason="approved")
+        return _said(words.outcome(done), reason="approved", data={"commands": [{"command": done}]})
+
+    async def _chosen(self, turn: Turn, open_: Json, chosen: Sequence[str]) -> Reply | None:
+        acts = [act for act in open_.get("acts", ()) if _key(act) in chosen]
+        if len(acts) != 1:
+            return _said(words.NOTHING_OPEN, reason="nothing_open")
+        act = acts[0]
+        return await self._act(
+            turn,
+            Act(intent=act["intent"], device_ids=tuple(act["device_ids"]), params=act["params"]),
+        )
+
+    def _which(self, turn: Turn, meant: Ambiguous) -> Reply:
+        names = [self._name(candidate) for candidate in meant.candidates]
+        acts = [asdict(act) | {"params": dict(act.params)} for act in meant.choices]
+        turn.state["open"] = {"choices": [_key(act) for act in acts], "acts": acts}
+        return _said(words.which(names), reason="ambiguous", asks=True)
+
+    def _name(self, candidate: str) -> str:
+        """Return how people call a candidate: a device's name, or the file itself."""
+        found = [one for one in self._devices.registry.all() if one.record.id == candidate]
+        return found[0].record.name if found else candidate
+
+    # -- telling --------------------------------------------------------------------------------------
+
+    async def _audit(self, asked: AskAudit, home: Home) -> Reply:
+        now = self._clock()
+        kinds: tuple[str, ...] = (asked.decision,) if asked.decision else DONE_KINDS
+        if asked.question == "what":
+            kinds = (*DONE_KINDS, "approved", "denied", "failed", "unknown")
+        rows = await self._db.read(
+            lambda connection: search(
+                connection,
+                after=0,
+                limit=200,
+                kinds=kinds,
+                device_id=asked.device_id,
+                user_id=asked.person_id,
+                since=now - asked.since if asked.since is not None else None,
+                newest_first=True,
+            )
+        )
+        until = now - asked.until if asked.until is not None else now
+        rows = [
+            row
+            for row in rows
+            if row["at"] <= until
+            and (asked.intent is None or row["data"].get("intent") == asked.intent)
+        ]
+        people = {person.id: person.name for person in home.people}
+        if asked.question == "what":
+            text = words.history(rows[:8], people, now)
+        else:
+            text = await self._told(rows[:1], people, now)
+        return _said(text, reason=f"audit:{asked.question}")
+
+    async def _told(self, rows: list[Json], people: dict[str, str], now: float) -> str:
+        if not rows:
+            return words.NEVER
+        row = rows[0]
+        related = await self._db.read(
+            lambda connection: search(connection, after=0, limit=50, newest_first=True)
+        )
+        same = [one for one in related if one["command_id"] == row["command_id"]]
+        return words.deed(row, same, people, now)
+
+    async def _pending(self, home: Home) -> Reply:
+        work = await self._gate.open_work()
+        open_ = [event for _, event in work if event is not None and event["status"] == "pending"]
+        people = {person.id: person.name for person in home.people}
+        return _said(words.waiting(open_, people), reason="pending")
+
+    async def _names(self, ids: Sequence[str]) -> list[str]:
+        def work(connection: Any) -> dict[str, str]:
+            rows = connection.execute(select(users.c.id, users.c.display_name))
+            return {row.id: row.display_name for row in rows}
+
+        known = await self._db.read(work)
+        return [known[one] for one in ids if one in known]
+
+
+def _said(
+    text: str, reason: str, *, asks: bool = False, data: Json | None = None
+) -> Reply:
+    return Reply(text=text, confidence=1.0, reason=reason, asks=asks, data=data or {})
+
+
+def _key(act: Json) -> str:
+    """Return what an answer to "which one" names: the device, or the file of a print."""
+    devices: Sequence[str] = act["device_ids"]
+    file = act["params"].get("file")
+    return str(file) if file and act["intent"] in INTENTS and len(devices) == 1 else devices[0]
+
+
+def _files(state: Json) -> tuple[str, ...] | None:
+    files = state.get("files")
+    return tuple(files) if isinstance(files, list) else None

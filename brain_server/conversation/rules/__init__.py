@@ -1,0 +1,50 @@
+"""The tier that needs no model: what a plain sentence asks for, in microseconds, or that it is not certain."""
+
+from brain_server.conversation.rules.model import (
+    Act,
+    Ambiguous,
+    Area,
+    AskAudit,
+    BadValue,
+    Cancel,
+    Chosen,
+    Confirm,
+    Help,
+    Here,
+    Home,
+    Named,
+    NeedsModel,
+    NotFound,
+    Pending,
+    Person,
+    Status,
+    Understood,
+    Unsupported,
+)
+from brain_server.conversation.rules.names import CompiledHome, compile_home
+from brain_server.conversation.rules.understand import understand
+
+__all__ = [
+    "Act",
+    "Ambiguous",
+    "Area",
+    "AskAudit",
+    "BadValue",
+    "Cancel",
+    "Chosen",
+    "CompiledHome",
+    "Confirm",
+    "Help",
+    "Here",
+    "Home",
+    "Named",
+    "NeedsModel",
+    "NotFound",
+    "Pending",
+    "Person",
+    "Status",
+    "Understood",
+    "Unsupported",
+    "compile_home",
+    "understand",
+]

@@ -1,0 +1,393 @@
+"""From a reference such as "the bench light in the workshop" to the devices that it can mean.
+
+Every word of a reference must be explained: by the device's name, by its whole area, or as a word for
+its kind. Only words that the home and the language do not know may be misspelt.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from rapidfuzz.distance import OSA
+
+from brain_server.conversation.rules.language import Language, language
+from brain_server.conversation.rules.model import Home, Named
+from brain_server.conversation.rules.text import words_of
+from brain_server.protocol import Kind
+
+_SHORTEST_FUZZY: Final = 5
+_SHORTEST_TWO_EDITS: Final = 9
+_MAX_EDITS: Final = 2
+_MAX_REFERENCE: Final = 12
+# A place says which door or light is meant; "the workshop" is no way to name a printer.
+_NAMED_BY_PLACE: Final = frozenset({Kind.DOOR, Kind.LIGHT})
+
+type Alternatives = Mapping[str, int]
+
+
+class Level(IntEnum):
+    """How well a reference names a device."""
+
+    NONE = 0
+    KIND = 1  # only its kind, its place, or both: "the door in the garage"
+    PART = 2  # a word of its name: "the prusa" for Prusa MK3
+    NAME = 3  # all of its name but the word for its kind: "the bench" for Bench light
+    EXACT = 4
+
+
+class Match(NamedTuple):
+    """A device that a reference can mean."""
+
+    device: Named
+    level: Level
+    edits: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What a reference can mean: the best matches, and how many of them it says."""
+
+    matches: tuple[Match, ...] = ()
+    plural: bool = False
+    every: bool = False
+    # How many devices were said, as in "both"; 0 when it was not said.
+    count: int = 0
+    # Whether the reference names a place.
+    placed: bool = False
+    # Found only by a guess too weak to act on.
+    weak: bool = False
+
+    @property
+    def level(self) -> Level:
+        """Return how well the best match is named."""
+        return self.matches[0].level if self.matches else Level.NONE
+
+
+class _Spoken(NamedTuple):
+    """A reference after its articles and joining words."""
+
+    words: tuple[str, ...]
+    plural: bool
+    every: bool
+    count: int
+    here: bool
+    pronoun: bool
+
+
+class CompiledHome:
+    """A home with its names taken apart; build it once per snapshot with ``compile_home``."""
+
+    def __init__(self, home: Home, lang: Language) -> None:
+        """Take the names of a home apart."""
+        self.home = home
+        self.language = lang
+        self.devices = {device.id: device for device in home.devices}
+        self.people = tuple((person.id, self._words(person.name)) for person in home.people)
+        self._areas = tuple(
+            (area.id, words)
+            for area in home.areas
+            for name in (area.name, *area.aliases)
+            if (words := self._words(name))
+        )
+        self._variants = {
+            device.id: tuple(
+                words for name in (device.name, *device.aliases) if (words := self._words(name))
+            )
+            for device in home.devices
+        }
+        self._by_word: dict[str, set[str]] = defaultdict(set)
+        for device_id, variants in self._variants.items():
+            for word in (word for words in variants for word in words):
+                self._by_word[word].add(device_id)
+        self.vocabulary = frozenset(self._by_word) | {w for _, ws in self._areas for w in ws}
+        self._long_words = tuple(w for w in sorted(self.vocabulary) if len(w) >= 4)  # noqa: PLR2004
+        self._joined = self._joins()
+        self.phrases = frozenset(
+            words
+            for words in (
+                *(words for variants in self._variants.values() for words in variants),
+                *(words_of(name, lang.endings) for d in home.devices for name in d.files or ()),
+            )
+        )
+
+    def refer(
+        self, words: Sequence[str], kinds: frozenset[Kind], area_id: str | None
+    ) -> Reference:
+        """Return what a reference can mean among the devices of some kinds, said in an area."""
+        if len(words) > _MAX_REFERENCE:
+            return Reference()
+        spoken = self._spoken(words, kinds)
+        for weak in (False, True):
+            found = self._find(spoken, kinds, area_id, weak=weak)
+            if found.matches:
+                return found
+        return Reference(plural=spoken.plural, every=spoken.every)
+
+    def only(self, device_ids: Iterable[str]) -> "CompiledHome":
+        """Return a home of some of the devices, for answers to "which"."""
+        devices = tuple(self.devices[name] for name in device_ids if name in self.devices)
+        return CompiledHome(replace(self.home, devices=devices), self.language)
+
+    def area(self, words: Sequence[str], here: str | None) -> str | None:
+        """Return the id of the area that the words name."""
+        lang = self.language
+        if " ".join(words) in lang.here:
+            return here
+        bare = tuple(word for word in words if word not in lang.articles)
+        alternatives = [self._alternatives(word, weak=False) for word in bare]
+        spans = self._area_spans(bare, alternatives)
+        whole = [area_id for area_id, span in spans if len(span) == len(bare)]
+        return whole[0] if whole and len(set(whole)) == 1 else None
+
+    def in_area(self, area_id: str) -> tuple[Named, ...]:
+        """Return the devices of an area."""
+        return tuple(device for device in self.home.devices if device.area_id == area_id)
+
+    def person(self, words: Sequence[str]) -> str | None:
+        """Return the id of the one person whose name, or a part of it, the words are."""
+        found = {
+            person_id
+            for person_id, name in self.people
+            if name and all(any(_near(word, part) for part in name) for word in words)
+        }
+        return found.pop() if words and len(found) == 1 else None
+
+    def _words(self, name: str) -> tuple[str, ...]:
+        words = words_of(name, self.language.endings)
+        return tuple(word for word in words if word not in ("the", ".")) or words
+
+    def _joins(self) -> dict[str, tuple[str, ...]]:
+        """Return what two or three neighbouring words of a name are when said as one."""
+        names = [words for variants in self._variants.values() for words in variants]
+        names += [words for _, words in self._areas]
+        return {
+            "".join(words[at : at + size]): words[at : at + size]
+            for words in names
+            for size in (2, 3)
+            for at in range(len(words) - size + 1)
+        }
+
+    def _spoken(self, words: Sequence[str], kinds: frozenset[Kind]) -> _Spoken:
+        """Take articles, joining words and words for "all" off a reference."""
+        lang = self.language
+        every, count, at = False, 0, 0
+        while at < len(words) and (
+            words[at] in lang.articles or words[at] in lang.every or (every and words[at].isdigit())
+        ):
+            if words[at] in lang.pronouns and at == len(words) - 1:
+                break
+            if words[at] in lang.every:
+                every, count = True, lang.every[words[at]]
+            elif words[at].isdigit():
+                count = int(words[at])
+            at += 1
+            if every and at < len(words) and words[at] in ("of",):
+                at += 1
+            if every and at < len(words) and words[at] in lang.numbers:
+                count = lang.numbers[words[at]]
+                at += 1
+        rest = tuple(words[at:])
+        here = next((phrase for phrase in lang.here if _ends(rest, phrase)), None)
+        if here is not None:
+            rest = rest[: -len(here.split())]
+        last = len(rest) - 1
+        bare = tuple(
+            word
+            for index, word in enumerate(rest)
+            if not (0 < index < last and word in lang.joining) and word not in ("the",)
+        )
+        if len(bare) == 1 and bare[0] in lang.everything:
+            return _Spoken((), plural=True, every=True, count=0, here=here is not None, pronoun=True)
+        pronoun = len(bare) == 1 and bare[0] in lang.pronouns
+        plural = any(lang.nouns.get(kind, {}).get(word) for kind in kinds for word in bare)
+        if pronoun:
+            plural = lang.pronouns[bare[0]]
+            bare = ()
+        return _Spoken(bare, plural, every, count, here is not None, pronoun)
+
+    def _find(
+        self, spoken: _Spoken, kinds: frozenset[Kind], area_id: str | None, *, weak: bool
+    ) -> Reference:
+        words = self._rejoin(spoken.words)
+        alternatives = [self._alternatives(word, weak=weak) for word in words]
+        spans = self._area_spans(words, alternatives)
+        at_place: dict[str, set[int]] = defaultdict(set)
+        for area, span in spans:
+            at_place[area] |= set(span)
+        matches = []
+        for device in self._possible(words, alternatives, at_place, kinds):
+            if spoken.here and device.area_id != area_id:
+                continue
+            placed = at_place.get(device.area_id or "", set())
+            level, edits = self._fit(device, words, alternatives, placed)
+            if spoken.pronoun:
+                level = Level.KIND
+            if level and edits <= _MAX_EDITS:
+                matches.append(Match(device, level, edits))
+        best = max((match.level for match in matches), default=Level.NONE)
+        return Reference(
+            matches=tuple(match for match in matches if match.level == best),
+            plural=spoken.plural,
+            every=spoken.every,
+            count=spoken.count,
+            placed=bool(at_place) or spoken.here,
+            weak=weak,
+        )
+
+    def _rejoin(self, words: Sequence[str]) -> tuple[str, ...]:
+        """Put words together or apart as the names have them: "mk 3", "lasercutter"."""
+        result: list[str] = []
+        at = 0
+        while at < len(words):
+            size = next(
+                (
+                    size
+                    for size in (3, 2)
+                    if at + size <= len(words)
+                    and (joined := "".join(self._digits(words[at : at + size]))) in self.vocabulary
+                    and not all(word in self.vocabulary for word in words[at : at + size])
+                ),
+                1,
+            )
+            if size > 1:
+                result.append(joined)
+            elif words[at] in self._joined and words[at] not in self.vocabulary:
+                result.extend(self._joined[words[at]])
+            else:
+                result.append(words[at])
+            at += size
+        return tuple(result)
+
+    def _digits(self, words: Iterable[str]) -> Iterable[str]:
+        """Write number words as digits."""
+        numbers = self.language.numbers
+        return (str(numbers[word]) if word in numbers else word for word in words)
+
+    def _alternatives(self, word: str, *, weak: bool) -> Alternatives:
+        """Return the words of the home that a spoken word can be, with the edits in between."""
+        if word in self.vocabulary:
+            return {word: 0}
+        number = self.language.numbers.get(word)
+        if number is not None and str(number) in self.vocabulary:
+            return {str(number): 0}
+        known = word in self.language.known_words
+        if known or len(word) < 4 or not word.isalpha():  # noqa: PLR2004
+            return {}
+        return {
+            near: edits
+            for near in self._long_words
+            if near.isalpha() and (edits := _edits(word, near, weak=weak))
+        }
+
+    def _area_spans(
+        self, words: Sequence[str], alternatives: Sequence[Alternatives]
+    ) -> list[tuple[str, range]]:
+        """Return where the words name a whole area."""
+        return [
+            (area_id, range(at, at + len(name)))
+            for area_id, name in self._areas
+            for at in range(len(words) - len(name) + 1)
+            if all(part in alternatives[at + index] for index, part in enumerate(name))
+        ]
+
+    def _possible(
+        self,
+        words: Sequence[str],
+        alternatives: Sequence[Alternatives],
+        at_place: Mapping[str, set[int]],
+        kinds: frozenset[Kind],
+    ) -> list[Named]:
+        """Return the devices of the kinds that have every word that can only be a name."""
+        placed = {index for span in at_place.values() for index in span}
+        nouns = {noun for kind in kinds for noun in self.language.nouns.get(kind, ())}
+        names = [
+            {device for near in alternatives[index] for device in self._by_word.get(near, ())}
+            for index, word in enumerate(words)
+            if index not in placed and word not in nouns
+        ]
+        found = [device for device in self.home.devices if device.kind in kinds]
+        if not names:
+            return found
+        common = set.intersection(*names)
+        return [device for device in found if device.id in common]
+
+    def _fit(
+        self,
+        device: Named,
+        words: Sequence[str],
+        alternatives: Sequence[Alternatives],
+        placed: set[int],
+    ) -> tuple[Level, int]:
+        nouns = self.language.nouns.get(device.kind, {})
+        fits = [
+            _cover(name, words, alternatives, placed, nouns) for name in self._variants[device.id]
+        ]
+        level, edits = max(fits, key=lambda fit: (fit[0], -fit[1]), default=(Level.NONE, 0))
+        if level is Level.KIND and not any(word in nouns for word in words):
+            by_place = bool(words) and device.kind in _NAMED_BY_PLACE
+            return (Level.KIND if by_place or not words else Level.NONE), edits
+        return level, edits
+
+
+def compile_home(home: Home, code: str = "en") -> CompiledHome:
+    """Take a home's names apart, for one language. Raises ModuleNotFoundError on an unknown one."""
+    lang = language(code)
+    # Compiled now, so that the first sentence is as fast as the others.
+    _ = lang.grammar, lang.answer_grammar, lang.known_words
+    return CompiledHome(home, lang)
+
+
+def _cover(
+    name: Sequence[str],
+    words: Sequence[str],
+    alternatives: Sequence[Alternatives],
+    placed: set[int],
+    nouns: Mapping[str, bool],
+) -> tuple[Level, int]:
+    """Return how well the words fit one name, and the edits that it took."""
+    covered: set[str] = set()
+    telling: set[str] = set()
+    edits = 0
+    for index, word in enumerate(words):
+        part = min(
+            (near for near in alternatives[index] if near in name),
+            key=alternatives[index].__getitem__,
+            default=None,
+        )
+        if part is not None:
+            covered.add(part)
+            edits += alternatives[index][part]
+            if index not in placed and part not in nouns:
+                telling.add(part)
+        elif index not in placed and word not in nouns:
+            return Level.NONE, 0
+    core = {part for part in name if part not in nouns}
+    if core and core <= covered:
+        exact = not edits and len(words) == len(name) and covered == set(name)
+        return (Level.EXACT if exact else Level.NAME), edits
+    return (Level.PART if telling else Level.KIND), edits
+
+
+def _edits(word: str, near: str, *, weak: bool) -> int:
+    """Return the edits from one word to another when they are few for its length, else 0."""
+    short = min(len(word), len(near))
+    if weak:
+        bound = 1 if short < _SHORTEST_FUZZY else 2
+    elif len(near) < _SHORTEST_FUZZY:
+        return 0
+    else:
+        bound = 2 if short >= _SHORTEST_TWO_EDITS else 1
+    edits = OSA.distance(word, near, score_cutoff=bound)
+    return edits if edits <= bound else 0
+
+
+def _near(word: str, near: str) -> bool:
+    """True when a word is another, or its likely misspelling."""
+    return word == near or bool(_edits(word, near, weak=False))
+
+
+def _ends(words: Sequence[str], phrase: str) -> bool:
+    parts = tuple(phrase.split())
+    return len(words) >= len(parts) and tuple(words[-len(parts) :]) == parts

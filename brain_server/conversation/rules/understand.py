@@ -1,0 +1,280 @@
+"""What a sentence means, without a model: the same words in the same home always mean the same."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from brain_server.conversation.rules.acts import ACTS, act, hazardous
+from brain_server.conversation.rules.context import ALL_KINDS, Context
+from brain_server.conversation.rules.files import find_files
+from brain_server.conversation.rules.grammar import Captures, Reading
+from brain_server.conversation.rules.language import Language
+from brain_server.conversation.rules.model import (
+    Act,
+    Ambiguous,
+    BadValue,
+    Cancel,
+    Chosen,
+    Confirm,
+    Help,
+    Here,
+    NeedsModel,
+    NotFound,
+    Pending,
+    Understood,
+    Unsupported,
+)
+from brain_server.conversation.rules.names import CompiledHome, Level
+from brain_server.conversation.rules.questions import audit, status
+from brain_server.conversation.rules.text import Said, Token, listen, words_of
+
+# Which kind of meaning wins where a sentence has several; questions and acts come first.
+_RANK: Final = {
+    NeedsModel: 1,
+    NotFound: 2,
+    Unsupported: 3,
+    Ambiguous: 4,
+    BadValue: 5,
+}
+_READ: Final = 6
+_AS_QUESTION: Final = {
+    "open": "status:door",
+    "on": "status:switch",
+    "off": "status:switch",
+}
+
+
+def understand(text: str, home: CompiledHome, here: Here) -> Understood:
+    """Return what a sentence means in a home. Never raises; what is not certain needs a model.
+
+    A hazardous act names one device, and never comes from a sentence that is negated, conditional,
+    quoted, reported or in the past.
+    """
+    lang = home.language
+    said = listen(text, lang.contractions, lang.endings)
+    if said is None:
+        return NeedsModel(reason="too long")
+    if (answer := _answer(said, home, here)) is not None:
+        return answer
+    context = _without_courtesies(said, home, here)
+    if not context.words:
+        return NeedsModel(reason="empty")
+    found = _best(context)
+    if found is None:
+        return NeedsModel(reason=_guard(context) or "unknown")
+    return _checked(context, found)
+
+
+def _best(context: Context) -> Understood | None:
+    """Return the meaning of the best reading; two different deeds ask which."""
+    best: list[Understood] = []
+    highest = 0
+    for reading in context.home.language.grammar.readings(context.words):
+        found = _read(context, reading)
+        if found is None or found in best:
+            continue
+        rank = _RANK.get(type(found), _READ)
+        if rank > highest:
+            best, highest = [found], rank
+        elif rank == highest:
+            best.append(found)
+    acts = [found for found in best if isinstance(found, Act)]
+    if len(acts) > 1 and len(acts) == len(best):
+        return _two_deeds(acts)
+    return best[0] if best else None
+
+
+def _two_deeds(acts: Sequence[Act]) -> Understood:
+    ids = dict.fromkeys(device_id for found in acts for device_id in found.device_ids)
+    if any(len(found.device_ids) > 1 for found in acts):
+        return NeedsModel(reason="two readings")
+    return Ambiguous(
+        intent=acts[0].intent if len({found.intent for found in acts}) == 1 else None,
+        candidates=tuple(ids),
+        choices=tuple(acts),
+    )
+
+
+def _read(context: Context, reading: Reading) -> Understood | None:
+    rule, captures = reading
+    family, _, detail = rule.partition(":")
+    if rule in ACTS:
+        return ACTS[rule](context, captures)
+    if family == "ask" and context.said.question:
+        return status(context, _AS_QUESTION[detail], captures)
+    if family in ("act", "ask", "all"):
+        return act(context, rule, captures)
+    if family == "status":
+        return status(context, rule, captures)
+    if family in ("who", "when", "what"):
+        return audit(context, rule, captures)
+    return Pending() if family == "pending" else Help()
+
+
+def _checked(context: Context, found: Understood) -> Understood:
+    """Return the meaning, or NeedsModel where the sentence as a whole forbids a deed."""
+    if not isinstance(found, Act | Ambiguous | BadValue | Unsupported | NotFound):
+        return found
+    if (guard := _guard(context)) is not None:
+        return NeedsModel(reason=guard)
+    if not _quotes_only_names(context):
+        return NeedsModel(reason="quoted")
+    intents = [found.intent] if isinstance(found, Act) else []
+    if isinstance(found, Ambiguous):
+        intents = [choice.intent for choice in found.choices]
+    if any(hazardous(intent) for intent in intents):
+        if context.said.question and not context.polite:
+            return NeedsModel(reason="question")
+        if context.said.odd:
+            return NeedsModel(reason="signs")
+    return found
+
+
+def _guard(context: Context) -> str | None:
+    """Return why a sentence with these words is not for the rules.
+
+    A word of the home's own names is no warning, but a negation always is.
+    """
+    for reason, words in context.home.language.guards.items():
+        for token in context.said.tokens:
+            known = reason != "negation" and token.word in context.home.vocabulary
+            if token.word in words and not known:
+                courtesy = token not in context.tokens
+                if not courtesy or reason == "negation":
+                    return reason
+    return None
+
+
+def _quotes_only_names(context: Context) -> bool:
+    """True when quotation marks stand only around names of devices and files."""
+    endings = context.home.language.endings
+    return all(
+        quoted is not None and words_of(quoted, endings) in context.home.phrases
+        for quoted in context.said.quoted
+    )
+
+
+def _answer(said: Said, home: CompiledHome, here: Here) -> Understood | None:
+    """Return what a sentence means as an answer to an open question; None when it is none."""
+    if not (here.pending or here.candidates):
+        return None
+    words = tuple(token.word for token in said.tokens if token.word != ".")
+    plain = not (said.question or said.odd or said.quoted)
+    readings = home.language.answer_grammar.readings(words)
+    rules = {reading.rule for reading in readings}
+    if here.candidates and plain and (chosen := _chosen(words, readings, home, here)) is not None:
+        return chosen
+    if "cancel" in rules:
+        return Cancel()
+    if here.pending and plain and "confirm" in rules:
+        return Confirm()
+    return None
+
+
+def _chosen(
+    words: tuple[str, ...], readings: Sequence[Reading], home: CompiledHome, here: Here
+) -> Chosen | None:
+    """Return which of the offered candidates an answer picks."""
+    for rule, captures in readings:
+        if rule == "every" and here.several:
+            return Chosen(candidates=here.candidates)
+        index = _index(rule, captures, words, home.language, len(here.candidates))
+        if index is not None and index < len(here.candidates):
+            return Chosen(candidates=(here.candidates[index],))
+    named = _named(words, home, here)
+    return Chosen(candidates=(named,)) if named is not None else None
+
+
+def _index(
+    rule: str, captures: Captures, words: Sequence[str], lang: Language, size: int
+) -> int | None:
+    """Return the place in the offered list that an ordinal names."""
+    if rule == "first":
+        return 0
+    if rule == "last":
+        return size - 1
+    if rule != "number" or not captures:
+        return None
+    _, start, end = captures[0]
+    spoken = words[start] if end - start == 1 else ""
+    number = int(spoken) if spoken.isdecimal() else lang.numbers.get(spoken) or lang.ordinals.get(spoken)
+    return number - 1 if number else None
+
+
+def _named(words: tuple[str, ...], home: CompiledHome, here: Here) -> str | None:
+    """Return the one candidate that the words name."""
+    lang = home.language
+    bare = _stripped(words, lang)
+    while len(bare) > 1 and bare[-1] in lang.pronouns and bare[-1] not in home.vocabulary:
+        bare = bare[:-1]
+    foreign = lang.function_words | set(lang.switches) | {w for d in lang.deeds for w in d.split()}
+    foreign |= {word for guard in lang.guards.values() for word in guard}
+    nouns = {noun for table in lang.nouns.values() for noun in table}
+    if not bare or any(w in foreign and w not in home.vocabulary | nouns for w in bare):
+        return None
+    if not lang.guards["negation"].isdisjoint(words):
+        return None
+    devices = home.only(here.candidates)
+    found = devices.refer(bare, ALL_KINDS, here.area_id)
+    if len(found.matches) == 1 and found.level > Level.NONE and not found.weak:
+        return found.matches[0].device.id
+    files = tuple(name for name in here.candidates if name not in home.devices)
+    named = find_files(bare, files, lang)
+    return named.names[0] if named.sure else None
+
+
+def _stripped(words: tuple[str, ...], lang: Language) -> tuple[str, ...]:
+    """Return an answer without what may stand around it."""
+    before = tuple(phrase for phrase in (*lang.before, *lang.offering) if phrase not in lang.polite)
+    _, words = _strip_start(words, before)
+    _, words = _strip_end(words, lang.after)
+    return words
+
+
+def _without_courtesies(said: Said, home: CompiledHome, here: Here) -> Context:
+    """Return a sentence without what stands before and after the request and means nothing."""
+    lang = home.language
+    words = tuple(token.word for token in said.tokens)
+    before = (*lang.before, *lang.agreeing) if here.pending else lang.before
+    leading, rest = _strip_start(words, before)
+    trailing, rest = _strip_end(rest, lang.after)
+    start = len(words) - len(rest) - sum(len(phrase.split()) for phrase in trailing)
+    tokens: tuple[Token, ...] = said.tokens[start : start + len(rest)]
+    return Context(
+        said=said,
+        tokens=tokens,
+        home=home,
+        here=here,
+        polite=any(phrase in lang.polite for phrase in (*leading, *trailing)),
+        urgent=any(phrase in lang.urgent for phrase in (*leading, *trailing)),
+    )
+
+
+def _strip_start(
+    words: tuple[str, ...], phrases: Sequence[str]
+) -> tuple[list[str], tuple[str, ...]]:
+    gone: list[str] = []
+    while (found := _phrase_at(words, phrases, at_end=False)) is not None:
+        gone.append(found)
+        words = words[len(found.split()) :]
+    return gone, words
+
+
+def _strip_end(
+    words: tuple[str, ...], phrases: Sequence[str]
+) -> tuple[list[str], tuple[str, ...]]:
+    gone: list[str] = []
+    while (found := _phrase_at(words, phrases, at_end=True)) is not None:
+        gone.append(found)
+        words = words[: len(words) - len(found.split())]
+    return gone, words
+
+
+def _phrase_at(words: Sequence[str], phrases: Sequence[str], *, at_end: bool) -> str | None:
+    """Return the longest phrase that the words start or end with."""
+    found: str | None = None
+    for phrase in phrases:
+        parts = tuple(phrase.split())
+        piece = tuple(words[-len(parts) :] if at_end else words[: len(parts)])
+        if piece == parts and (found is None or len(phrase) > len(found)):
+            found = phrase
+    return found

@@ -1,0 +1,446 @@
+"""Devices: what they are, what they show, and the one road by which anything is done to them."""
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+import logging
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from brain_server.bus import Bus, Event
+from brain_server.commands import NoParams, Page, Params, Scope, command, paged
+from brain_server.commands import Caller as Caller  # noqa: PLC0414 - part of this module's signatures
+from brain_server.devices.live import Live
+from brain_server.devices.registry import PROBE_TIMEOUT, Registry
+from brain_server.drivers import DeviceInfo, Observation, Order, Outcome
+from brain_server.errors import (
+    Conflict,
+    DeviceError,
+    InvalidRequest,
+    KittyError,
+    NotFound,
+    Unavailable,
+)
+from brain_server.observability import Tasks, checkpoint, counters
+from brain_server.protocol import (
+    INTENTS,
+    CommandStatus,
+    Json,
+    Kind,
+    OnlineState,
+    invalid_params,
+)
+from brain_server.safety.gate import Gate
+from brain_server.safety.step import Ask
+
+_LOGGER = logging.getLogger(__name__)
+
+RECOVERY_WAIT: Final = 60.0
+SNAPSHOT_TIMEOUT: Final = 10.0
+FINAL: Final = frozenset({"acked", "failed", "unknown", "denied", "expired"})
+
+
+class DeviceId(Params):
+    """One device."""
+
+    device_id: str
+
+
+class Probe(Params):
+    """A driver and the options to try."""
+
+    driver: str
+    options: dict[str, Any]
+
+
+class Info(Params):
+    """What a probe found, so that a device can be put while it is switched off."""
+
+    external_id: str
+    name: str
+    kind: Kind
+    capabilities: list[str]
+    manufacturer: str | None = None
+    model: str | None = None
+    sw_version: str | None = None
+    has_camera: bool = False
+
+
+class Put(Probe):
+    """A device to store."""
+
+    device_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")] | None = None
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
+    zone_id: str | None = None
+    info: Info | None = None
+
+
+class Observe(Params):
+    """What Home Assistant saw of a device that it owns."""
+
+    device_id: str
+    online: OnlineState
+    state: dict[str, Any] = {}
+    reason: str | None = None
+
+
+class Request(Params):
+    """One thing to do; ``wait`` seconds for the outcome, at most 25."""
+
+    device_id: str
+    intent: str
+    params: dict[str, Any] = {}
+    idempotency_key: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+    conversation_id: str | None = None
+    wait: Annotated[float, msgspec.Meta(ge=0, le=25)] = 0.0
+
+
+class Devices:
+    """Executes: every request of every road comes to :meth:`request`, and there to the gate."""
+
+    def __init__(self, registry: Registry, gate: Gate, bus: Bus, tasks: Tasks) -> None:
+        """Take the registry, the gate, the bus and the task keeper."""
+        self.registry = registry
+        self._gate = gate
+        self._tasks = tasks
+        self._running: set[str] = set()
+        self._watchers: dict[str, list[asyncio.Future[Json]]] = {}
+        self._deferred: dict[str, str] = {}
+        bus.listen("safety.event", self._on_event)
+        bus.listen("command.updated", self._on_command)
+        registry.listeners.append(self._on_device)
+
+    # -- the one road ---------------------------------------------------------------------------------
+
+    @command("devices.request", Scope.CONTROL, accepts=True)
+    async def request(self, caller: Caller, params: Request) -> Json:
+        """Ask for something to be done; returns the command and, when people must decide, the event."""
+        live, given = self._checked(params)
+        ask = Ask(
+            device_id=params.device_id,
+            device_name=live.record.name,
+            zone_id=live.record.zone_id,
+            intent=params.intent,
+            params=given,
+            requester=caller.user_id,
+            channel=caller.channel,
+            conversation_id=params.conversation_id,
+            idempotency_key=_scoped_key(caller, params.idempotency_key),
+            defer=params.intent == "power_off" and not self._may_cut(live),
+        )
+        if params.intent == "power_on" and live.off_when_cool:
+            self._release(live)
+            await self._gate.drop_deferred(params.device_id, "superseded")
+        done, event, fresh = await self._gate.authorize(ask)
+        checkpoint("authorized")
+        counters[f"requests_{done['status']}"] += 1
+        if done["status"] == CommandStatus.DEFERRED:
+            self._defer(live, done["id"])
+        elif fresh and done["status"] == CommandStatus.CLAIMED:
+            self._start(done, event)
+        waiting = (CommandStatus.CLAIMED, CommandStatus.SENT)
+        if params.wait and done["status"] in waiting:
+            with self.watch(done["id"]) as outcome:
+                done = await outcome(params.wait) or done
+        return {"command": done, "event": event}
+
+    @contextmanager
+    def watch(self, command_id: str) -> Iterator[Callable[[float], Awaitable[Json | None]]]:
+        """Watch for the end of a command; yields a function that waits some seconds for it."""
+        future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+        watchers = self._watchers.setdefault(command_id, [])
+        watchers.append(future)
+
+        async def outcome(limit: float) -> Json | None:
+            try:
+                async with asyncio.timeout(limit):
+                    return await asyncio.shield(future)
+            except TimeoutError:
+                return None
+
+        try:
+            yield outcome
+        finally:
+            watchers.remove(future)
+            if not watchers:
+                self._watchers.pop(command_id, None)
+
+    def _checked(self, params: Request) -> tuple[Live, Json]:
+        """Refuse, before anything is recorded, what can never be carried out."""
+        live = self.registry.get(params.device_id)
+        if params.intent not in INTENTS:
+            raise InvalidRequest("unknown_intent", "There is no such intent", intent=params.intent)
+        if params.intent not in live.record.capabilities:
+            raise InvalidRequest(
+                "not_capable", f"{live.record.name} cannot do this", intent=params.intent
+            )
+        if wrong := invalid_params(params.intent, params.params):
+            field, problem = next(iter(wrong.items()))
+            raise InvalidRequest(
+                "invalid_params", f"{field}: {problem}", field=field, reason=problem
+            )
+        given = {name: value for name, value in params.params.items() if value is not None}
+        return live, given
+
+    def _may_cut(self, power: Live) -> bool:
+        """Tell whether this supply can be switched off without harm to what it feeds."""
+        if power.record.feeds is None:
+            return True
+        try:
+            return self.registry.get(power.record.feeds).is_cool()
+        except NotFound:
+            return False
+
+    def _start(self, command_: Json, event: Json | None) -> None:
+        self._running.add(command_["id"])
+        self._tasks.start(f"command {command_['id']}", self._carry_out(command_, event))
+
+    async def _carry_out(self, claimed: Json, event: Json | None) -> None:
+        """Send a claimed command to its device, once, and settle what then is observed."""
+        checkpoint("claimed")
+        live = self.registry.get(claimed["device_id"])
+        order = Order(
+            command_id=claimed["id"],
+            intent=claimed["intent"],
+            params=claimed["params"],
+            grant=self._gate.grant(claimed, event)
+            if live.driver.executes_in_home_assistant
+            else None,
+        )
+        deadline = INTENTS[order.intent].deadline
+        outcome = await self._send(live, order, deadline)
+        checkpoint("effect")
+        await self._gate.settle(order.command_id, outcome.status, outcome.detail)
+        checkpoint("settled")
+
+    async def _send(self, live: Live, order: Order, deadline: float) -> Outcome:
+        before = live.observed.state
+        watch = self._tasks.start(
+            f"watch {order.command_id}",
+            live.wait_for(lambda after: live.driver.confirms(order, before, after), deadline),
+        )
+        try:
+            async with asyncio.timeout(deadline + 10):
+                outcome = await live.driver.execute(order)
+            checkpoint("sent")
+            if outcome is not None:
+                return outcome
+            await self._gate.sent(order.command_id)
+            await live.driver.refresh()
+            return _judged(await watch)
+        except DeviceError as err:
+            return Outcome(status=CommandStatus.FAILED, detail=err.code)
+        except TimeoutError:
+            return Outcome(status=CommandStatus.UNKNOWN, detail="no_answer")
+        finally:
+            watch.cancel()
+
+    # -- what sets it going ---------------------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        if event.data["status"] == "approved" and event.data["resolved_at"] is None:
+            self._tasks.start(f"claim {event.data['command_id']}", self._claim(event.data))
+
+    async def _claim(self, event: Json) -> None:
+        if event["command_id"] in self._running:
+            return
+        checkpoint("approved")
+        try:
+            claimed = await self._gate.claim(event["command_id"])
+        except KittyError as err:
+            _LOGGER.info("Command %s was not claimed: %s", event["command_id"], err.code)
+            return
+        self._start(claimed, event)
+
+    def _on_command(self, event: Event) -> None:
+        """Wake who waits for an outcome."""
+        if event.data["status"] not in FINAL:
+            return
+        self._running.discard(event.data["id"])
+        for future in self._watchers.get(event.data["id"], ()):
+            if not future.done():
+                future.set_result(event.data)
+
+    def _defer(self, power: Live, command_id: str) -> None:
+        self._deferred[power.record.id] = command_id
+        power.off_when_cool = True
+        power.changed(power)
+
+    def _on_device(self, live: Live) -> None:
+        """Carry out what was waiting for this device to be cool."""
+        for power in self.registry.all():
+            waiting = self._deferred.get(power.record.id)
+            if waiting and power.record.feeds == live.record.id and self._may_cut(power):
+                self._release(power)
+                self._tasks.start(f"deferred {waiting}", self._run_deferred(waiting))
+
+    def _release(self, power: Live) -> None:
+        self._deferred.pop(power.record.id, None)
+        power.off_when_cool = False
+        power.changed(power)
+
+    async def _run_deferred(self, command_id: str) -> None:
+        try:
+            claimed = await self._gate.claim(command_id)
+        except KittyError as err:
+            _LOGGER.info("Deferred command %s was dropped: %s", command_id, err.code)
+            return
+        self._start(claimed, None)
+
+    # -- after a restart ------------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Take up what was open when the process ended. What may have been sent is never sent again."""
+        for open_, event in await self._gate.open_work():
+            match open_["status"]:
+                case "pending" if event is not None and event["status"] == "approved":
+                    self._tasks.start(f"claim {open_['id']}", self._claim(event))
+                case "claimed" | "sent":
+                    self._tasks.start(f"read back {open_['id']}", self._read_back(open_))
+                case "deferred":
+                    self._resume_deferred(open_)
+
+    def _resume_deferred(self, open_: Json) -> None:
+        try:
+            power = self.registry.get(open_["device_id"])
+        except NotFound:
+            return
+        self._defer(power, open_["id"])
+
+    async def _read_back(self, open_: Json) -> None:
+        """Settle a command of the last life by what its device shows; unknown when that proves nothing."""
+        order = Order(command_id=open_["id"], intent=open_["intent"], params=open_["params"])
+        try:
+            live = self.registry.get(open_["device_id"])
+            outcome = await live.driver.recall(order, RECOVERY_WAIT)
+            proven = None
+            if outcome is None:
+                proven = await self._look(live, order)
+        except (NotFound, DeviceError, Unavailable) as err:
+            outcome, proven = Outcome(status=CommandStatus.UNKNOWN, detail=err.code), None
+        if outcome is None:
+            status = CommandStatus.ACKED if proven else CommandStatus.UNKNOWN
+            outcome = Outcome(status=status, detail="read_back")
+        await self._gate.settle(open_["id"], outcome.status, outcome.detail)
+
+    async def _look(self, live: Live, order: Order) -> bool | None:
+        def proven(state: Json) -> bool | None:
+            return live.driver.confirms(order, {}, state)
+
+        if live.observed.online is OnlineState.ONLINE:
+            return proven(live.observed.state)
+        first = await live.wait_for(lambda _state: True, RECOVERY_WAIT)
+        return proven(live.observed.state) if first else None
+
+    # -- the rest of the verbs ------------------------------------------------------------------------
+
+    @command("drivers.list", Scope.READ, read_only=True)
+    async def drivers(self, _caller: Caller, params: Page) -> Json:
+        """List the drivers and the options with which a device is added."""
+        items = [
+            {
+                "name": driver.name,
+                "title": driver.title,
+                "executes_in_home_assistant": driver.executes_in_home_assistant,
+                "options": [
+                    asdict(option)
+                    | {"choices": list(option.choices), "filter": list(option.filter)}
+                    for option in driver.options
+                ],
+            }
+            for driver in self.registry.drivers.values()
+        ]
+        return paged(items, params, key="name")
+
+    @command("devices.list", Scope.READ, read_only=True)
+    async def list(self, _caller: Caller, params: Page) -> Json:
+        """List the devices with their state."""
+        return paged([live.view() for live in self.registry.all()], params)
+
+    @command("devices.get", Scope.READ, read_only=True)
+    async def get(self, _caller: Caller, params: DeviceId) -> Json:
+        """Return one device."""
+        return self.registry.get(params.device_id).view()
+
+    @command("devices.probe", Scope.INTEGRATION)
+    async def probe(self, _caller: Caller, params: Probe) -> Json:
+        """Reach a device once, to check its options before it is added."""
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                found = await self.registry.probe(params.driver, params.options)
+        except TimeoutError as err:
+            raise DeviceError("cannot_connect", "The device does not answer") from err
+        return asdict(found) | {"capabilities": sorted(found.capabilities)}
+
+    @command("devices.put", Scope.INTEGRATION)
+    async def put(self, _caller: Caller, params: Put) -> Json:
+        """Add or change a device."""
+        info = None
+        if params.info is not None:
+            known = {name: getattr(params.info, name) for name in params.info.__struct_fields__}
+            info = DeviceInfo(**known | {"capabilities": frozenset(params.info.capabilities)})
+        live = await self.registry.put(
+            params.driver,
+            params.options,
+            device_id=params.device_id,
+            name=params.name,
+            zone_id=params.zone_id,
+            info=info,
+        )
+        return live.view()
+
+    @command("devices.remove", Scope.INTEGRATION)
+    async def remove(self, _caller: Caller, params: DeviceId) -> Json:
+        """Remove a device."""
+        await self.registry.remove(params.device_id)
+        return {}
+
+    @command("devices.observe", Scope.INTEGRATION)
+    async def observe(self, _caller: Caller, params: Observe) -> Json:
+        """Take what Home Assistant saw of an entity that it owns."""
+        self.registry.observe(
+            params.device_id,
+            Observation(online=params.online, state=params.state, reason=params.reason),
+        )
+        return {}
+
+    @command("devices.snapshot", Scope.READ)
+    async def snapshot(self, _caller: Caller, params: DeviceId) -> Json:
+        """Return one picture of a device, base64."""
+        image = await self.picture(params.device_id)
+        return {
+            "content_type": "image/png" if image.startswith(b"\x89PNG") else "image/jpeg",
+            "image": base64.b64encode(image).decode(),
+        }
+
+    async def picture(self, device_id: str) -> bytes:
+        """Return one picture of a device; DeviceError when there is none within ten seconds."""
+        try:
+            async with asyncio.timeout(SNAPSHOT_TIMEOUT):
+                return await self.registry.get(device_id).driver.snapshot()
+        except TimeoutError as err:
+            raise DeviceError("no_picture", "The camera did not answer in time") from err
+
+    @command("devices.files", Scope.READ)
+    async def files(self, _caller: Caller, params: DeviceId) -> Json:
+        """List the print files that a device holds."""
+        names = await self.registry.get(params.device_id).driver.files()
+        return {"items": names, "cursor": None}
+
+
+def _judged(proven: bool | None) -> Outcome:  # noqa: FBT001
+    match proven:
+        case True:
+            return Outcome(status=CommandStatus.ACKED, detail="observed")
+        case False:
+            return Outcome(status=CommandStatus.FAILED, detail="not_observed")
+        case _:
+            return Outcome(status=CommandStatus.UNKNOWN, detail="nothing_observed")
+
+
+def _scoped_key(caller: Caller, key: str | None) -> str | None:
+    """Return an idempotency key that no other person or token can hit."""
+    return f"{caller.user_id or caller.token}:{key}" if key is not None else None

@@ -1,0 +1,122 @@
+"""One device as it is now: its driver at work, its last observation, and who waits for the next."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+import json
+import logging
+from typing import Any, Final
+
+from brain_server.drivers import Driver, Observation
+from brain_server.protocol import COOL_BELOW_C, MAX_TELEMETRY_BYTES, Json, Kind, OnlineState
+
+_LOGGER = logging.getLogger(__name__)
+
+BUSY: Final = frozenset({"preparing", "printing", "paused"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A device as it is stored."""
+
+    id: str
+    driver: str
+    external_id: str
+    name: str
+    kind: Kind
+    zone_id: str | None
+    capabilities: frozenset[str]
+    options: Mapping[str, Any]
+    manufacturer: str | None = None
+    model: str | None = None
+    sw_version: str | None = None
+    has_camera: bool = False
+    online: OnlineState = OnlineState.OFFLINE
+    last_seen: float | None = None
+
+    @property
+    def feeds(self) -> str | None:
+        """Return the id of the device that this one gives power to."""
+        return self.options.get("feeds") or None
+
+
+@dataclass(slots=True)
+class Live:
+    """A device at run time."""
+
+    record: Record
+    driver: Driver
+    changed: Callable[[Live], None]
+    observed: Observation = Observation(online=OnlineState.OFFLINE)
+    # Counts observations, so that a waiter can tell a new one from an old one.
+    version: int = 0
+    off_when_cool: bool = False
+    _waiters: set[asyncio.Event] = field(default_factory=set)
+
+    def publish(self, seen: Observation, now: float) -> None:
+        """Take an observation; anything that is not JSON of at most 64 KiB is refused and logged."""
+        try:
+            size = len(json.dumps(seen.state, allow_nan=False))
+        except TypeError, ValueError:
+            size = MAX_TELEMETRY_BYTES + 1
+        if size > MAX_TELEMETRY_BYTES:
+            _LOGGER.warning("Device %s sent a state that cannot be kept", self.record.id)
+            return
+        before = self.observed
+        self.observed = seen
+        self.version += 1
+        if seen.online is OnlineState.ONLINE:
+            self.record = replace(self.record, last_seen=now, online=seen.online)
+        else:
+            self.record = replace(self.record, online=seen.online)
+        if before.online != seen.online:
+            _LOGGER.info("Device %s is %s", self.record.name, seen.online.value)
+        for waiter in self._waiters:
+            waiter.set()
+        if before != seen:
+            self.changed(self)
+
+    async def wait_for(self, proven: Callable[[Json], bool | None], limit: float) -> bool | None:
+        """Wait until an observation made from now on proves something.
+
+        Returns True when it did, False when the last such observation says the opposite, None when
+        nothing was observed that tells.
+        """
+        verdict: bool | None = None
+        waiter = asyncio.Event()
+        self._waiters.add(waiter)
+        try:
+            async with asyncio.timeout(limit):
+                while verdict is not True:
+                    await waiter.wait()
+                    waiter.clear()
+                    if self.observed.online is OnlineState.ONLINE:
+                        verdict = proven(self.observed.state)
+        except TimeoutError:
+            return verdict
+        finally:
+            self._waiters.discard(waiter)
+        return verdict
+
+    def is_cool(self) -> bool:
+        """Tell whether this printer is certainly idle and cool; what is not known is not cool."""
+        state = self.observed.state
+        if self.observed.online is not OnlineState.ONLINE or state.get("status") in BUSY:
+            return False
+        heats = [(state.get(part) or {}).get("actual") for part in ("nozzle", "bed")]
+        return all(isinstance(heat, int | float) and heat < COOL_BELOW_C for heat in heats)
+
+    def view(self) -> Json:
+        """Return the device as it goes over the wire."""
+        record = self.record
+        names = (
+            "id driver external_id name kind zone_id manufacturer model sw_version has_camera "
+            "last_seen feeds"
+        ).split()
+        return {name: getattr(record, name) for name in names} | {
+            "capabilities": sorted(record.capabilities),
+            "online": self.observed.online.value,
+            "reason": self.observed.reason,
+            "state": self.observed.state,
+            "power_off_when_cool": self.off_when_cool,
+        }

@@ -1,0 +1,84 @@
+"""Raw telemetry: what devices said, word for word, up to 64 KiB each, for a month."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+from sqlalchemy import delete, insert, select
+
+from brain_server.commands import Caller, Page, Params, Scope, as_page, command
+from brain_server.devices.registry import Registry
+from brain_server.errors import InvalidRequest
+from brain_server.observability import counters
+from brain_server.protocol import MAX_TELEMETRY_BYTES, Json
+from brain_server.storage import Database
+from brain_server.storage.tables import new_id, telemetry
+
+
+class Ingest(Params):
+    """One message, as text."""
+
+    device_id: str
+    topic: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    payload: str
+    job_id: str | None = None
+    conversation_id: str | None = None
+
+
+class TelemetryPage(Page):
+    """A part of what one device said."""
+
+    device_id: str
+
+
+class Telemetry:
+    """Stores and lists raw messages."""
+
+    def __init__(
+        self, database: Database, registry: Registry, clock: Callable[[], float], *, days: int
+    ) -> None:
+        """Take the database, the devices and how many days to keep."""
+        self._db = database
+        self._registry = registry
+        self._clock = clock
+        self._kept = days * 86400.0
+
+    @command("telemetry.ingest", Scope.INTEGRATION)
+    async def ingest(self, _caller: Caller, params: Ingest) -> Json:
+        """Store one message; more than 65,536 bytes is refused and counted."""
+        self._registry.get(params.device_id)
+        size = len(params.payload.encode("utf-8", "surrogatepass"))
+        if size > MAX_TELEMETRY_BYTES:
+            counters["telemetry_too_large"] += 1
+            raise InvalidRequest(
+                "payload_too_large", "A message has at most 65536 bytes", bytes=size
+            )
+        row: Json = {name: getattr(params, name) for name in params.__struct_fields__}
+        row |= {"id": new_id(), "recorded_at": self._clock()}
+        await self._db.write(lambda connection: connection.execute(insert(telemetry).values(row)))
+        return {"id": row["id"]}
+
+    @command("telemetry.list", Scope.READ, read_only=True)
+    async def list(self, _caller: Caller, params: TelemetryPage) -> Json:
+        """List what a device said, oldest first."""
+        query = (
+            select(telemetry)
+            .where(telemetry.c.device_id == params.device_id)
+            .order_by(telemetry.c.id)
+            .limit(params.limit + 1)
+        )
+        if params.cursor is not None:
+            query = query.where(telemetry.c.id > params.cursor)
+        rows = await self._db.read(
+            lambda connection: [dict(row) for row in connection.execute(query).mappings()]
+        )
+        return as_page(rows, params)
+
+    async def forget(self) -> None:
+        """Delete what is older than the days to keep."""
+        limit = self._clock() - self._kept
+        await self._db.write(
+            lambda connection: connection.execute(
+                delete(telemetry).where(telemetry.c.recorded_at < limit)
+            )
+        )

@@ -1,0 +1,303 @@
+"""The contract of a device driver. One file in this folder is one driver; nothing else has to change.
+
+A driver translates between one device's wire and KITTY's words. It never decides whether something is
+allowed, never retries a command, and never says that a thing is done because a server accepted it: it
+publishes what it observes and ``devices`` compares that with what was asked.
+"""
+
+from abc import ABC, abstractmethod
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+
+from brain_server.errors import DeviceError
+from brain_server.protocol import CommandStatus, Json, Kind, OnlineState
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+_PUBLISH_EVERY_S: Final = 1.0
+
+
+class OptionType(StrEnum):
+    """How Home Assistant draws the field of an option."""
+
+    TEXT = "text"
+    URL = "url"
+    SECRET = "secret"  # noqa: S105 - the name of a field type, not a secret
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    SELECT = "select"
+    ENTITY = "entity"
+    DEVICE = "device"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One field of the form with which a person adds a device."""
+
+    name: str
+    label: str
+    help: str
+    type: OptionType = OptionType.TEXT
+    required: bool = True
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    # For ENTITY: the Home Assistant domains to offer. For DEVICE: the kinds.
+    filter: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceInfo:
+    """What a driver learned about its device when it first reached it."""
+
+    external_id: str
+    name: str
+    kind: Kind
+    capabilities: frozenset[str]
+    manufacturer: str | None = None
+    model: str | None = None
+    sw_version: str | None = None
+    has_camera: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What a driver saw: the whole state of its device at one moment, not a difference."""
+
+    online: OnlineState
+    state: Json = field(default_factory=dict)
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One claimed command on its way to a device. ``grant`` is set for devices that Home Assistant owns."""
+
+    command_id: str
+    intent: str
+    params: Json
+    grant: Json | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The end of an order where the driver itself knows it: acked, failed or unknown."""
+
+    status: CommandStatus
+    detail: str | None = None
+
+
+class HomeAssistantLink(Protocol):
+    """The road to Home Assistant: the integration's own socket. Raises Unavailable when it is down."""
+
+    async def call(self, method: str, params: Json, *, timeout: float) -> Json:  # noqa: ASYNC109
+        """Ask the integration for something and return its answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverContext:
+    """What a driver is given. ``publish`` may be called at any time while ``run`` runs."""
+
+    device_id: str
+    options: Mapping[str, Any]
+    publish: Callable[[Observation], None]
+    session: ClientSession
+    home_assistant: HomeAssistantLink
+    now: Callable[[], datetime]
+    # The state that the device was last seen in, kept over a restart of the brain: how a driver knows
+    # a job that went on, or was lost, while nobody looked. Empty when the device is new.
+    last_state: Json = field(default_factory=dict)
+
+
+class Driver(ABC):
+    """A driver for one device. Made anew whenever the device's options change."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    options: ClassVar[tuple[Option, ...]]
+    # True where Home Assistant carries the command out on a signed grant.
+    executes_in_home_assistant: ClassVar[bool] = False
+
+    def __init__(self, context: DriverContext) -> None:
+        """Keep the context; do no I/O here."""
+        self.context = context
+
+    @abstractmethod
+    async def probe(self) -> DeviceInfo:
+        """Reach the device once and describe it.
+
+        Raises DeviceError with code ``cannot_connect`` or ``invalid_auth``, or InvalidRequest with
+        code ``invalid_option``, its field named.
+        """
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Follow the device until cancelled: connect, publish what is observed, reconnect with backoff.
+
+        Publishes ``OnlineState.OFFLINE`` with a reason when the device goes away and raises nothing
+        for it: a printer that is switched off is not an error.
+        """
+
+    @abstractmethod
+    async def execute(self, order: Order) -> Outcome | None:
+        """Send one order, once.
+
+        Returns None when the device accepted it and the observed state will tell, or an Outcome when
+        the end is known. Raises DeviceError only when certainly nothing was done; any other failure
+        (a timeout, a broken connection) is an ``Outcome`` with status ``unknown``.
+        """
+
+    def confirms(self, order: Order, before: Json, after: Json) -> bool | None:
+        """Say whether an observed state proves an order done (True), undone (False), or neither (None).
+
+        ``before`` is the state just before the order was sent. The default knows KITTY's own states.
+        """
+        return confirms(order.intent, order.params, before, after)
+
+    async def recall(self, order: Order, limit: float) -> Outcome | None:
+        """After a crash, say what became of an order that may have been sent; None: look at the state.
+
+        Never sends it again.
+        """
+        del order, limit
+        return None
+
+    async def files(self) -> list[str]:
+        """Return the names of the print files that the device holds."""
+        return []
+
+    async def refresh(self) -> None:
+        """Ask the device for its state now, if it does not push; publishes."""
+
+    async def snapshot(self) -> bytes:
+        """Return one JPEG or PNG picture; DeviceError ``no_camera`` where there is none."""
+        raise DeviceError("no_camera", "This device has no camera")
+
+    async def upload(self, name: str, content: AsyncIterator[bytes]) -> str:
+        """Store a print file on the device and return the name that ``print_start`` takes."""
+        del name, content
+        raise DeviceError("not_supported", "This device takes no files")
+
+
+class Publisher:
+    """For drivers whose device tells much: changed words at once, changed figures once a second."""
+
+    def __init__(self, publish: Callable[[Observation], None]) -> None:
+        """Start with nothing published."""
+        self._publish = publish
+        self._last: Observation | None = None
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def offer(self, observation: Observation) -> bool:
+        """Publish now or soon; False when it is what was published last."""
+        self.stop()
+        if observation == self._last:
+            return False
+        loop, last = asyncio.get_running_loop(), self._last
+        if loop.time() >= self._due or last is None or self._differ(observation, last):
+            self._send(observation)
+        else:
+            self._timer = loop.call_at(self._due, self._send, observation)
+        return True
+
+    def stop(self) -> None:
+        """Forget what was to be published soon."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    @staticmethod
+    def _differ(one: Observation, other: Observation) -> bool:
+        if (one.online, one.reason) != (other.online, other.reason):
+            return True
+        return bool(_words(one.state) != _words(other.state))
+
+    def _send(self, observation: Observation) -> None:
+        self._last = observation
+        self._due = asyncio.get_running_loop().time() + _PUBLISH_EVERY_S
+        self._publish(observation)
+
+
+def _words(value: Any) -> Any:
+    """Return a state without its figures."""
+    if isinstance(value, dict):
+        return {name: _words(part) for name, part in value.items()}
+    return None if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def confirms(intent: str, params: Json, before: Json, after: Json) -> bool | None:
+    """Judge an observed state by the words of ``protocol.INTENTS``; see :meth:`Driver.confirms`."""
+    match intent:
+        case "lock":
+            return _is(after.get("locked"), wanted=True)
+        case "unlock":
+            return _is(after.get("locked"), wanted=False)
+        case "open":
+            return _is(after.get("open"), wanted=True)
+        case "power_on" | "light_on":
+            return _is(after.get("on"), wanted=True)
+        case "power_off" | "power_cut" | "light_off":
+            return _is(after.get("on"), wanted=False)
+        case "print_start":
+            return _started(params, before, after)
+        case "print_pause":
+            return _status_in(after, {"paused"})
+        case "print_resume":
+            return _status_in(after, {"preparing", "printing"})
+        case "print_cancel":
+            return _status_in(after, {"aborted", "idle", "completed", "failed"})
+        case "heat":
+            return all(
+                (after.get(part) or {}).get("target") == wanted for part, wanted in params.items()
+            )
+        case _:
+            return None
+
+
+def _is(value: Any, *, wanted: bool) -> bool | None:
+    return None if value is None else bool(value) is wanted
+
+
+def _status_in(after: Json, wanted: set[str]) -> bool | None:
+    status = after.get("status")
+    return None if status is None else status in wanted
+
+
+def _started(params: Json, before: Json, after: Json) -> bool | None:
+    """Tell a job that began from one that was there before: the file runs now and did not, or it is a new run."""
+    job, old = after.get("job") or {}, before.get("job") or {}
+    if after.get("status") is None:
+        return None
+    same_run = old.get("started_at") is not None and old.get("started_at") == job.get("started_at")
+    return job.get("file") == params["file"] and not same_run and job.get("started_at") is not None
+
+
+def discover() -> dict[str, type[Driver]]:
+    """Import every module of this folder and return the driver classes by name.
+
+    A module that does not define exactly one ``Driver`` is a mistake of its author: TypeError.
+    """
+    found: dict[str, type[Driver]] = {}
+    for module in pkgutil.iter_modules(__path__):
+        loaded = importlib.import_module(f"{__name__}.{module.name}")
+        drivers = [
+            value
+            for value in vars(loaded).values()
+            if isinstance(value, type)
+            and issubclass(value, Driver)
+            and value.__module__ == loaded.__name__
+        ]
+        if len(drivers) != 1 or drivers[0].name != module.name:
+            message = f"{loaded.__name__} must define one Driver, with name = {module.name!r}"
+            raise TypeError(message)
+        found[module.name] = drivers[0]
+    return found

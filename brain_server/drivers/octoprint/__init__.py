@@ -1,0 +1,484 @@
+"""OctoPrint: REST for orders and files, its push socket for everything that is observed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from http import HTTPStatus
+import json
+import logging
+from pathlib import PurePosixPath
+import tempfile
+from typing import Any, ClassVar, Final
+
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientResponse,
+    ClientTimeout,
+    ClientWebSocketResponse,
+    ClientWSTimeout,
+    ConnectionTimeoutError,
+    FormData,
+    WSMsgType,
+)
+from yarl import URL
+
+from brain_server.drivers import (
+    DeviceInfo,
+    Driver,
+    DriverContext,
+    Observation,
+    Option,
+    OptionType,
+    Order,
+    Outcome,
+    Publisher,
+)
+from brain_server.drivers.octoprint.printer import Printer, SerialLog, one_line, record
+from brain_server.errors import DeviceError, InvalidRequest
+from brain_server.protocol import (
+    INTENTS,
+    CommandStatus,
+    Json,
+    Kind,
+    OnlineState,
+)
+from brain_server.retry import backoff
+
+_LOGGER = logging.getLogger(__name__)
+
+type Path = tuple[str, ...]
+
+_CALL: Final = ClientTimeout(total=20, connect=5)
+_TRANSFER: Final = ClientTimeout(total=1800, connect=5, sock_read=120)
+_PICTURE: Final = ClientTimeout(total=5)
+_HELLO_S: Final = 15.0
+_HEARTBEAT_S: Final = 20.0
+_KEY_CHECK_S: Final = 60.0
+_MAX_ANSWER: Final = 2 * 1024 * 1024
+_MAX_PICTURE: Final = 8 * 1024 * 1024
+_MAX_UPLOAD: Final = 1024 * 1024 * 1024
+_PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_EVENTS: Final = (
+    "PrinterStateChanged",
+    "PrintStarted",
+    "PrintDone",
+    "PrintCancelled",
+    "PrintFailed",
+)
+
+
+class OctoPrint(Driver):
+    """One printer behind one OctoPrint server."""
+
+    name: ClassVar[str] = "octoprint"
+    title: ClassVar[str] = "OctoPrint"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            name="url",
+            label="Address",
+            help="As in the browser, for example http://octopi.local",
+            type=OptionType.URL,
+        ),
+        Option(
+            name="api_key",
+            label="API key",
+            help="In OctoPrint: user settings, Application Keys",
+            type=OptionType.SECRET,
+        ),
+        Option(
+            name="camera_url",
+            label="Camera picture address",
+            help="Only where the camera is not on the host of OctoPrint itself",
+            type=OptionType.URL,
+            required=False,
+        ),
+        Option(
+            name="verify_ssl",
+            label="Check the certificate",
+            help="Turn off for an https address with a self-made certificate",
+            type=OptionType.BOOLEAN,
+            required=False,
+            default=True,
+        ),
+    )
+    order_timeout: ClassVar[ClientTimeout] = _CALL
+
+    def __init__(self, context: DriverContext) -> None:
+        """Take up the job that the last state tells of."""
+        super().__init__(context)
+        self._printer = Printer(context.now, self._changed, context.last_state)
+        self._publisher = Publisher(context.publish)
+        self._serial_log = SerialLog()
+        self._socket: ClientWebSocketResponse | None = None
+        self._reason = ""
+        self._away = False
+
+    async def probe(self) -> DeviceInfo:
+        """Check address and key, and read name, version and camera; see :meth:`Driver.probe`."""
+        base = _address(self.context.options["url"], "url")
+        try:
+            version = (await self._ask("GET", ("version",)))["server"]
+            await self._log_in()
+        except (KeyError, DeviceError) as err:
+            if isinstance(err, DeviceError) and err.code != "device_refused":
+                raise
+            raise DeviceError(
+                "cannot_connect", "That address does not answer as OctoPrint"
+            ) from err
+        settings = await self._settings()
+        name = record(settings.get("appearance")).get("name")
+        return DeviceInfo(
+            external_id=f"{base.host}:{base.port}{base.path.rstrip('/')}",
+            name=name or f"OctoPrint {base.host}",
+            kind=Kind.PRINTER,
+            capabilities=frozenset(
+                {"print_start", "print_pause", "print_resume", "print_cancel", "heat", "gcode"}
+            ),
+            sw_version=f"OctoPrint {version}",
+            has_camera=self._picture_url(settings) is not None,
+        )
+
+    async def run(self) -> None:
+        """Follow the push socket; see :meth:`Driver.run`."""
+        waits = backoff()
+        try:
+            while True:
+                self._reason = "cannot_connect"
+                try:
+                    await self._follow()
+                    waits = backoff()
+                except DeviceError as err:
+                    self._reason = err.code
+                self._offline(self._reason)
+                await asyncio.sleep(next(waits))
+        finally:
+            self._publisher.stop()
+
+    async def execute(self, order: Order) -> Outcome | None:
+        """Send one order once; see :meth:`Driver.execute`."""
+        path, body = _request_for(order)
+        if order.intent == "gcode":
+            return await self._script(path, body)
+        return await self._send(path, body)
+
+    async def snapshot(self) -> bytes:
+        """Return the camera's picture, from a host that the person who added the device named."""
+        url = self._picture_url(await self._settings())
+        if url is None:
+            raise DeviceError("no_camera", "OctoPrint names no camera on its own host")
+        try:
+            async with self.context.session.get(
+                url, timeout=_PICTURE, allow_redirects=False, ssl=self._verify_ssl
+            ) as response:
+                picture = await _read(response, _MAX_PICTURE)
+        except (ClientError, TimeoutError) as err:
+            raise DeviceError("camera_failed", "The camera does not answer") from err
+        good = response.status == HTTPStatus.OK and picture.startswith(_PICTURES)
+        if not good or len(picture) > _MAX_PICTURE:
+            raise DeviceError("camera_failed", "The camera's answer is not a picture")
+        return picture
+
+    async def upload(self, name: str, content: AsyncIterator[bytes]) -> str:
+        """Store a file, read back that all of it is there, and return the name it was given."""
+        safe = _file_name(name)
+        # OctoPrint answers a chunked upload with 411, so the length must be known: through a file.
+        with await asyncio.to_thread(tempfile.TemporaryFile) as spool:
+            size = 0
+            async for chunk in content:
+                size += len(chunk)
+                if size > _MAX_UPLOAD:
+                    raise InvalidRequest("file_too_large", "The file is larger than 1 GiB")
+                await asyncio.to_thread(spool.write, chunk)
+            await asyncio.to_thread(spool.seek, 0)
+            form = FormData(quote_fields=False)
+            form.add_field("file", spool, filename=safe, content_type="application/octet-stream")
+            answer = await self._ask("POST", ("files", "local"), data=form, limit=_TRANSFER)
+        stored = record(record(answer.get("files")).get("local")).get("path")
+        if not isinstance(stored, str):
+            raise DeviceError("upload_failed", "OctoPrint did not say where it put the file")
+        found = await self._ask("GET", ("files", "local", *stored.split("/")))
+        if found.get("size") != size:
+            raise DeviceError("upload_failed", "OctoPrint did not keep the whole file")
+        return stored
+
+    async def _follow(self) -> None:
+        """Stay on the push socket until it ends; DeviceError when it cannot be had."""
+        auth = await self._log_in()
+        self._printer.connecting()
+        try:
+            async with (
+                asyncio.timeout(_HELLO_S) as hello,
+                self.context.session.ws_connect(
+                    self._base / "sockjs" / "websocket",
+                    heartbeat=_HEARTBEAT_S,
+                    timeout=ClientWSTimeout(ws_close=2.0),
+                    ssl=self._verify_ssl,
+                ) as socket,
+            ):
+                self._socket = socket
+                await socket.send_json({"auth": auth})
+                await socket.send_json({"throttle": 2})
+                await socket.send_json(_subscription(logs=False))
+                await self._listen(socket, hello)
+        except (ClientError, TimeoutError) as err:
+            raise DeviceError("cannot_connect", "OctoPrint's push socket is not there") from err
+        finally:
+            self._socket = None
+
+    async def _listen(self, socket: ClientWebSocketResponse, hello: asyncio.Timeout) -> None:
+        """Take messages until the socket ends; ``hello`` is called off by the first state."""
+        loop = asyncio.get_running_loop()
+        check_key_at = loop.time() + _KEY_CHECK_S
+        async for frame in socket:
+            message = record(_json(frame.data)) if frame.type is WSMsgType.TEXT else {}
+            if "reauthRequired" in message:
+                return
+            if "history" in message:
+                hello.reschedule(None)
+            self._printer.hear(message)
+            self._serial_log.hear(message)
+            if loop.time() >= check_key_at:
+                check_key_at = loop.time() + _KEY_CHECK_S
+                await self._key_works()
+
+    def _changed(self) -> None:
+        """Publish what the printer now is."""
+        if self._away:
+            _LOGGER.info("%s answers again", self.context.device_id)
+        self._away = False
+        self._publisher.offer(self._printer.observation())
+
+    def _offline(self, reason: str) -> None:
+        """Publish and log once that the printer cannot be seen, and why."""
+        if self._publisher.offer(Observation(online=OnlineState.OFFLINE, reason=reason)):
+            _LOGGER.warning("%s is away: %s", self.context.device_id, reason)
+        self._away = True
+
+    async def _send(self, path: Path, body: Json) -> Outcome | None:
+        """Send an order in one request that is never repeated."""
+        try:
+            status, answer = await self._request("POST", path, body, limit=self.order_timeout)
+        except (ClientConnectorError, ConnectionTimeoutError) as err:
+            raise DeviceError("cannot_connect", "OctoPrint does not answer") from err
+        except (ClientError, TimeoutError) as err:
+            return _unknown(f"No answer to the order: {type(err).__name__}")
+        # A 503 comes from a proxy without a server behind it, or from an OctoPrint still starting.
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.SERVICE_UNAVAILABLE:
+            return _unknown(_error_text(status, answer))
+        await self._check("POST", status, answer)
+        return None
+
+    async def _script(self, path: Path, body: Json) -> Outcome | None:
+        """Send G-code; done is when the serial log shows its last line sent and answered."""
+        socket = self._socket
+        if socket is None:
+            raise DeviceError("cannot_connect", "OctoPrint's push socket is not there")
+        outcome = None
+        async with self._serial_log.expect(body["commands"]) as seen:
+            try:
+                await socket.send_json(_subscription(logs=True))
+                outcome = await self._send(path, body)
+                async with asyncio.timeout(INTENTS["gcode"].deadline):
+                    await seen.wait()
+            except ClientError as err:
+                raise DeviceError("cannot_connect", "OctoPrint's push socket broke") from err
+            except TimeoutError:
+                return outcome or _unknown("Not seen on the printer's serial line")
+            finally:
+                with suppress(ClientError):
+                    await socket.send_json(_subscription(logs=False))
+        return Outcome(status=CommandStatus.ACKED)
+
+    async def _log_in(self) -> str:
+        """Return what the push socket wants as ``auth``."""
+        answer = await self._ask("POST", ("login",), {"passive": True})
+        if not answer.get("name") or not answer.get("session"):
+            raise DeviceError("invalid_auth", "OctoPrint does not know this API key")
+        return f"{answer['name']}:{answer['session']}"
+
+    async def _settings(self) -> Json:
+        """Return OctoPrint's settings, or nothing where the key may not read them."""
+        try:
+            return await self._ask("GET", ("settings",))
+        except DeviceError as err:
+            if err.code == "cannot_connect":
+                raise
+            return {}
+
+    def _picture_url(self, settings: Json) -> URL | None:
+        """Return where a picture may be had: the option, or OctoPrint's own on OctoPrint's host."""
+        if wanted := self.context.options.get("camera_url"):
+            return _address(wanted, "camera_url")
+        named = record(settings.get("webcam")).get("snapshotUrl")
+        if not isinstance(named, str) or not named:
+            return None
+        with suppress(ValueError):
+            url = self._base.join(URL(named))
+            # OctoPrint's localhost is the machine that OctoPrint runs on, not this one.
+            if url.host in _LOOPBACK and self._base.host is not None:
+                url = url.with_host(self._base.host)
+            if url.scheme in {"http", "https"} and url.host == self._base.host:
+                return url
+        return None
+
+    async def _key_works(self) -> bool:
+        """Say whether the key is still good; if certainly not, end the push socket too."""
+        try:
+            await self._ask("GET", ("version",))
+        except DeviceError as err:
+            if err.code != "invalid_auth":
+                return True
+            self._reason = err.code
+            if self._socket is not None:
+                await self._socket.close()
+            return False
+        return True
+
+    async def _check(self, method: str, status: int, answer: Json) -> None:
+        """Raise DeviceError for an answer that is a refusal."""
+        if status < HTTPStatus.MULTIPLE_CHOICES:
+            return
+        # To a POST with a key that it does not know, OctoPrint says 400 "CSRF validation failed".
+        doubtful = method == "POST" and status in {400, 401, 403}
+        if (doubtful and not await self._key_works()) or status in {401, 403}:
+            raise DeviceError("invalid_auth", "OctoPrint does not accept the API key for this")
+        if status == HTTPStatus.SERVICE_UNAVAILABLE or status < HTTPStatus.BAD_REQUEST:
+            raise DeviceError("cannot_connect", f"OctoPrint is not at this address: HTTP {status}")
+        raise DeviceError("device_refused", _error_text(status, answer))
+
+    async def _ask(
+        self,
+        method: str,
+        path: Path,
+        body: Json | None = None,
+        *,
+        data: FormData | None = None,
+        limit: ClientTimeout = _CALL,
+    ) -> Json:
+        """Make a call that is not an order and return the answer; DeviceError otherwise."""
+        try:
+            status, answer = await self._request(method, path, body, data=data, limit=limit)
+        except (ClientError, TimeoutError) as err:
+            raise DeviceError("cannot_connect", "OctoPrint does not answer") from err
+        await self._check(method, status, answer)
+        return answer
+
+    async def _request(
+        self,
+        method: str,
+        path: Path,
+        body: Json | None = None,
+        *,
+        data: FormData | None = None,
+        limit: ClientTimeout,
+    ) -> tuple[int, Json]:
+        """Make one HTTP call and return its status and, where that is JSON, its answer."""
+        async with self.context.session.request(
+            method,
+            self._base.joinpath("api", *path),
+            json=body,
+            data=data,
+            # A connection of its own: on a kept one that the server has just closed, nobody could
+            # tell whether the order had arrived.
+            headers={"X-Api-Key": self.context.options["api_key"], "Connection": "close"},
+            timeout=limit,
+            allow_redirects=False,
+            ssl=self._verify_ssl,
+        ) as response:
+            return response.status, record(_json(await _read(response, _MAX_ANSWER)))
+
+    @property
+    def _base(self) -> URL:
+        return _address(self.context.options["url"], "url")
+
+    @property
+    def _verify_ssl(self) -> bool:
+        return self.context.options.get("verify_ssl") is not False
+
+
+def _request_for(order: Order) -> tuple[Path, Json]:
+    """Return the API path and the body of an order; DeviceError where there is nothing to send."""
+    match order.intent:
+        case "print_start":
+            path = order.params["file"].split("/")
+            if not all(path) or {".", ".."} & set(path):
+                raise DeviceError("device_refused", "There can be no file of that name")
+            return ("files", "local", *path), {"command": "select", "print": True}
+        case "print_pause":
+            return ("job",), {"command": "pause", "action": "pause"}
+        case "print_resume":
+            return ("job",), {"command": "pause", "action": "resume"}
+        case "print_cancel":
+            return ("job",), {"command": "cancel"}
+        case "heat":
+            codes = {"nozzle": "M104", "bed": "M140"}
+            lines = [f"{codes[part]} S{value:g}" for part, value in order.params.items()]
+        case "gcode":
+            lines = [line.partition(";")[0].strip() for line in order.params["script"].splitlines()]
+        case _:
+            raise DeviceError("not_supported", f"OctoPrint has no {order.intent}")
+    if not any(lines):
+        raise DeviceError("device_refused", "The order says nothing to do")
+    # Both heaters in one request: two could end with one of them done.
+    return ("printer", "command"), {"commands": [line for line in lines if line]}
+
+
+def _subscription(*, logs: bool) -> Json:
+    """Return the filter of the push socket; without one, every G4 in a print is an event."""
+    wanted = "^(Send|Recv: ok)" if logs else False
+    return {
+        "subscribe": {
+            "state": {"logs": wanted, "messages": False},
+            "events": list(_EVENTS),
+            "plugins": False,
+        }
+    }
+
+
+def _address(value: Any, field: str) -> URL:
+    """Return a web address that a person typed; InvalidRequest names the field."""
+    try:
+        url = URL(str(value).strip()).with_query(None).with_fragment(None)
+    except ValueError as err:
+        raise InvalidRequest("invalid_option", "This is not a web address", field=field) from err
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise InvalidRequest("invalid_option", "This is not a web address", field=field)
+    return url
+
+
+def _file_name(name: str) -> str:
+    """Return the last part of a name, cleaned; InvalidRequest when nothing is left of it."""
+    last = PurePosixPath(name.replace("\\", "/")).name
+    safe = "".join(char for char in last if char.isprintable() and char != '"').strip(" .")
+    if not safe or len(safe) > 200:  # noqa: PLR2004 - bytes that every file system takes
+        raise InvalidRequest("invalid_file_name", "This is not a file name")
+    return safe
+
+
+async def _read(response: ClientResponse, limit: int) -> bytes:
+    """Return the body; of one that is too large, only so much that it shows."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            break
+    return bytes(body)
+
+
+def _error_text(status: int, answer: Json) -> str:
+    """Return the server's own sentence if it sent one as JSON; never its HTML."""
+    return one_line(answer.get("error")) or f"OctoPrint answered HTTP {status}"
+
+
+def _unknown(detail: str) -> Outcome:
+    return Outcome(status=CommandStatus.UNKNOWN, detail=detail)
+
+
+def _json(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

@@ -1,0 +1,327 @@
+"""Who may be trusted where: users, zones, policies, presence and checks, as Home Assistant tells them."""
+
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+import msgspec
+from sqlalchemy import Connection, Table, delete, insert, select, update
+
+from brain_server.commands import Caller, Page, Params, Scope, command, paged
+from brain_server.errors import Conflict, InvalidRequest, NotFound
+from brain_server.protocol import Hazard, Json, PresenceSource, PresenceStatus, Role
+from brain_server.safety import keys
+from brain_server.safety.audit import Head
+from brain_server.safety.gate import INTEGRATION_KEY, Gate
+from brain_server.safety.step import Step
+from brain_server.storage import Database, tables
+from brain_server.storage.tables import new_id
+
+type Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+type Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+POLICY_SERIAL: Final = "policy_serial"
+
+
+class User(Params):
+    """A user of Home Assistant; at least one role."""
+
+    id: Id
+    display_name: Name
+    roles: Annotated[list[Role], msgspec.Meta(min_length=1)]
+    email: str | None = None
+    active: bool = True
+
+
+class ZoneParams(Params):
+    """An area of Home Assistant."""
+
+    id: Id
+    name: Name
+    hazard_level: Hazard = Hazard.LOW
+    requires_ppe: bool = False
+    door_ids: list[str] = []
+
+
+class PolicyParams(Params):
+    """The rule of one zone; at least one role."""
+
+    zone_id: Id
+    required_roles: Annotated[list[Role], msgspec.Meta(min_length=1)]
+    name: Name = "default"
+    requires_dual_confirm: bool = False
+    requires_presence: bool = False
+    requester_may_confirm: bool = True
+    voice_may_confirm: bool = False
+    presence_ttl: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 300.0
+    checks: list[str] = []
+
+
+class Sync(Params):
+    """All that is in force from now on; what is not named is gone."""
+
+    users: list[User]
+    zones: list[ZoneParams]
+    policies: list[PolicyParams]
+
+
+class PresenceParams(Params):
+    """One observation of one person in one zone."""
+
+    zone_id: Id
+    user_id: Id
+    source: PresenceSource
+    status: PresenceStatus
+    observed_at: float
+
+
+class CheckParams(Params):
+    """One result of one named check."""
+
+    zone_id: Id
+    name: Name
+    ok: bool
+    observed_at: float
+
+
+class PinParams(Params):
+    """A person's own code and duress code; null clears both."""
+
+    user_id: Id
+    pin: Annotated[str, msgspec.Meta(min_length=4, max_length=64)] | None
+    duress_pin: Annotated[str, msgspec.Meta(min_length=4, max_length=64)] | None = None
+
+
+class KeyParams(Params):
+    """The integration's public Ed25519 key, base64 of 32 bytes."""
+
+    public_key: str
+
+
+class AnchorParams(Params):
+    """The head of the audit chain that Home Assistant saw last."""
+
+    seq: int
+    hash: str
+
+
+class Directory:
+    """Keeps people, zones and policies as Home Assistant sends them."""
+
+    def __init__(self, gate: Gate, database: Database, instance_id: str) -> None:
+        """Take the gate, whose transactions it writes in, and the safety database."""
+        self._gate = gate
+        self._db = database
+        self._instance_id = instance_id
+
+    @command("integration.register", Scope.INTEGRATION)
+    async def register(self, caller: Caller, params: KeyParams) -> Json:
+        """Pin the key with which Home Assistant countersigns decisions; it cannot be replaced here."""
+        keys.public_key(params.public_key)
+
+        def work(step: Step) -> str:
+            known = _state(step.connection, INTEGRATION_KEY)
+            if known is None:
+                _set_state(step.connection, INTEGRATION_KEY, params.public_key)
+                step.audit("key_pinned", data={"token": caller.token})
+            return known or params.public_key
+
+        if await self._gate.step(work) != params.public_key:
+            raise Conflict(
+                "integration_key_mismatch", "Another Home Assistant is paired with this brain"
+            )
+        return {"instance_id": self._instance_id}
+
+    async def unpair(self) -> None:
+        """Forget the integration's key, so that another Home Assistant can pair."""
+
+        def work(step: Step) -> None:
+            step.connection.execute(
+                delete(tables.safety_state).where(tables.safety_state.c.key == INTEGRATION_KEY)
+            )
+            step.audit("key_forgotten")
+
+        await self._gate.step(work)
+
+    @command("safety.sync", Scope.INTEGRATION)
+    async def sync(self, caller: Caller, params: Sync) -> Json:
+        """Replace users, zones and policies; a changed policy voids what was approved under the old one."""
+        _unique("users", [user.id for user in params.users])
+        _unique("zones", [zone.id for zone in params.zones])
+        _unique("policies", [policy.zone_id for policy in params.policies])
+        _unique("users", [user.email for user in params.users if user.email])
+
+        def work(step: Step) -> dict[str, int]:
+            changed = _sync_users(step, params.users) | _sync_zones(step, params.zones)
+            versions, renewed = _sync_policies(step, params.policies)
+            if changed or renewed:
+                step.audit(
+                    "rules_changed",
+                    user_id=caller.user_id,
+                    data={"what": sorted(changed | renewed)},
+                )
+            return versions
+
+        return {"policy_versions": await self._gate.step(work)}
+
+    @command("safety.presence", Scope.INTEGRATION)
+    async def presence(self, caller: Caller, params: PresenceParams) -> Json:
+        """Record where a person was seen. An override is somebody's word and is audited with their name."""
+        values = {name: getattr(params, name) for name in params.__struct_fields__}
+
+        def work(step: Step) -> None:
+            _upsert(step.connection, tables.presence, values, ("zone_id", "user_id"))
+            if params.source in {PresenceSource.OVERRIDE, PresenceSource.MANUAL}:
+                about = values | {"status": params.status.value, "source": params.source.value}
+                step.audit(f"presence_{params.source}", user_id=caller.user_id, data=about)
+
+        await self._gate.step(work)
+        return {}
+
+    @command("safety.check", Scope.INTEGRATION)
+    async def check(self, _caller: Caller, params: CheckParams) -> Json:
+        """Record the result of a named check of a zone."""
+        values = {name: getattr(params, name) for name in params.__struct_fields__}
+        await self._gate.step(
+            lambda step: _upsert(step.connection, tables.checks, values, ("zone_id", "name"))
+        )
+        return {}
+
+    @command("safety.pin", Scope.INTEGRATION)
+    async def pin(self, caller: Caller, params: PinParams) -> Json:
+        """Set or clear a person's own code; only that person may."""
+        if caller.user_id != params.user_id:
+            raise InvalidRequest("not_yours", "Only the person can set their own code")
+        if params.pin is not None and params.pin == params.duress_pin:
+            raise InvalidRequest("same_pin", "The duress code must differ from the code")
+        hashes = {
+            "pin_hash": keys.hash_pin(params.pin) if params.pin else None,
+            "duress_hash": keys.hash_pin(params.duress_pin) if params.duress_pin else None,
+        }
+
+        def work(step: Step) -> int:
+            step.audit("pin_changed", user_id=params.user_id, data={"set": params.pin is not None})
+            return step.connection.execute(
+                update(tables.users).where(tables.users.c.id == params.user_id).values(hashes)
+            ).rowcount
+
+        if await self._gate.step(work) != 1:
+            raise NotFound("user_not_found", "There is no such person")
+        return {}
+
+    @command("audit.anchor", Scope.INTEGRATION)
+    async def anchor(self, _caller: Caller, params: AnchorParams) -> Json:
+        """Compare the chain with the head that Home Assistant saw; an older chain voids all open requests."""
+        seen = Head(params.seq, params.hash)
+        if await self._db.read(lambda connection: self._gate.chain.contains(connection, seen)):
+            return {"ok": True}
+        voided = await self._gate.void_all("restored")
+        await self._gate.step(
+            lambda step: step.audit("restored", data={"seen": seen.as_dict(), "voided": voided})
+        )
+        return {"ok": False, "voided": voided}
+
+    @command("safety.users", Scope.READ, read_only=True)
+    async def users(self, _caller: Caller, params: Page) -> Json:
+        """List people and their roles."""
+        return paged(await self._rows(tables.users, hidden=("pin_hash", "duress_hash")), params)
+
+    @command("safety.zones", Scope.READ, read_only=True)
+    async def zones(self, _caller: Caller, params: Page) -> Json:
+        """List zones and their danger."""
+        return paged(await self._rows(tables.zones), params)
+
+    @command("safety.policies", Scope.READ, read_only=True)
+    async def policies(self, _caller: Caller, params: Page) -> Json:
+        """List the rule of each zone that has its own."""
+        return paged(await self._rows(tables.policies), params, key="zone_id")
+
+    async def is_paired(self) -> bool:
+        """Tell whether a Home Assistant has registered its key."""
+        key = await self._db.read(lambda connection: _state(connection, INTEGRATION_KEY))
+        return key is not None
+
+    async def _rows(self, table: Table, *, hidden: tuple[str, ...] = ()) -> list[Json]:
+        shown = [column for column in table.c if column.name not in hidden]
+        return await self._db.read(
+            lambda connection: [dict(row) for row in connection.execute(select(*shown)).mappings()]
+        )
+
+
+def _unique(what: str, keys_: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for key in keys_:
+        if key in seen:
+            raise InvalidRequest("duplicate", f"{what} names {key} twice", field=what, value=key)
+        seen.add(key)
+
+
+def _sync_users(step: Step, wanted: list[User]) -> set[str]:
+    values = {user.id: _plain(user) for user in wanted}
+    return _replace(step, tables.users, "id", values, {"created_at": step.now})
+
+
+def _sync_zones(step: Step, wanted: list[ZoneParams]) -> set[str]:
+    return _replace(step, tables.zones, "id", {zone.id: _plain(zone) for zone in wanted}, {})
+
+
+def _sync_policies(step: Step, wanted: list[PolicyParams]) -> tuple[dict[str, int], set[str]]:
+    table = tables.policies
+    known = {row["zone_id"]: dict(row) for row in step.connection.execute(select(table)).mappings()}
+    versions: dict[str, int] = {}
+    rows: dict[str, Json] = {}
+    for policy in wanted:
+        values = _plain(policy)
+        old = known.get(policy.zone_id, {})
+        same = {key: value for key, value in old.items() if key != "version"} == values
+        versions[policy.zone_id] = old["version"] if same else _next_version(step.connection)
+        rows[policy.zone_id] = values | {"version": versions[policy.zone_id]}
+    return versions, _replace(step, table, "zone_id", rows, {})
+
+
+def _plain(params: Params) -> Json:
+    plain: Json = msgspec.to_builtins(params)
+    for name in ("roles", "required_roles"):
+        if name in plain:
+            plain[name] = sorted(plain[name])
+    return plain
+
+
+def _replace(step: Step, table: Table, key: str, wanted: dict[str, Json], fresh: Json) -> set[str]:
+    """Make the table hold exactly these rows; returns what changed, as ``table:key``."""
+    known = {row[key]: dict(row) for row in step.connection.execute(select(table)).mappings()}
+    changed = set(known) - set(wanted)
+    if changed:
+        step.connection.execute(delete(table).where(table.c[key].in_(changed)))
+    for name, values in wanted.items():
+        old = known.get(name)
+        if old is None:
+            step.connection.execute(insert(table).values(values | fresh))
+        elif any(old[column] != value for column, value in values.items()):
+            step.connection.execute(update(table).where(table.c[key] == name).values(values))
+        else:
+            continue
+        changed.add(name)
+    return {f"{table.name}:{name}" for name in changed}
+
+
+def _next_version(connection: Connection) -> int:
+    """Return a policy version that no zone ever had, so that a removed and remade rule differs."""
+    serial = int(_state(connection, POLICY_SERIAL) or 0) + 1
+    _set_state(connection, POLICY_SERIAL, str(serial))
+    return serial
+
+
+def _state(connection: Connection, key: str) -> str | None:
+    query = select(tables.safety_state.c.value).where(tables.safety_state.c.key == key)
+    return connection.execute(query).scalar()
+
+
+def _set_state(connection: Connection, key: str, value: str) -> None:
+    _upsert(connection, tables.safety_state, {"key": key, "value": value}, ("key",))
+
+
+def _upsert(connection: Connection, table: Table, values: Json, key: tuple[str, ...]) -> None:
+    same = [table.c[name] == values[name] for name in key]
+    done = connection.execute(update(table).where(*same).values(values))
+    if done.rowcount == 0:
+        connection.execute(insert(table).values(values))

@@ -1,0 +1,684 @@
+"""The gate: every action of every device passes here, and only here is it decided.
+
+Each method is one transaction on storage that survives a power loss, together with its audit row. A
+command moves only along ``protocol.COMMAND_TRANSITIONS``, each step one conditional UPDATE that must
+hit exactly one row, so that two callers, two processes or a replay can never both win.
+"""
+
+import asyncio
+from collections.abc import Callable
+import secrets
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from brain_server.bus import Bus
+from brain_server.errors import (
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    KittyError,
+    NotFound,
+    Unavailable,
+)
+from brain_server.protocol import (
+    INTENTS,
+    Channel,
+    CommandStatus,
+    EventStatus,
+    Hazard,
+    Json,
+    approval_bytes,
+    subject_hash,
+)
+from brain_server.safety import keys, lockout
+from brain_server.safety.audit import Chain
+from brain_server.safety.policy import (
+    VOICE_PERSON,
+    Facts,
+    Refusal,
+    Wish,
+    level_of,
+    may_ask,
+    may_decide,
+    may_run,
+    needs_dual,
+    people,
+)
+from brain_server.safety.records import (
+    OPEN_COMMANDS,
+    approvers_of,
+    command_view,
+    event_view,
+    read_facts,
+    wish_of,
+)
+from brain_server.safety.step import Ask, Authorized, Decision, Step
+from brain_server.storage import Database
+from brain_server.storage.tables import approvals, commands, events, new_id, safety_state, users
+
+IDEMPOTENCY_WINDOW: Final = 24 * 3600.0
+DECISION_AGE: Final = 120.0
+GRANT_TTL: Final = 30.0
+INTEGRATION_KEY: Final = "integration_key"
+
+
+class Gate:
+    """Asks, decides, claims and settles. The only writer of commands, events and approvals."""
+
+    def __init__(
+        self,
+        database: Database,
+        secrets_: keys.Keys,
+        bus: Bus,
+        clock: Callable[[], float],
+        *,
+        lockout_attempts: int = 5,
+    ) -> None:
+        """Take the durable database, the brain's keys, the bus and a clock in POSIX seconds."""
+        self._db = database
+        self._keys = secrets_
+        self._bus = bus
+        self._clock = clock
+        self.chain = Chain(secrets_.chain)
+        self._attempts = lockout_attempts
+        self._changed = asyncio.Event()
+
+    async def step[T](self, work: Callable[[Step], T | Refusal]) -> T:
+        """Run one transaction, publish what it changed, and raise the refusal that it returned.
+
+        A refusal is a result and not an exception inside the transaction, so that its audit row stays.
+        """
+        box: list[Step] = []
+
+        def run(connection: Connection) -> T | Refusal:
+            box[:] = [Step(connection, self.chain, self._clock())]
+            return work(box[0])
+
+        result = await self._db.write(run)
+        for name, data in box[0].publish:
+            self._bus.publish(name, data)
+        if box[0].head is not None:
+            self._bus.publish("audit.head", box[0].head.as_dict() | {"at": box[0].now})
+        self._changed.set()
+        if isinstance(result, Refusal):
+            raise _as_error(result)
+        return result
+
+    def now(self) -> float:
+        """Return the time by the gate's clock."""
+        return self._clock()
+
+    # -- asking ---------------------------------------------------------------------------------------
+
+    async def authorize(self, ask: Ask) -> Authorized:
+        """Record a request and judge it; returns the command, and its safety event when people must decide.
+
+        A fresh command that needs nobody comes back ``claimed``: the caller carries it out. Raises Forbidden
+        with the reason when it can never be allowed; that is recorded, too.
+        """
+        try:
+            return await self.step(lambda step: self._authorize(step, ask))
+        except Unavailable as err:
+            if err.code == "storage_full":  # the reserve has just been freed for exactly this row
+                await self.step(lambda step: _audit_refusal(step, ask, err.code))
+            raise
+
+    def _authorize(self, step: Step, ask: Ask) -> Authorized | Refusal:
+        if (known := self._known(step, ask)) is not None:
+            return known
+        facts = read_facts(step.connection, ask.zone_id, step.now)
+        wish = Wish(intent=ask.intent, requester=ask.requester, channel=ask.channel)
+        if refusal := may_ask(wish, facts):
+            _audit_refusal(step, ask, refusal.code)
+            return refusal
+        level = level_of(wish, facts)
+        free = level is Hazard.LOW
+        status = CommandStatus.PENDING
+        if free:
+            status = CommandStatus.DEFERRED if ask.defer else CommandStatus.CLAIMED
+        command_id = _insert_command(step, ask, status)
+        command = step.one_command(command_id)
+        event = None if free else self._insert_event(step, ask, command, level, wish, facts)
+        step.audit_command(
+            "requested" if not free else status.value,
+            command,
+            event["id"] if event else None,
+            user_id=ask.requester,
+            channel=ask.channel,
+            params=ask.params,
+            level=level,
+        )
+        return Authorized(step.show_command(command_id), event, fresh=True)
+
+    def _known(self, step: Step, ask: Ask) -> Authorized | Refusal | None:
+        """Return the command that this request repeats: by its key, or the same wish still open."""
+        if ask.idempotency_key is not None:
+            query = select(commands).where(commands.c.idempotency_key == ask.idempotency_key)
+            row = step.connection.execute(query).first()
+            if row is not None and step.now - row.created_at > IDEMPOTENCY_WINDOW:
+                step.connection.execute(
+                    update(commands).where(commands.c.id == row.id).values(idempotency_key=None)
+                )
+                row = None
+            if row is not None and (row.device_id, row.intent, row.params) != (
+                ask.device_id,
+                ask.intent,
+                ask.params,
+            ):
+                return Refusal("idempotency_conflict", "This key was used for something else")
+        else:
+            row = _open_twin(step, ask)
+        if row is None:
+            return None
+        event = step.event_of(row.id)
+        view = event_view(step.connection, event, step.now) if event else None
+        return Authorized(command_view(row, event.id if event else None), view, fresh=False)
+
+    def _insert_event(
+        self, step: Step, ask: Ask, command: Row[Any], level: Hazard, wish: Wish, facts: Facts
+    ) -> Json:
+        spec = INTENTS[ask.intent]
+        nonce = secrets.token_hex(16)
+        expires_at = step.now + spec.approval_ttl
+        event_id = new_id()
+        step.connection.execute(
+            insert(events).values(
+                id=event_id,
+                command_id=command.id,
+                event_type=spec.event_type,
+                level=level,
+                people_needed=2 if needs_dual(wish, facts) else 1,
+                status=EventStatus.PENDING,
+                initiated_by=ask.requester,
+                subject=subject_hash(
+                    device_id=ask.device_id,
+                    intent=ask.intent,
+                    params=ask.params,
+                    zone_id=ask.zone_id,
+                    policy_version=facts.policy.version,
+                    expires_at=expires_at,
+                    nonce=nonce,
+                ),
+                nonce=nonce,
+                policy_version=facts.policy.version,
+                requires_ppe=bool(facts.zone and facts.zone.requires_ppe),
+                created_at=step.now,
+                expires_at=expires_at,
+            )
+        )
+        return step.show_event(event_id)
+
+    # -- deciding -------------------------------------------------------------------------------------
+
+    async def decide(self, decision: Decision) -> Json:
+        """Record one person's decision and return the event.
+
+        Raises NotFound, Conflict ``already_decided``/``expired``, Forbidden with the reason
+        (``wrong_subject``, ``bad_signature``, ``self_approval``, ``role_required``, ``wrong_pin``,
+        ``locked_out``, ``presence_required``, ...) or InvalidRequest ``ppe_required``.
+        """
+        return await self.step(lambda step: self._decide(step, decision))
+
+    def _decide(self, step: Step, decision: Decision) -> Json | Refusal:
+        event = step.connection.execute(
+            select(events).where(events.c.id == decision.event_id)
+        ).first()
+        if event is None:
+            return Refusal("event_not_found", "There is no such request")
+        command = step.one_command(event.command_id)
+        if known := _same_decision(step, event, decision):
+            return known
+        if event.status == EventStatus.PENDING and step.now >= event.expires_at:
+            step.audit_command("expired", command, event.id, user_id=None)
+            step.close(command, event, EventStatus.EXPIRED, reason="expired")
+            return Refusal("expired", "This request has expired")
+        refusal = (
+            self._genuine(step, event, decision)
+            or _still_open(event)
+            or (self._allowed(step, command, event, decision) if decision.approve else None)
+        )
+        if refusal is not None:
+            step.audit_command(
+                "approval_refused", command, event.id, user_id=decision.user_id, reason=refusal.code
+            )
+            self._count_attempt(step, decision.user_id, refusal.code, event.id)
+            return refusal
+        return self._record(step, command, event, decision)
+
+    def _genuine(self, step: Step, event: Row[Any], decision: Decision) -> Refusal | None:
+        """Refuse a decision that the integration did not sign, for this very subject, just now."""
+        key = _state(step.connection, INTEGRATION_KEY)
+        message = approval_bytes(
+            event_id=decision.event_id,
+            subject=decision.subject,
+            user_id=decision.user_id,
+            decision="approve" if decision.approve else "deny",
+            channel=decision.channel,
+            at=decision.at,
+        )
+        if key is None or not keys.verify(key, decision.signature, message):
+            return Refusal("bad_signature", "The decision is not signed by Home Assistant")
+        if decision.subject != event.subject:
+            return Refusal("wrong_subject", "The decision is about something else")
+        if abs(step.now - decision.at) > DECISION_AGE:
+            return Refusal("stale_decision", "The decision is too old")
+        return None
+
+    def _allowed(
+        self, step: Step, command: Row[Any], event: Row[Any], decision: Decision
+    ) -> Refusal | None:
+        facts = read_facts(step.connection, command.zone_id, step.now)
+        wish = wish_of(command)
+        voice = decision.user_id == VOICE_PERSON
+        if voice and (decision.channel is not Channel.VOICE or not facts.policy.voice_may_confirm):
+            return Refusal(
+                "direct_approval_required", "Approve this with your own phone or dashboard"
+            )
+        if voice and needs_dual(wish, facts):
+            return Refusal(
+                "direct_approval_required", "Approve this with your own phone or dashboard"
+            )
+        if not voice and (refusal := may_decide(wish, facts, decision.user_id, decision.channel)):
+            return refusal
+        if event.requires_ppe and not decision.ppe:
+            return Refusal("ppe_required", "Confirm that protective equipment is worn")
+        if not voice and (refusal := _pin_refused(step.connection, decision)):
+            return refusal
+        approvers = approvers_of(step.connection, event.id) | {decision.user_id}
+        if len(people(wish, facts, approvers)) < event.people_needed:
+            return None
+        # The last needed voice: if presence or a check is missing, say so while it can still be mended.
+        return may_run(wish, facts, approvers)
+
+    def _record(self, step: Step, command: Row[Any], event: Row[Any], decision: Decision) -> Json:
+        duress = decision.approve and _is_duress(step.connection, decision)
+        step.connection.execute(
+            insert(approvals).values(
+                id=new_id(),
+                event_id=event.id,
+                user_id=decision.user_id,
+                decision="approve" if decision.approve and not duress else "deny",
+                channel=decision.channel,
+                signature=decision.signature,
+                ppe=decision.ppe,
+                at=step.now,
+            )
+        )
+        lockout.forget(step.connection, decision.user_id)
+        if duress:
+            about = {"user_id": decision.user_id, "event_id": event.id}
+            step.publish.append(("safety.duress", about | {"device_id": command.device_id}))
+        if duress or not decision.approve:
+            kind = "duress" if duress else "denied"
+            step.audit_command(kind, command, event.id, user_id=decision.user_id)
+            step.close(
+                command,
+                event,
+                EventStatus.DENIED,
+                denied_by=decision.user_id,
+                reason="not_available" if duress else "denied",
+            )
+            return self._view(step, event.id)
+        approvers = approvers_of(step.connection, event.id)
+        facts = read_facts(step.connection, command.zone_id, step.now)
+        enough = len(people(wish_of(command), facts, approvers)) >= event.people_needed
+        step.audit_command(
+            "approved" if enough else "confirmed",
+            command,
+            event.id,
+            user_id=decision.user_id,
+            channel=decision.channel,
+            ppe=decision.ppe,
+        )
+        if enough:
+            step.move_event(event, EventStatus.APPROVED, approved_by=sorted(approvers))
+        else:
+            step.show_event(event.id)
+        return self._view(step, event.id)
+
+    def _view(self, step: Step, event_id: str) -> Json:
+        row = step.connection.execute(select(events).where(events.c.id == event_id)).one()
+        return event_view(step.connection, row, step.now)
+
+    async def withdraw(self, event_id: str, user_id: str | None) -> Json:
+        """Let the requester take a request back; returns the event."""
+
+        def work(step: Step) -> Json | Refusal:
+            event = step.connection.execute(select(events).where(events.c.id == event_id)).first()
+            if event is None:
+                return Refusal("event_not_found", "There is no such request")
+            command = step.one_command(event.command_id)
+            if command.requested_by != user_id:
+                return Refusal("not_yours", "Only the person who asked can take it back")
+            if refusal := _still_open(event):
+                return refusal
+            step.audit_command("withdrawn", command, event.id, user_id=user_id)
+            step.close(command, event, EventStatus.DENIED, denied_by=user_id, reason="withdrawn")
+            return self._view(step, event.id)
+
+        return await self.step(work)
+
+    async def attempt(self, user_id: str, reason: str, event_id: str | None) -> None:
+        """Count a wrong, foreign or stale approval token that Home Assistant saw."""
+
+        def work(step: Step) -> None:
+            step.audit("attempt", user_id=user_id, event_id=event_id, data={"reason": reason})
+            self._count_attempt(step, user_id, reason, event_id)
+
+        await self.step(work)
+
+    def _count_attempt(self, step: Step, user_id: str, reason: str, event_id: str | None) -> None:
+        if reason not in lockout.SUSPICIOUS:
+            return
+        until = lockout.count(step.connection, user_id, step.now, self._attempts)
+        if until is None:
+            return
+        about: Json = {"user_id": user_id, "until": until, "reason": reason}
+        step.audit("lockout", user_id=user_id, event_id=event_id, data=about)
+        step.publish.append(("safety.lockout", about))
+
+    # -- doing ----------------------------------------------------------------------------------------
+
+    async def claim(self, command_id: str) -> Json:
+        """Take a command for execution, once; everything is judged again at this moment.
+
+        Returns the command. Raises Conflict ``not_claimable`` when somebody else has it or it is over,
+        and Forbidden with the reason when its ground has gone; it is then expired.
+        """
+        return await self.step(lambda step: self._claim(step, command_id))
+
+    def _claim(self, step: Step, command_id: str) -> Json | Refusal:
+        command = step.one_command(command_id)
+        event = step.event_of(command_id)
+        if event is not None and (refusal := _unusable(step, command, event)):
+            if command.status == CommandStatus.PENDING:
+                step.audit_command(
+                    "refused_at_claim", command, event.id, user_id=None, reason=refusal.code
+                )
+                step.close(command, event, EventStatus.EXPIRED, reason=refusal.code)
+            return refusal
+        if not step.move_command(command, CommandStatus.CLAIMED, claimed_at=step.now):
+            return Refusal("not_claimable", "This command is not waiting to be carried out")
+        step.audit_command("claimed", command, event.id if event else None, user_id=None)
+        return step.show_command(command_id)
+
+    async def sent(self, command_id: str) -> None:
+        """Note that the device accepted a claimed command; its effect is still to be seen."""
+
+        def work(step: Step) -> None:
+            command = step.one_command(command_id)
+            if step.move_command(command, CommandStatus.SENT, sent_at=step.now):
+                event = step.event_of(command_id)
+                step.audit_command("sent", command, event.id if event else None, user_id=None)
+
+        await self.step(work)
+
+    async def settle(
+        self, command_id: str, to: CommandStatus, detail: str | None, *, user_id: str | None = None
+    ) -> Json:
+        """End a command as acked, failed or unknown. A late or second outcome is recorded, not applied."""
+
+        def work(step: Step) -> Json:
+            command = step.one_command(command_id)
+            event = step.event_of(command_id)
+            columns: Json = {"detail": detail[:255] if detail else None}
+            if to is CommandStatus.ACKED:
+                columns["ack_at"] = step.now
+            moved = step.move_command(command, to, **columns)
+            step.audit_command(
+                to.value if moved else "late_outcome",
+                command,
+                event.id if event else None,
+                user_id=user_id,
+                detail=detail,
+                outcome=to,
+            )
+            if moved and event is not None and to is not CommandStatus.UNKNOWN:
+                step.connection.execute(
+                    update(events).where(events.c.id == event.id).values(resolved_at=step.now)
+                )
+                step.show_event(event.id)
+            return command_view(step.one_command(command_id), event.id if event else None)
+
+        return await self.step(work)
+
+    def grant(self, command: Json, event: Json | None) -> Json:
+        """Return a signed single-use grant for a claimed command of a device that Home Assistant owns."""
+        now = self._clock()
+        limit = now + GRANT_TTL
+        grant: Json = {
+            "command_id": command["id"],
+            "event_id": command["event_id"],
+            "device_id": command["device_id"],
+            "intent": command["intent"],
+            "params": command["params"],
+            "subject": event["subject"] if event else None,
+            "level": event["level"] if event else Hazard.LOW.value,
+            "people": event["people"] if event else [],
+            "issued_at": now,
+            "expires_at": min(limit, event["expires_at"]) if event else limit,
+            "nonce": secrets.token_hex(16),
+        }
+        return {"grant": grant, "signature": self._keys.sign(grant)}
+
+    # -- time and restarts ----------------------------------------------------------------------------
+
+    async def expire(self) -> float | None:
+        """Expire what was not decided or not used in time; returns when the next one is due."""
+
+        def work(step: Step) -> float | None:
+            open_states = (EventStatus.PENDING, EventStatus.APPROVED)
+            rows = step.connection.execute(
+                select(events)
+                .join(commands, commands.c.id == events.c.command_id)
+                .where(events.c.status.in_(open_states), commands.c.status == CommandStatus.PENDING)
+                .order_by(events.c.expires_at)
+            ).all()
+            for event in rows:
+                if event.expires_at > step.now:
+                    return float(event.expires_at)
+                command = step.one_command(event.command_id)
+                step.audit_command("expired", command, event.id, user_id=None)
+                step.close(command, event, EventStatus.EXPIRED, reason="expired")
+            return None
+
+        return await self.step(work)
+
+    async def run(self) -> None:
+        """Expire events when they are due, for ever."""
+        while True:
+            self._changed.clear()
+            due = await self.expire()
+            # Wall clocks jump: look again at least every five seconds while anything is open.
+            wait = None if due is None else min(5.0, max(0.01, due - self._clock()))
+            try:
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def void_all(self, reason: str) -> int:
+        """Void every open request, e.g. after an old database was restored; returns how many."""
+
+        def work(step: Step) -> int:
+            rows = step.connection.execute(
+                select(commands).where(commands.c.status.in_(("pending", "deferred")))
+            ).all()
+            for command in rows:
+                event = step.event_of(command.id)
+                step.audit_command(
+                    "voided", command, event.id if event else None, user_id=None, reason=reason
+                )
+                if event is not None:
+                    step.close(command, event, EventStatus.EXPIRED, reason=reason)
+                else:
+                    step.move_command(command, CommandStatus.EXPIRED, detail=reason)
+            return len(rows)
+
+        return await self.step(work)
+
+    async def drop_deferred(self, device_id: str, reason: str) -> None:
+        """Give up what waits for this device, because the opposite was asked for."""
+
+        def work(step: Step) -> None:
+            rows = step.connection.execute(
+                select(commands).where(
+                    commands.c.device_id == device_id, commands.c.status == CommandStatus.DEFERRED
+                )
+            )
+            for command in rows.all():
+                step.audit_command("denied", command, None, user_id=None, reason=reason)
+                step.move_command(command, CommandStatus.DENIED, detail=reason)
+
+        await self.step(work)
+
+    async def open_work(self) -> list[tuple[Json, Json | None]]:
+        """Return every command that is not over, with its event, oldest first."""
+
+        def work(connection: Connection) -> list[tuple[Json, Json | None]]:
+            rows = connection.execute(
+                select(commands).where(commands.c.status.in_(OPEN_COMMANDS)).order_by(commands.c.id)
+            ).all()
+            found: list[tuple[Json, Json | None]] = []
+            for row in rows:
+                event = connection.execute(
+                    select(events).where(events.c.command_id == row.id)
+                ).first()
+                view = event_view(connection, event, self._clock()) if event else None
+                found.append((command_view(row, event.id if event else None), view))
+            return found
+
+        return await self._db.read(work)
+
+
+def _insert_command(step: Step, ask: Ask, status: CommandStatus) -> str:
+    command_id = new_id()
+    step.connection.execute(
+        insert(commands).values(
+            id=command_id,
+            device_id=ask.device_id,
+            device_name=ask.device_name,
+            zone_id=ask.zone_id,
+            intent=ask.intent,
+            params=ask.params,
+            status=status,
+            requested_by=ask.requester,
+            channel=ask.channel,
+            conversation_id=ask.conversation_id,
+            idempotency_key=ask.idempotency_key,
+            created_at=step.now,
+            claimed_at=step.now if status is CommandStatus.CLAIMED else None,
+        )
+    )
+    return command_id
+
+
+def _open_twin(step: Step, ask: Ask) -> Row[Any] | None:
+    """Return the same wish of the same person that is still waiting: one prompt, not two."""
+    rows = step.connection.execute(
+        select(commands).where(
+            commands.c.device_id == ask.device_id,
+            commands.c.intent == ask.intent,
+            commands.c.status.in_(("pending", "deferred")),
+        )
+    )
+    for row in rows:
+        event = step.event_of(row.id)
+        open_event = event is None or (event.status == "pending" and event.expires_at > step.now)
+        if open_event and row.params == ask.params and row.requested_by == ask.requester:
+            return row
+    return None
+
+
+def _audit_refusal(step: Step, ask: Ask, code: str) -> None:
+    step.audit(
+        "refused",
+        user_id=ask.requester,
+        device_id=ask.device_id,
+        data={
+            "intent": ask.intent,
+            "device": ask.device_name,
+            "params": ask.params,
+            "channel": ask.channel,
+            "reason": code,
+        },
+    )
+
+
+def _same_decision(step: Step, event: Row[Any], decision: Decision) -> Json | None:
+    """Return the event when this very decision is already recorded, so that a resend is harmless."""
+    query = select(approvals).where(
+        approvals.c.event_id == event.id,
+        approvals.c.user_id == decision.user_id,
+        approvals.c.signature == decision.signature,
+    )
+    if step.connection.execute(query).first() is None:
+        return None
+    return event_view(step.connection, event, step.now)
+
+
+def _still_open(event: Row[Any]) -> Refusal | None:
+    if event.status == EventStatus.PENDING:
+        return None
+    code = "expired" if event.status == EventStatus.EXPIRED else "already_decided"
+    return Refusal(code, "This request is no longer open")
+
+
+def _unusable(step: Step, command: Row[Any], event: Row[Any]) -> Refusal | None:
+    """Judge at claim time: approved, in time, under the same rule, by people who still count."""
+    if event.status == EventStatus.PENDING:
+        return Refusal("not_approved", "This command has not been approved")
+    if event.status != EventStatus.APPROVED:
+        return Refusal("not_claimable", "This command is not waiting to be carried out")
+    if not event.created_at <= step.now < event.expires_at:
+        return Refusal("expired", "The approval was not used in time")
+    facts = read_facts(step.connection, command.zone_id, step.now)
+    if facts.policy.version != event.policy_version:
+        return Refusal("policy_changed", "The rule of this zone has changed since")
+    wish = wish_of(command)
+    if level_of(wish, facts) != event.level:
+        return Refusal("policy_changed", "The danger of this zone has changed since")
+    return may_run(wish, facts, approvers_of(step.connection, event.id))
+
+
+def _pin_refused(connection: Connection, decision: Decision) -> Refusal | None:
+    row = connection.execute(select(users).where(users.c.id == decision.user_id)).one()
+    if row.pin_hash is None:
+        return None
+    if decision.pin is None:
+        return Refusal("pin_required", "Your own code is needed")
+    if keys.pin_matches(decision.pin, row.pin_hash):
+        return None
+    if keys.pin_matches(decision.pin, row.duress_hash):
+        return None
+    return Refusal("wrong_pin", "This is not your code")
+
+
+def _is_duress(connection: Connection, decision: Decision) -> bool:
+    if decision.pin is None or decision.user_id == VOICE_PERSON:
+        return False
+    row = connection.execute(select(users).where(users.c.id == decision.user_id)).one()
+    return keys.pin_matches(decision.pin, row.duress_hash)
+
+
+def _state(connection: Connection, key: str) -> str | None:
+    query = select(safety_state.c.value).where(safety_state.c.key == key)
+    return connection.execute(query).scalar()
+
+
+_ERRORS: Final[dict[str, type[KittyError]]] = {
+    "event_not_found": NotFound,
+    "expired": Conflict,
+    "already_decided": Conflict,
+    "not_claimable": Conflict,
+    "not_approved": Conflict,
+    "idempotency_conflict": Conflict,
+    "ppe_required": InvalidRequest,
+    "pin_required": InvalidRequest,
+}
+
+
+def _as_error(refusal: Refusal) -> KittyError:
+    kind = _ERRORS.get(refusal.code, Forbidden)
+    return kind(refusal.code, refusal.message, **refusal.fields)

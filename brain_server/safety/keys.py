@@ -1,0 +1,104 @@
+"""The brain's own secrets: the key that signs grants, the key of the audit chain, the instance id.
+
+They lie in one file that only the brain's user may read, outside both databases, so that whoever can
+write a database can neither forge a grant nor rewrite history.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+import hashlib
+import hmac
+import json
+import os
+from pathlib import Path
+import secrets
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from brain_server.errors import InvalidRequest
+from brain_server.protocol import Json, grant_bytes
+from brain_server.storage.tables import new_id
+
+_SCRYPT: Final = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The secrets of one brain."""
+
+    instance_id: str
+    chain: bytes
+    signing: Ed25519PrivateKey
+
+    @classmethod
+    def load(cls, path: Path) -> Keys:
+        """Read the key file; make it, readable by its owner only and synced, when there is none."""
+        if not path.exists():
+            _write_private(
+                path,
+                {
+                    "instance_id": new_id(),
+                    "chain": secrets.token_hex(32),
+                    "signing": Ed25519PrivateKey.generate().private_bytes_raw().hex(),
+                },
+            )
+        stored = json.loads(path.read_text("ascii"))
+        return cls(
+            instance_id=stored["instance_id"],
+            chain=bytes.fromhex(stored["chain"]),
+            signing=Ed25519PrivateKey.from_private_bytes(bytes.fromhex(stored["signing"])),
+        )
+
+    @property
+    def public_key(self) -> str:
+        """Return the public half of the grant key, base64 of the raw 32 bytes."""
+        return base64.b64encode(self.signing.public_key().public_bytes_raw()).decode()
+
+    def sign(self, grant: Json) -> str:
+        """Return the base64 Ed25519 signature of a grant."""
+        return base64.b64encode(self.signing.sign(grant_bytes(grant))).decode()
+
+
+def _write_private(path: Path, content: Json) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def public_key(encoded: str) -> Ed25519PublicKey:
+    """Return a public key from base64 of its 32 bytes; InvalidRequest ``invalid_key`` otherwise."""
+    try:
+        return Ed25519PublicKey.from_public_bytes(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError) as err:
+        raise InvalidRequest("invalid_key", "This is not an Ed25519 public key") from err
+
+
+def verify(encoded_key: str, signature: str, message: bytes) -> bool:
+    """Tell whether a base64 signature of the message is by this key."""
+    try:
+        public_key(encoded_key).verify(base64.b64decode(signature, validate=True), message)
+    except InvalidSignature, binascii.Error:
+        return False
+    return True
+
+
+def hash_pin(pin: str) -> bytes:
+    """Return a salted scrypt hash of a person's code (RFC 7914; n=2^14, r=8, p=1)."""
+    salt = secrets.token_bytes(16)
+    return salt + hashlib.scrypt(pin.encode(), salt=salt, **_SCRYPT)
+
+
+def pin_matches(pin: str, stored: bytes | None) -> bool:
+    """Compare a code with its hash in constant time; False when there is no hash."""
+    if stored is None:
+        return False
+    salt, expected = stored[:16], stored[16:]
+    return hmac.compare_digest(hashlib.scrypt(pin.encode(), salt=salt, **_SCRYPT), expected)

@@ -1,0 +1,291 @@
+"""Databases: one writer thread with group commit, a pool of readers, migrations forward and back."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+import logging
+from pathlib import Path
+import queue
+import sqlite3
+import threading
+import time
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from brain_server.errors import Unavailable
+from brain_server.retry import DATABASE, retrying
+
+_LOGGER = logging.getLogger(__name__)
+
+BATCH: Final = 256
+BUSY_SECONDS: Final = 1.0
+BALLAST_BYTES: Final = 1024 * 1024
+POSTGRES_POOL: Final = 20
+POSTGRES_OVERFLOW: Final = 40
+
+
+class _Work(NamedTuple):
+    run: Callable[[Connection], Any]
+    done: Future[Any]
+
+
+class Database:
+    """One database. ``write`` returns after the commit is on the disk; ``read`` never blocks the loop."""
+
+    def __init__(
+        self, url: str, metadata: MetaData, *, name: str, durable: bool, slow_ms: float = 250.0
+    ) -> None:
+        """Describe the database; ``durable`` makes each commit survive a power loss (SQLite FULL)."""
+        self.name = name
+        self.metadata = metadata
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.broken: str | None = None
+        self._durable = durable
+        self._slow = slow_ms / 1000
+        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._engine: Engine
+        self._reader: Engine
+        self._readers: ThreadPoolExecutor
+        self._writer: threading.Thread
+
+    async def open(self) -> None:
+        """Create or migrate the tables and start the writer; Unavailable when that fails."""
+        workers = 4 if self.is_sqlite else POSTGRES_POOL + POSTGRES_OVERFLOW
+        self._readers = ThreadPoolExecutor(workers, thread_name_prefix=f"{self.name}-read")
+        await asyncio.get_running_loop().run_in_executor(self._readers, self._open)
+        self._writer = threading.Thread(
+            target=self._write_loop, name=f"{self.name}-write", daemon=True
+        )
+        self._writer.start()
+
+    async def close(self) -> None:
+        """Finish what was accepted, then release the files."""
+        self._queue.put(None)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._readers, self._writer.join)
+        await loop.run_in_executor(self._readers, self._engine.dispose)
+        await loop.run_in_executor(self._readers, self._reader.dispose)
+        self._readers.shutdown(wait=False)
+
+    async def write[T](self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction of its own kind and return when it is committed.
+
+        What ``work`` raises is raised here, and nothing of it is kept. A database that is locked or out
+        of space raises Unavailable (``database_busy``, ``storage_full``) after three tries.
+        """
+
+        async def once() -> T:
+            done: Future[T] = Future()
+            self._queue.put(_Work(work, done))
+            return await asyncio.wrap_future(done)
+
+        return await self._answer(once)
+
+    async def read[T](self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` on a connection that cannot write."""
+
+        def run() -> T:
+            started = time.perf_counter()
+            with self._reader.connect() as connection:
+                try:
+                    return work(connection)
+                finally:
+                    self._note_slow(time.perf_counter() - started, work)
+
+        async def once() -> T:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+        return await self._answer(once)
+
+    async def check(self) -> str | None:
+        """Say what is wrong with this database, or None."""
+        await self.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
+        return self.broken
+
+    async def _answer[T](self, once: Callable[[], Any]) -> T:
+        async def attempt() -> T:
+            try:
+                result: T = await once()
+            except OperationalError as err:
+                raise _sorted(err) from err
+            return result
+
+        try:
+            return await retrying(DATABASE, attempt)
+        except Unavailable as err:
+            if err.code not in DATABASE.codes:
+                raise
+            raise Unavailable(
+                "database_busy", "The database is busy; try again", retry_after=1
+            ) from err
+
+    def _open(self) -> None:
+        if self.is_sqlite and self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        url = self.url.render_as_string(hide_password=False)
+        self._engine = self._reader = (
+            _postgres(url)
+            if not self.is_sqlite
+            else _sqlite(url, synchronous="FULL" if self._durable else "NORMAL")
+        )
+        self._prepare_ballast()
+        self._migrate()
+        if self.is_sqlite:
+            self._reader = _sqlite(url, synchronous="NORMAL", read_only=True)
+
+    def _migrate(self) -> None:
+        """Create a new database at once; bring an old one forward with Alembic, imported only then."""
+        from brain_server.storage import migrations  # noqa: PLC0415 - 40 ms that a normal start saves
+
+        with self._engine.begin() as connection:
+            names = inspect(connection).get_table_names()
+            current = migrations.current(connection, self.name, names)
+            if current is None:
+                self.metadata.create_all(connection)
+                migrations.stamp(connection, self.name)
+        if current is not None and current != migrations.HEADS[self.name]:
+            migrations.upgrade(self._engine, self.name)
+
+    def _write_loop(self) -> None:
+        while True:
+            batch: list[_Work] = []
+            item = self._queue.get()
+            while item is not None:
+                batch.append(item)
+                if len(batch) == BATCH or self._queue.empty():
+                    break
+                item = self._queue.get()
+            if batch:
+                self._commit(batch)
+            if item is None:
+                return
+
+    def _commit(self, batch: list[_Work]) -> None:
+        results: list[tuple[_Work, Any, BaseException | None]] = []
+        started = time.perf_counter()
+        try:
+            with self._engine.begin() as connection:
+                for work in batch:
+                    results.append((work, *_run_one(connection, work, alone=len(batch) == 1)))
+        except (DBAPIError, _Rollback) as err:
+            self._fail(batch, err)
+            return
+        self.broken = None
+        self._note_slow(time.perf_counter() - started, batch[0].run)
+        for work, value, error in results:
+            if error is None:
+                work.done.set_result(value)
+            else:
+                work.done.set_exception(error)
+
+    def _fail(self, batch: list[_Work], err: DBAPIError | _Rollback) -> None:
+        """Nothing of the batch was kept: say so to each that waits."""
+        reason = err.reason if isinstance(err, _Rollback) else err
+        if isinstance(reason, OperationalError) and _is_full(reason):
+            self.broken = "The disk is full"
+            self._drop_ballast()
+            reason = Unavailable("storage_full", "There is no space left to record this safely")
+        for work in batch:
+            work.done.set_exception(reason)
+
+    def _note_slow(self, seconds: float, work: Callable[..., Any]) -> None:
+        if seconds > self._slow:
+            name = getattr(work, "__qualname__", "?")
+            _LOGGER.warning("Slow query on %s: %s took %.0f ms", self.name, name, seconds * 1000)
+
+    # A refusal must still be recorded when the disk is full: this file is given up for it.
+    @property
+    def _ballast(self) -> Path | None:
+        database = self.url.database
+        return (
+            Path(f"{database}.ballast") if self._durable and self.is_sqlite and database else None
+        )
+
+    def _prepare_ballast(self) -> None:
+        if self._ballast is not None and not self._ballast.exists():
+            try:
+                self._ballast.write_bytes(b"\0" * BALLAST_BYTES)
+            except OSError:
+                _LOGGER.warning("No space for the reserve of %s", self.name)
+                self._ballast.unlink(missing_ok=True)
+
+    def _drop_ballast(self) -> None:
+        if self._ballast is not None:
+            self._ballast.unlink(missing_ok=True)
+
+
+class _Rollback(Exception):  # noqa: N818 - carries another error out of a transaction
+    """The transaction of a single piece of work was rolled back because it raised."""
+
+    def __init__(self, reason: BaseException) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def _run_one(
+    connection: Connection, work: _Work, *, alone: bool
+) -> tuple[Any, BaseException | None]:
+    """Run one piece; among others in a savepoint, so that its failure takes only itself back."""
+    try:
+        if alone:
+            return work.run(connection), None
+        with connection.begin_nested():
+            return work.run(connection), None
+    except Exception as err:  # the caller waits for it in another thread; it is re-raised there
+        if alone:
+            raise _Rollback(err) from err
+        if isinstance(err, OperationalError):
+            raise
+        return None, err
+
+
+def _postgres(url: str) -> Engine:
+    return create_engine(
+        url, pool_size=POSTGRES_POOL, max_overflow=POSTGRES_OVERFLOW, pool_pre_ping=True
+    )
+
+
+def _sqlite(url: str, *, synchronous: str, read_only: bool = False) -> Engine:
+    engine = create_engine(
+        url,
+        poolclass=QueuePool,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+    )
+    begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in (
+            "journal_mode=WAL",
+            f"synchronous={synchronous}",
+            "foreign_keys=ON",
+            "trusted_schema=OFF",
+            f"query_only={int(read_only)}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _is_full(err: OperationalError) -> bool:
+    return "disk is full" in str(err.orig)
+
+
+def _sorted(err: OperationalError) -> Unavailable:
+    """Sort an operational error: worth another try, or final."""
+    words = str(err.orig).lower()
+    if "deadlock" in words:
+        return Unavailable("deadlock_detected", "Two transactions waited for each other")
+    if "locked" in words or "timeout" in words or "connection" in words:
+        return Unavailable("connection_timeout", "The database did not answer in time")
+    return Unavailable("storage_failed", "The database cannot be used", reason=str(err.orig))

@@ -1,0 +1,349 @@
+"""Every table, by the one package that owns it. Ids are 32 hex characters, times POSIX seconds (UTC)."""
+
+from collections.abc import Callable
+from typing import Final, cast
+import uuid
+
+from sqlalchemy import (
+    DDL,
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+)
+
+NAMING: Final = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+safety: Final = MetaData(naming_convention=NAMING)
+brain: Final = MetaData(naming_convention=NAMING)
+
+
+def new_id() -> str:
+    """Return a new id; later ids sort after earlier ones."""
+    return uuid.uuid7().hex
+
+
+def _id() -> Column[str]:
+    return Column("id", String(32), primary_key=True, default=new_id)
+
+
+# -- safety: who, where, under which rule -------------------------------------------------------------
+
+users: Final = Table(
+    "users",
+    safety,
+    Column("id", String(64), primary_key=True),  # Home Assistant's user id
+    Column("display_name", String(255), nullable=False),
+    Column("email", String(255), unique=True),
+    Column("roles", JSON, nullable=False),
+    Column("active", Boolean, nullable=False, default=True),
+    Column("pin_hash", LargeBinary),
+    Column("duress_hash", LargeBinary),
+    Column("created_at", Float, nullable=False),
+    CheckConstraint("display_name <> ''", name="name_given"),
+)
+
+zones: Final = Table(
+    "zones",
+    safety,
+    Column("id", String(64), primary_key=True),  # Home Assistant's area id
+    Column("name", String(255), nullable=False),
+    Column("hazard_level", String(8), nullable=False, default="low"),
+    Column("requires_ppe", Boolean, nullable=False, default=False),
+    Column("door_ids", JSON, nullable=False, default=list),
+    CheckConstraint("hazard_level IN ('low', 'medium', 'high')", name="level"),
+)
+
+policies: Final = Table(
+    "access_policies",
+    safety,
+    Column("zone_id", String(64), ForeignKey("zones.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("required_roles", JSON, nullable=False),
+    Column("requires_dual_confirm", Boolean, nullable=False),
+    Column("requires_presence", Boolean, nullable=False),
+    Column("requester_may_confirm", Boolean, nullable=False),
+    Column("voice_may_confirm", Boolean, nullable=False),
+    Column("presence_ttl", Float, nullable=False),
+    Column("checks", JSON, nullable=False, default=list),
+    Column("version", Integer, nullable=False),
+)
+
+presence: Final = Table(
+    "zone_presence",
+    safety,
+    Column("zone_id", String(64), primary_key=True),
+    Column("user_id", String(64), primary_key=True),
+    Column("source", String(16), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("observed_at", Float, nullable=False),
+)
+
+checks: Final = Table(
+    "zone_checks",
+    safety,
+    Column("zone_id", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("ok", Boolean, nullable=False),
+    Column("observed_at", Float, nullable=False),
+)
+
+lockouts: Final = Table(
+    "lockouts",
+    safety,
+    Column("user_id", String(64), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_failure", Float, nullable=False),
+    Column("locked_until", Float, nullable=False, default=0.0),
+)
+
+# -- safety: what was asked, decided and done ---------------------------------------------------------
+
+commands: Final = Table(
+    "device_commands",
+    safety,
+    _id(),
+    Column("device_id", String(32), nullable=False),
+    Column("device_name", String(255), nullable=False),
+    Column("zone_id", String(64)),
+    Column("intent", String(32), nullable=False),
+    Column("params", JSON, nullable=False),
+    Column("status", String(16), nullable=False, default="pending"),
+    Column("requested_by", String(64)),
+    Column("channel", String(16), nullable=False),
+    Column("conversation_id", String(64)),
+    Column("idempotency_key", String(160), unique=True),
+    Column("created_at", Float, nullable=False),
+    Column("claimed_at", Float),
+    Column("sent_at", Float),
+    Column("ack_at", Float),
+    Column("detail", String(255)),
+    Index(None, "device_id", "created_at"),
+    Index(None, "status"),
+)
+
+events: Final = Table(
+    "safety_events",
+    safety,
+    _id(),
+    Column("command_id", ForeignKey("device_commands.id"), nullable=False, unique=True),
+    Column("event_type", String(16), nullable=False),
+    Column("level", String(8), nullable=False),
+    Column("people_needed", Integer, nullable=False),
+    Column("status", String(16), nullable=False, default="pending"),
+    Column("initiated_by", String(64)),
+    Column("approved_by", JSON(none_as_null=True)),
+    Column("denied_by", String(64)),
+    Column("reason", String(64)),
+    Column("subject", String(64), nullable=False),
+    Column("nonce", String(64), nullable=False, unique=True),
+    Column("policy_version", Integer, nullable=False),
+    Column("requires_ppe", Boolean, nullable=False),
+    Column("evidence_key", String(255)),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("resolved_at", Float),
+    CheckConstraint(
+        "status <> 'approved' OR "
+        "(approved_by IS NOT NULL AND CAST(approved_by AS VARCHAR) <> '[]')",
+        name="approved_by_somebody",
+    ),
+    Index(None, "status", "expires_at"),
+)
+
+approvals: Final = Table(
+    "approvals",
+    safety,
+    _id(),
+    Column("event_id", ForeignKey("safety_events.id"), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("decision", String(8), nullable=False),
+    Column("channel", String(16), nullable=False),
+    Column("signature", String(128), nullable=False, unique=True),
+    Column("ppe", Boolean, nullable=False),
+    Column("at", Float, nullable=False),
+    UniqueConstraint("event_id", "user_id"),
+)
+
+audit: Final = Table(
+    "audit_log",
+    safety,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", Float, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("user_id", String(64)),
+    Column("device_id", String(32)),
+    Column("event_id", String(32)),
+    Column("command_id", String(32)),
+    Column("request_id", String(64)),
+    Column("data", JSON, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    Index(None, "device_id", "seq"),
+    Index(None, "user_id", "seq"),
+    Index(None, "at"),
+)
+
+safety_state: Final = Table(
+    "safety_state", safety, Column("key", String(64), primary_key=True), Column("value", Text)
+)
+
+APPEND_ONLY_SQLITE: Final = tuple(
+    f"CREATE TRIGGER audit_log_no_{verb} BEFORE {verb.upper()} ON audit_log "
+    "BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END"
+    for verb in ("update", "delete")
+)
+APPEND_ONLY_POSTGRES: Final = (
+    "CREATE OR REPLACE FUNCTION audit_log_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN RAISE EXCEPTION 'audit_log is append-only'; END $$",
+    "CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log "
+    "FOR EACH STATEMENT EXECUTE FUNCTION audit_log_refuse()",
+)
+_ddl: Final = cast("Callable[[str], DDL]", DDL)  # SQLAlchemy leaves its constructor untyped
+for _statement in APPEND_ONLY_SQLITE:
+    event.listen(audit, "after_create", _ddl(_statement).execute_if(dialect="sqlite"))
+for _statement in APPEND_ONLY_POSTGRES:
+    event.listen(audit, "after_create", _ddl(_statement).execute_if(dialect="postgresql"))
+
+# -- devices ------------------------------------------------------------------------------------------
+
+devices: Final = Table(
+    "devices",
+    brain,
+    _id(),
+    Column("driver", String(64), nullable=False),
+    Column("external_id", String(255), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("zone_id", String(64)),
+    Column("capabilities", JSON, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("manufacturer", String(255)),
+    Column("model", String(255)),
+    Column("sw_version", String(255)),
+    Column("has_camera", Boolean, nullable=False, default=False),
+    Column("online", String(8), nullable=False, default="offline"),
+    Column("last_seen", Float),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("driver", "external_id"),
+    CheckConstraint(
+        "kind IN ('printer', 'camera', 'light', 'door', 'power', 'sensor')", name="kind"
+    ),
+    CheckConstraint("online IN ('online', 'offline', 'fault')", name="online"),
+)
+
+telemetry: Final = Table(
+    "telemetry_events",
+    brain,
+    _id(),
+    Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
+    Column("topic", String(255), nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("job_id", String(32)),
+    Column("conversation_id", String(64)),
+    Column("recorded_at", Float, nullable=False),
+    Index(None, "device_id", "id"),
+    Index(None, "recorded_at"),
+)
+
+# -- fabrication --------------------------------------------------------------------------------------
+
+jobs: Final = Table(
+    "fabrication_jobs",
+    brain,
+    _id(),
+    Column("device_id", String(32), nullable=False),
+    Column("command_id", String(32), unique=True),
+    Column("file", String(255), nullable=False),
+    Column("status", String(16), nullable=False, default="preparing"),
+    Column("run", String(64)),
+    Column("progress", Float),
+    Column("requested_by", String(64)),
+    Column("error", String(255)),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("completed_at", Float),
+    CheckConstraint(
+        "status IN ('preparing', 'printing', 'paused', 'completed', 'failed', 'aborted')",
+        name="status",
+    ),
+    Index(None, "device_id", "status"),
+)
+
+# -- conversation and routing -------------------------------------------------------------------------
+
+conversations: Final = Table(
+    "conversations",
+    brain,
+    Column("id", String(64), primary_key=True),
+    Column("context_key", String(255)),
+    Column("owner", String(64)),
+    Column("participants", JSON, nullable=False, default=list),
+    Column("state", JSON, nullable=False, default=dict),
+    Column("created_at", Float, nullable=False),
+    Column("last_message_at", Float, nullable=False),
+    Index(None, "last_message_at"),
+)
+
+messages: Final = Table(
+    "conversation_messages",
+    brain,
+    _id(),
+    Column("conversation_id", ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("user_id", String(64)),
+    Column("text", Text, nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index(None, "conversation_id", "id"),
+)
+
+decisions: Final = Table(
+    "routing_decisions",
+    brain,
+    _id(),
+    Column("conversation_id", String(64)),
+    Column("request_id", String(64), nullable=False),
+    Column("input_hash", String(64), nullable=False),
+    Column("tier", String(16), nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("cost", Float, nullable=False, default=0.0),
+    Column("latency_ms", Float, nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("performed_by", String(64)),
+    Column("created_at", Float, nullable=False),
+    CheckConstraint("confidence >= 0 AND confidence <= 1", name="confidence"),
+    Index(None, "conversation_id"),
+    Index(None, "request_id"),
+)
+
+# -- api ----------------------------------------------------------------------------------------------
+
+tokens: Final = Table(
+    "api_keys",
+    brain,
+    _id(),
+    Column("name", String(64), nullable=False),
+    Column("scope", String(16), nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("last_used", Float),
+)

@@ -1,0 +1,172 @@
+"""Binary sensors: what is connected, what is broken, what waits for people."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, override
+
+from homeassistant.components.binary_sensor import (
+    BinarySensorDeviceClass,
+    BinarySensorEntity,
+    BinarySensorEntityDescription,
+)
+from homeassistant.const import EntityCategory
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from . import KittyConfigEntry
+from .coordinator import KittyCoordinator, Snapshot
+from .entity import KittyBrainEntity, KittyEntity, async_add_device_entities, needs_people
+from .protocol import Json, OnlineState
+
+PARALLEL_UPDATES = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrainBinaryDescription(BinarySensorEntityDescription):
+    """A yes or no about the brain."""
+
+    value_fn: Callable[[Snapshot], bool | None]
+    attributes_fn: Callable[[Snapshot], dict[str, Any]] | None = None
+    while_away: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceBinaryDescription(BinarySensorEntityDescription):
+    """A yes or no about a device."""
+
+    value_fn: Callable[[Json, list[Json]], bool | None]
+    attributes_fn: Callable[[Json], dict[str, Any]] | None = None
+    has_fn: Callable[[Json], bool] = lambda _device: True
+
+
+def _degraded(snapshot: Snapshot) -> bool | None:
+    """Tell whether a part of the brain does not do its work."""
+    status = snapshot.health.get("status")
+    return None if status is None else status != "ok"
+
+
+def _broken_parts(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the parts that do not do their work, each with its reason."""
+    parts: Json = snapshot.health.get("parts", {})
+    return {
+        "parts": {name: part.get("detail") for name, part in parts.items() if not part.get("ok")}
+    }
+
+
+BRAIN: Final = (
+    BrainBinaryDescription(
+        key="connected",
+        translation_key="connected",
+        device_class=BinarySensorDeviceClass.CONNECTIVITY,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value_fn=lambda snapshot: snapshot.connected,
+        while_away=True,
+    ),
+    BrainBinaryDescription(
+        key="problem",
+        translation_key="health",
+        device_class=BinarySensorDeviceClass.PROBLEM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value_fn=_degraded,
+        attributes_fn=_broken_parts,
+    ),
+)
+
+DEVICE: Final = (
+    DeviceBinaryDescription(
+        key="online",
+        translation_key="online",
+        device_class=BinarySensorDeviceClass.CONNECTIVITY,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value_fn=lambda device, _pending: device["online"] != OnlineState.OFFLINE,
+    ),
+    DeviceBinaryDescription(
+        key="problem",
+        translation_key="problem",
+        device_class=BinarySensorDeviceClass.PROBLEM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value_fn=lambda device, _pending: device["online"] == OnlineState.FAULT,
+        attributes_fn=lambda device: {"reason": device["reason"]},
+    ),
+    DeviceBinaryDescription(
+        key="pending_approval",
+        translation_key="pending_approval",
+        value_fn=lambda _device, pending: bool(pending),
+        has_fn=needs_people,
+    ),
+)
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: KittyConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Add the binary sensors of the brain and of each device."""
+    coordinator = entry.runtime_data.coordinator
+    async_add_entities(BrainBinarySensor(coordinator, description) for description in BRAIN)
+
+    def build(coordinator: KittyCoordinator, device: Json) -> list[DeviceBinarySensor]:
+        return [
+            DeviceBinarySensor(coordinator, device, description)
+            for description in DEVICE
+            if description.has_fn(device)
+        ]
+
+    async_add_device_entities(entry, async_add_entities, build)
+
+
+class BrainBinarySensor(KittyBrainEntity, BinarySensorEntity):
+    """A yes or no about the brain."""
+
+    entity_description: BrainBinaryDescription
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Tell whether the answer is known; that the brain is away is an answer too."""
+        return self.entity_description.while_away or super().available
+
+    @property
+    @override
+    def is_on(self) -> bool | None:
+        """Return the answer."""
+        return self.entity_description.value_fn(self.coordinator.data)
+
+    @property
+    @override
+    def extra_state_attributes(self) -> dict[str, Any] | None:
+        """Return the reasons."""
+        attributes_fn = self.entity_description.attributes_fn
+        return attributes_fn(self.coordinator.data) if attributes_fn else None
+
+
+class DeviceBinarySensor(KittyEntity, BinarySensorEntity):
+    """A yes or no about a device, answered also while the device itself is silent."""
+
+    entity_description: DeviceBinaryDescription
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Tell whether the brain is connected and has the device."""
+        return (
+            self.coordinator.last_update_success
+            and self.coordinator.data.connected
+            and self._device_id in self.coordinator.data.devices
+        )
+
+    @property
+    @override
+    def is_on(self) -> bool | None:
+        """Return the answer; only asked while the brain has the device."""
+        if not self._device:
+            return None
+        return self.entity_description.value_fn(self._device, self._pending)
+
+    @property
+    @override
+    def extra_state_attributes(self) -> dict[str, Any] | None:
+        """Return the reasons."""
+        attributes_fn = self.entity_description.attributes_fn
+        return attributes_fn(self._device) if attributes_fn and self._device else None

@@ -1,0 +1,191 @@
+"""Buttons: one person's decision about the one request of a device, and a printer's own three."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, override
+
+from homeassistant.components.button import ButtonEntity, ButtonEntityDescription
+from homeassistant.core import CALLBACK_TYPE, Context, HomeAssistant, callback
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.event import async_call_later
+
+from . import KittyConfigEntry
+from .const import CONF_REQUIRES_PPE, CONF_ZONES
+from .coordinator import KittyCoordinator
+from .entity import KittyEntity, async_add_device_entities, needs_people
+from .errors import Refused
+from .protocol import Json, PrinterStatus
+
+# Not one after another: a press that waits its turn could decide a request that came meanwhile.
+PARALLEL_UPDATES = 0
+
+# A finger already on its way to another button must not decide a request that has just appeared.
+SHOWN_FOR_S: Final = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionDescription(ButtonEntityDescription):
+    """A button that decides the device's pending request."""
+
+    decision: str
+    ppe: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrinterDescription(ButtonEntityDescription):
+    """A button that asks a printer for something while it is in one of these states."""
+
+    intent: str
+    statuses: frozenset[PrinterStatus]
+
+
+DECISIONS: Final = (
+    DecisionDescription(key="approve", translation_key="approve", decision="approve", ppe=False),
+    DecisionDescription(key="approve", translation_key="approve_ppe", decision="approve", ppe=True),
+    DecisionDescription(key="deny", translation_key="deny", decision="deny"),
+)
+
+_RUNNING: Final = frozenset({PrinterStatus.PREPARING, PrinterStatus.PRINTING})
+
+PRINTER: Final = (
+    PrinterDescription(
+        key="pause", translation_key="pause", intent="print_pause", statuses=_RUNNING
+    ),
+    PrinterDescription(
+        key="resume",
+        translation_key="resume",
+        intent="print_resume",
+        statuses=frozenset({PrinterStatus.PAUSED}),
+    ),
+    PrinterDescription(
+        key="cancel",
+        translation_key="cancel",
+        intent="print_cancel",
+        statuses=_RUNNING | {PrinterStatus.PAUSED, PrinterStatus.ERROR},
+    ),
+)
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: KittyConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Add approve and deny for each device that people watch over, and the buttons of printers."""
+
+    def build(coordinator: KittyCoordinator, device: Json) -> list[ButtonEntity]:
+        zone = entry.options.get(CONF_ZONES, {}).get(device["zone_id"], {})
+        ppe = bool(zone.get(CONF_REQUIRES_PPE))
+        buttons: list[ButtonEntity] = [
+            PrinterButton(coordinator, device, description)
+            for description in PRINTER
+            if description.intent in device["capabilities"]
+        ]
+        if needs_people(device):
+            buttons += [
+                DecisionButton(coordinator, device, description)
+                for description in DECISIONS
+                if description.ppe in (None, ppe)
+            ]
+        return buttons
+
+    async_add_device_entities(entry, async_add_entities, build)
+
+
+class PrinterButton(KittyEntity, ButtonEntity):
+    """Pause, resume or cancel."""
+
+    entity_description: PrinterDescription
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Tell whether the printer is in a state that the button is for."""
+        return super().available and self._state.get("status") in self.entity_description.statuses
+
+    @override
+    async def async_press(self) -> None:
+        """Ask the printer."""
+        await self._async_request(self.entity_description.intent)
+
+
+class DecisionButton(KittyEntity, ButtonEntity):
+    """The decision of whoever presses it about the one request that the device shows."""
+
+    entity_description: DecisionDescription
+
+    _shown: str | None = None
+    _ready = False
+    _cancel_timer: CALLBACK_TYPE | None = None
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Tell whether there is exactly one request and people had time to see which."""
+        event = self._only_pending
+        return (
+            self.coordinator.last_update_success
+            and self.coordinator.data.connected
+            and self._ready
+            and event is not None
+            and event["id"] == self._shown
+            and self.entity_description.ppe in (None, event["requires_ppe"])
+        )
+
+    @property
+    def _only_pending(self) -> Json | None:
+        """Return the pending request if there is exactly one."""
+        pending = self._pending
+        return pending[0] if len(pending) == 1 else None
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Follow the request that is pending already."""
+        await super().async_added_to_hass()
+        self.async_on_remove(self._stop_timer)
+        self._follow()
+
+    @override
+    async def async_press(self) -> None:
+        """Decide the request that is shown, as the user who presses."""
+        if self._shown is None:
+            raise Refused("not_pending")
+        await self._data.approvals.decide(
+            self._shown,
+            self.entity_description.decision,
+            context=self._context or Context(),
+            ppe=bool(self.entity_description.ppe),
+        )
+
+    @callback
+    @override
+    def _handle_coordinator_update(self) -> None:
+        """Follow the pending request."""
+        self._follow()
+        super()._handle_coordinator_update()
+
+    @callback
+    def _follow(self) -> None:
+        """Start the wait anew whenever another request is the one that is shown."""
+        event = self._only_pending
+        shown = event["id"] if event else None
+        if shown == self._shown:
+            return
+        self._stop_timer()
+        self._shown, self._ready = shown, False
+        if shown is not None:
+            self._cancel_timer = async_call_later(self.hass, SHOWN_FOR_S, self._become_ready)
+
+    @callback
+    def _become_ready(self, _now: datetime) -> None:
+        """Let people press."""
+        self._cancel_timer = None
+        self._ready = True
+        self.async_write_ha_state()
+
+    @callback
+    def _stop_timer(self) -> None:
+        """Forget the wait."""
+        if self._cancel_timer is not None:
+            self._cancel_timer()
+            self._cancel_timer = None

@@ -1,0 +1,66 @@
+"""Names that more than one module of the integration uses."""
+
+import logging
+from typing import Final
+
+from homeassistant.const import Platform
+
+DOMAIN: Final = "kitty"
+LOGGER: Final = logging.getLogger(__package__)
+
+PLATFORMS: Final = (
+    Platform.BINARY_SENSOR,
+    Platform.BUTTON,
+    Platform.CAMERA,
+    Platform.CONVERSATION,
+    Platform.EVENT,
+    Platform.LIGHT,
+    Platform.LOCK,
+    Platform.SENSOR,
+    Platform.SWITCH,
+)
+
+# The data of the entry
+CONF_BRAIN_PUBLIC_KEY: Final = "brain_public_key"
+CONF_INSTANCE_ID: Final = "instance_id"
+CONF_SLUG: Final = "slug"
+
+# The options of the entry
+CONF_PEOPLE: Final = "people"
+CONF_POLICIES: Final = "policies"
+CONF_PRESENCE: Final = "presence"
+CONF_ZONES: Final = "zones"
+
+# One of the zones, by area id
+CONF_DOOR_IDS: Final = "door_ids"
+CONF_HAZARD_LEVEL: Final = "hazard_level"
+CONF_REQUIRES_PPE: Final = "requires_ppe"
+
+# One of the policies, by area id
+CONF_CHECKS: Final = "checks"
+CONF_PRESENCE_TTL: Final = "presence_ttl"
+CONF_REQUESTER_MAY_CONFIRM: Final = "requester_may_confirm"
+CONF_REQUIRED_ROLES: Final = "required_roles"
+CONF_REQUIRES_DUAL_CONFIRM: Final = "requires_dual_confirm"
+CONF_REQUIRES_PRESENCE: Final = "requires_presence"
+CONF_VOICE_MAY_CONFIRM: Final = "voice_may_confirm"
+
+# One of the people, by user id; CONF_EMAIL is Home Assistant's own "email"
+CONF_NOTIFY: Final = "notify"
+CONF_ROLES: Final = "roles"
+
+# One of the sources of presence, by area id
+CONF_OCCUPANCY: Final = "occupancy"
+CONF_PERSONS: Final = "persons"
+
+# Subentry of type "device"; CONF_DEVICE_ID is Home Assistant's own "device_id"
+CONF_DRIVER: Final = "driver"
+CONF_INFO: Final = "info"
+CONF_OPTIONS: Final = "options"
+CONF_ZONE_ID: Final = "zone_id"
+SUBENTRY_DEVICE: Final = "device"
+
+DEFAULT_PRESENCE_TTL: Final = 300
+
+# Translation keys of the entities that decide a request; no assistant may have them.
+APPROVAL_KEYS: Final = frozenset({"approve", "approve_ppe", "deny"})

@@ -1,0 +1,186 @@
+"""The Assist agent: words go to the brain, and its answer comes back as it is spoken."""
+
+from collections.abc import AsyncGenerator
+from typing import Any, Final, Literal, override
+
+from homeassistant.components.conversation import (
+    AssistantContentDeltaDict,
+    ChatLog,
+    ConversationEntity,
+    ConversationEntityFeature,
+    ConversationInput,
+    ConversationResult,
+    ToolResultContentDeltaDict,
+)
+from homeassistant.const import MATCH_ALL
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr, entity_registry as er, intent, llm
+from homeassistant.helpers.chat_session import current_session
+from homeassistant.helpers.entity import EntityDescription
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from . import KittyConfigEntry
+from .const import DOMAIN
+from .coordinator import KittyCoordinator
+from .entity import KittyBrainEntity
+from .errors import BrainUnavailable, KittyError, Refused
+from .origin import Caller, caller_from
+from .protocol import Json, Kind
+
+PARALLEL_UPDATES = 0
+
+AGENT: Final = EntityDescription(key="conversation", translation_key="conversation", name=None)
+
+type Delta = AssistantContentDeltaDict | ToolResultContentDeltaDict
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: KittyConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Add the agent."""
+    async_add_entities([KittyAgent(entry.runtime_data.coordinator, AGENT)])
+
+
+class KittyAgent(KittyBrainEntity, ConversationEntity):
+    """Talks with the brain; what is said can ask for things, and never approves a dangerous one."""
+
+    _attr_supports_streaming = True
+    _attr_supported_features = ConversationEntityFeature.CONTROL
+
+    def __init__(self, coordinator: KittyCoordinator, description: EntityDescription) -> None:
+        """Start without conversations."""
+        super().__init__(coordinator, description)
+        # Home Assistant's conversation id -> whose it is, and what the brain calls it.
+        self._owners: dict[str, str | None] = {}
+        self._brain_ids: dict[str, str] = {}
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Tell that words are always heard: without the brain, people are told what still works."""
+        return True
+
+    @property
+    @override
+    def supported_languages(self) -> list[str] | Literal["*"]:
+        """Return that the brain takes any language."""
+        return MATCH_ALL
+
+    @override
+    async def _async_handle_message(
+        self, user_input: ConversationInput, chat_log: ChatLog
+    ) -> ConversationResult:
+        """Answer one turn."""
+        caller = await caller_from(self.hass, user_input.context)
+        conversation_id = chat_log.conversation_id
+        self._claim(conversation_id, caller)
+        result: Json = {}
+        try:
+            deltas = self._deltas(self._params(user_input, chat_log), caller, result)
+            async for _ in chat_log.async_add_delta_content_stream(self.entity_id, deltas):
+                pass
+            self._brain_ids[conversation_id] = result["conversation_id"]
+        except BrainUnavailable as err:
+            raise self._away() from err
+        finally:
+            # Home Assistant keeps no session of a first turn that failed.
+            if conversation_id not in self._brain_ids:
+                self._forget(conversation_id)
+        response = intent.IntentResponse(language=user_input.language)
+        response.async_set_speech(result["text"])
+        return ConversationResult(
+            response=response,
+            conversation_id=conversation_id,
+            continue_conversation=bool(result.get("continue_conversation")),
+        )
+
+    def _claim(self, conversation_id: str, caller: Caller) -> None:
+        """Make the conversation the caller's own; refuse it to everybody else."""
+        if conversation_id in self._owners:
+            if self._owners[conversation_id] != caller.user_id:
+                raise Refused("conversation_of_another")
+            return
+        self._owners[conversation_id] = caller.user_id
+        if (session := current_session.get()) is not None:
+            session.async_on_cleanup(lambda: self._forget(conversation_id))
+
+    def _forget(self, conversation_id: str) -> None:
+        """Let go of a conversation that is over."""
+        self._owners.pop(conversation_id, None)
+        self._brain_ids.pop(conversation_id, None)
+
+    def _params(self, user_input: ConversationInput, chat_log: ChatLog) -> Json:
+        """Return the turn as the brain takes it."""
+        params: Json = {"text": user_input.text, "language": user_input.language}
+        if brain_id := self._brain_ids.get(chat_log.conversation_id):
+            params["conversation_id"] = brain_id
+        if area_id := self._area(user_input):
+            params["area_id"] = area_id
+        return params
+
+    def _area(self, user_input: ConversationInput) -> str | None:
+        """Return the area of the satellite that heard the words."""
+        entity = er.async_get(self.hass).async_get(user_input.satellite_id or "")
+        if entity is not None and entity.area_id:
+            return entity.area_id
+        device_id = user_input.device_id or (entity and entity.device_id)
+        device = dr.async_get(self.hass).async_get(device_id) if device_id else None
+        return device.area_id if device else None
+
+    async def _deltas(self, params: Json, caller: Caller, result: Json) -> AsyncGenerator[Delta]:
+        """Yield the brain's answer for the chat log, and leave its end in ``result``."""
+        client = self.coordinator.config_entry.runtime_data.client
+        spoken = False
+        yield {"role": "assistant"}
+        async for part in client.stream("conversation.process", params, caller=caller):
+            if "result" in part:
+                result.update(part["result"])
+            elif text := part["delta"].get("text"):
+                spoken = True
+                yield {"content": text}
+        if not result:
+            raise BrainUnavailable
+        for delta in _tool_deltas(result.get("data") or {}):
+            yield delta
+        # What was streamed may have been spoken already; it must not be said twice.
+        if not spoken:
+            yield {"role": "assistant", "content": result["text"]}
+
+    def _away(self) -> KittyError:
+        """Return the sentence for people whose brain is away, with the doors that still lock."""
+        data = self.coordinator.config_entry.runtime_data
+        doors = [
+            device["name"]
+            for device_id in data.executor.devices()
+            if (device := self.coordinator.data.devices.get(device_id))
+            and device["kind"] == Kind.DOOR
+        ]
+        if doors:
+            return KittyError("brain_away_doors", doors=", ".join(sorted(doors)))
+        return KittyError("brain_away")
+
+
+def _tool_deltas(data: dict[str, Any]) -> list[Delta]:
+    """Return what the brain did by itself as tool calls that Home Assistant only shows."""
+    deltas: list[Delta] = []
+    for call in data.get("tool_calls") or ():
+        tool = llm.ToolInput(
+            tool_name=f"{DOMAIN}__{call['name']}",
+            tool_args=call.get("arguments") or {},
+            external=True,
+        )
+        outcome = llm.ToolResult(
+            data=call.get("result") or {}, error=bool(call.get("error", False))
+        )
+        deltas += [
+            {"role": "assistant", "tool_calls": [tool]},
+            {
+                "role": "tool_result",
+                "tool_call_id": tool.id,
+                "tool_name": tool.tool_name,
+                "result": outcome,
+            },
+        ]
+    return deltas

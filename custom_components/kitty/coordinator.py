@@ -1,0 +1,205 @@
+"""What the brain last said: one snapshot, changed by its events, and the word that it is gone."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, override
+
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
+
+from .client import BrainClient
+from .const import DOMAIN, LOGGER
+from .errors import InvalidAuth, KittyError
+from .protocol import CommandStatus, EventStatus, Json
+
+if TYPE_CHECKING:
+    from . import KittyConfigEntry
+
+FIRST_SNAPSHOT_TIMEOUT: Final = 15.0
+KEEP: Final = 100
+
+LINK_UP: Final = "link.up"
+LINK_DOWN: Final = "link.down"
+SNAPSHOT: Final = "snapshot"
+
+# An unknown outcome waits for a person, so it is never forgotten.
+_OPEN_COMMANDS: Final = frozenset(
+    {
+        CommandStatus.PENDING,
+        CommandStatus.DEFERRED,
+        CommandStatus.CLAIMED,
+        CommandStatus.SENT,
+        CommandStatus.UNKNOWN,
+    }
+)
+_OPEN_EVENTS: Final = frozenset({EventStatus.PENDING, EventStatus.APPROVED})
+_OPEN_JOBS: Final = frozenset({"preparing", "printing", "paused"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything that the brain tells, by id; ``connected`` is whether it is told still."""
+
+    devices: Mapping[str, Json] = field(default_factory=dict)
+    events: Mapping[str, Json] = field(default_factory=dict)
+    commands: Mapping[str, Json] = field(default_factory=dict)
+    jobs: Mapping[str, Json] = field(default_factory=dict)
+    health: Mapping[str, Any] = field(default_factory=dict)
+    audit: Mapping[str, Any] = field(default_factory=dict)
+    connected: bool = False
+
+
+class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
+    """Pushes the brain's snapshot to the entities; available means connected."""
+
+    config_entry: KittyConfigEntry
+
+    def __init__(self, hass: HomeAssistant, entry: KittyConfigEntry, client: BrainClient) -> None:
+        """Listen to the client."""
+        super().__init__(hass, LOGGER, config_entry=entry, name=DOMAIN, always_update=False)
+        self.data = Snapshot()
+        self.client = client
+        self._first = asyncio.Event()
+        self._down_logged = False
+        self._callbacks: dict[str, list[Callable[[Json], None]]] = {}
+        client.on_snapshot = self._on_snapshot
+        client.on_event = self._on_event
+        client.on_link = self._on_link
+
+    @override
+    async def _async_update_data(self) -> Snapshot:
+        """Wait for the first snapshot; from then on the brain pushes."""
+        try:
+            async with asyncio.timeout(FIRST_SNAPSHOT_TIMEOUT):
+                await self._first.wait()
+        except TimeoutError as err:
+            raise UpdateFailed(translation_domain=DOMAIN, translation_key="brain_timeout") from err
+        return self.data
+
+    @callback
+    def async_listen(self, event_name: str, action: Callable[[Json], None]) -> CALLBACK_TYPE:
+        """Call the action with the data of every event of this name; returns how to stop."""
+        actions = self._callbacks.setdefault(event_name, [])
+        actions.append(action)
+        return lambda: actions.remove(action)
+
+    def pending_for(self, device_id: str, intent: str | None = None) -> Json | None:
+        """Return the newest safety event of a device that waits for people, if there is one."""
+        waiting = [
+            event
+            for event in self.data.events.values()
+            if event["device_id"] == device_id
+            and event["status"] == EventStatus.PENDING
+            and intent in (None, event["intent"])
+        ]
+        return max(waiting, key=lambda event: float(event["created_at"]), default=None)
+
+    def running_for(self, device_id: str, intent: str | None = None) -> Json | None:
+        """Return the newest command of a device that is still under way, if there is one."""
+        running = [
+            command
+            for command in self.data.commands.values()
+            if command["device_id"] == device_id
+            and command["status"] in _OPEN_COMMANDS - {CommandStatus.UNKNOWN}
+            and intent in (None, command["intent"])
+        ]
+        return max(running, key=lambda command: float(command["created_at"]), default=None)
+
+    @callback
+    def async_note(self, part: str, thing: Json) -> None:
+        """Take over one thing that came as the answer to a command, before its event arrives."""
+        self._merge(part, thing)
+
+    @callback
+    def _on_snapshot(self, data: Json) -> None:
+        snapshot = Snapshot(
+            devices=_by_id(data["devices"]),
+            events=_by_id(data["events"]),
+            commands=_by_id(data["commands"]),
+            jobs=_by_id(data["jobs"]),
+            health=data["health"],
+            audit=data["audit"],
+            connected=True,
+        )
+        self._first.set()
+        self._set(snapshot)
+        self._tell(SNAPSHOT, data)
+
+    @callback
+    def _on_event(self, name: str, data: Json) -> None:
+        match name:
+            case "device.updated":
+                self._merge("devices", data)
+            case "device.removed":
+                devices = {k: v for k, v in self.data.devices.items() if k != data["id"]}
+                self._set(replace(self.data, devices=devices))
+            case "safety.event":
+                self._merge("events", data)
+            case "command.updated":
+                self._merge("commands", data)
+            case "job.updated":
+                self._merge("jobs", data)
+            case "health.updated":
+                self._set(replace(self.data, health=data))
+            case "audit.head":
+                self._set(replace(self.data, audit=data))
+        self._tell(name, data)
+
+    @callback
+    def _on_link(self, lost: KittyError | None) -> None:
+        if lost is None:
+            if self._down_logged:
+                LOGGER.info("The brain is back")
+            self._down_logged = False
+            self._set(replace(self.data, connected=True))
+            self._tell(LINK_UP, {})
+            return
+        if not self._down_logged:
+            LOGGER.info("The brain is away: %s", lost)
+        self._down_logged = True
+        if isinstance(lost, InvalidAuth):
+            self.config_entry.async_start_reauth(self.hass)
+        if self.data.connected:
+            self.data = replace(self.data, connected=False)
+            self.last_update_success = False
+            self.last_exception = lost
+            self.async_update_listeners()
+            self._tell(LINK_DOWN, {"code": lost.code})
+
+    def _merge(self, part: str, thing: Json) -> None:
+        """Put one thing into its part of the snapshot, letting go of the oldest that are over."""
+        changed: dict[str, Any] = {
+            part: _trim(part, {**getattr(self.data, part), thing["id"]: thing})
+        }
+        self._set(replace(self.data, **changed))
+
+    def _set(self, data: Snapshot) -> None:
+        """Push a snapshot that differs."""
+        if data != self.data or self.last_update_success != data.connected:
+            self.data = data
+            self.last_update_success = data.connected
+            self.async_update_listeners()
+
+    def _tell(self, name: str, data: Json) -> None:
+        for action in list(self._callbacks.get(name, ())):
+            action(data)
+
+
+def _by_id(things: list[Json]) -> dict[str, Json]:
+    return {thing["id"]: thing for thing in things}
+
+
+def _trim(part: str, things: dict[str, Json]) -> dict[str, Json]:
+    """Forget the oldest things that are over, beyond the number that is kept."""
+    still: Mapping[str, frozenset[Any]] = {
+        "events": _OPEN_EVENTS,
+        "commands": _OPEN_COMMANDS,
+        "jobs": _OPEN_JOBS,
+    }
+    if part not in still:
+        return things
+    over = [key for key, thing in things.items() if thing["status"] not in still[part]]
+    for key in over[:-KEEP]:
+        del things[key]
+    return things

@@ -1,0 +1,299 @@
+"""What every KITTY entity shares: its device, its part of the snapshot, how it asks."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final, override
+
+from homeassistant.auth import EVENT_USER_ADDED, EVENT_USER_UPDATED
+from homeassistant.const import CONF_DEVICE_ID
+from homeassistant.core import Context, Event, EventStateChangedData, HomeAssistant, callback
+from homeassistant.helpers import area_registry as ar, device_registry as dr
+from homeassistant.helpers.device_registry import DeviceEntryType, DeviceInfo
+from homeassistant.helpers.entity import Entity, EntityDescription
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.event import async_track_state_change_event
+from homeassistant.helpers.update_coordinator import CoordinatorEntity
+from homeassistant.util.hass_dict import HassKey
+
+from .bindings import Seen, watched
+from .const import CONF_INSTANCE_ID, DOMAIN
+from .coordinator import KittyCoordinator
+from .errors import KittyError
+from .protocol import INTENTS, CommandStatus, EventStatus, Hazard, Json, OnlineState
+
+if TYPE_CHECKING:
+    from . import KittyConfigEntry, KittyData
+
+IN_FLIGHT: Final = frozenset({CommandStatus.PENDING, CommandStatus.CLAIMED, CommandStatus.SENT})
+_BAD: Final = frozenset({CommandStatus.DENIED, CommandStatus.FAILED, CommandStatus.UNKNOWN})
+
+_USER_NAMES: Final[HassKey[dict[str, str]]] = HassKey("kitty_user_names")
+
+type Build = Callable[[KittyCoordinator, Json], Iterable[Entity]]
+
+
+def brain_device_info(entry: KittyConfigEntry) -> DeviceInfo:
+    """Describe the brain itself, the hub that every device hangs on."""
+    return DeviceInfo(
+        identifiers={(DOMAIN, entry.data[CONF_INSTANCE_ID])},
+        entry_type=DeviceEntryType.SERVICE,
+        manufacturer="KITTY",
+        model="Brain",
+        name=entry.title,
+    )
+
+
+@callback
+def async_brain_device_id(hass: HomeAssistant, entry: KittyConfigEntry) -> str:
+    """Return the registry id of the brain's device, which is created on first use."""
+    registry = dr.async_get(hass)
+    return registry.async_get_or_create(
+        config_entry_id=entry.entry_id, **brain_device_info(entry)
+    ).id
+
+
+def subentry_of(entry: KittyConfigEntry, device_id: str) -> str | None:
+    """Return the subentry with which a person added the device."""
+    for subentry in entry.subentries.values():
+        if subentry.data.get(CONF_DEVICE_ID) == device_id:
+            return subentry.subentry_id
+    return None
+
+
+def needs_people(device: Json) -> bool:
+    """Tell whether the device can do anything that people may have to approve."""
+    return any(
+        INTENTS[intent].hazard is not Hazard.LOW and not INTENTS[intent].safe
+        for intent in device["capabilities"]
+        if intent in INTENTS
+    )
+
+
+async def async_load_names(hass: HomeAssistant) -> None:
+    """Learn the names of the users, once for all entries, and follow their changes."""
+    if _USER_NAMES in hass.data:
+        return
+    names = hass.data[_USER_NAMES] = {}
+
+    async def load(_event: Event | None = None) -> None:
+        users = await hass.auth.async_get_users()
+        names.update({user.id: user.name for user in users if user.name})
+
+    await load()
+    for change in (EVENT_USER_ADDED, EVENT_USER_UPDATED):
+        hass.bus.async_listen(change, load)
+
+
+def person_name(hass: HomeAssistant, user_id: str | None) -> str | None:
+    """Return what people call a user: the name of their person entity, else that of the user."""
+    if user_id is None:
+        return None
+    for state in hass.states.async_all("person"):
+        if state.attributes.get("user_id") == user_id:
+            return state.name
+    return hass.data.get(_USER_NAMES, {}).get(user_id)
+
+
+@callback
+def async_add_device_entities(
+    entry: KittyConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback, build: Build
+) -> None:
+    """Add what ``build`` makes of each device, now and when devices appear or gain abilities."""
+    coordinator = entry.runtime_data.coordinator
+    shapes: dict[str, tuple[Any, ...]] = {}
+    added: dict[str, set[str | None]] = {}
+
+    @callback
+    def add_new() -> None:
+        devices = coordinator.data.devices
+        for device_id in added.keys() - devices.keys():
+            shapes.pop(device_id, None)
+            # With a subentry the entities stay, unavailable, until the device is back.
+            if subentry_of(entry, device_id) is None:
+                del added[device_id]
+        for device_id, device in devices.items():
+            shape = (device["kind"], sorted(device["capabilities"]), device["has_camera"])
+            if shapes.get(device_id) == shape:
+                continue
+            shapes[device_id] = shape
+            known = added.setdefault(device_id, set())
+            new = [item for item in build(coordinator, device) if item.unique_id not in known]
+            known.update(item.unique_id for item in new)
+            if new:
+                async_add_entities(new, config_subentry_id=subentry_of(entry, device_id))
+
+    add_new()
+    entry.async_on_unload(coordinator.async_add_listener(add_new))
+
+
+@callback
+def async_forget_removed_devices(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
+    """Remove devices that the brain no longer has and that no subentry keeps, now and later."""
+    coordinator = entry.runtime_data.coordinator
+    registry = dr.async_get(hass)
+
+    @callback
+    def forget() -> None:
+        keep = {entry.data[CONF_INSTANCE_ID], *coordinator.data.devices}
+        for device in dr.async_entries_for_config_entry(registry, entry.entry_id):
+            ids = {value for domain, value in device.identifiers if domain == DOMAIN}
+            if device.config_subentry_id is None and not ids & keep:
+                registry.async_remove_device(device.id)
+
+    forget()
+    entry.async_on_unload(coordinator.async_add_listener(forget))
+
+
+class KittyBrainEntity(CoordinatorEntity[KittyCoordinator]):
+    """An entity of the brain itself."""
+
+    _attr_has_entity_name = True
+
+    def __init__(self, coordinator: KittyCoordinator, description: EntityDescription) -> None:
+        """Tie the entity to the brain's device."""
+        super().__init__(coordinator)
+        entry = coordinator.config_entry
+        self.entity_description = description
+        self._attr_unique_id = f"{entry.data[CONF_INSTANCE_ID]}-{description.key}"
+        self._attr_device_info = brain_device_info(entry)
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Tell whether the brain is connected."""
+        return super().available and self.coordinator.data.connected
+
+
+class KittyEntity(CoordinatorEntity[KittyCoordinator]):
+    """An entity of one device of the brain."""
+
+    _attr_has_entity_name = True
+
+    def __init__(
+        self, coordinator: KittyCoordinator, device: Json, description: EntityDescription
+    ) -> None:
+        """Tie the entity to its device, which hangs on the brain's device."""
+        super().__init__(coordinator)
+        entry = coordinator.config_entry
+        self._device_id: str = device["id"]
+        self.entity_description = description
+        self._attr_unique_id = f"{self._device_id}-{description.key}"
+        info = DeviceInfo(
+            identifiers={(DOMAIN, self._device_id)},
+            manufacturer=device["manufacturer"],
+            model=device["model"],
+            name=device["name"],
+            sw_version=device["sw_version"],
+            via_device_id=async_brain_device_id(coordinator.hass, entry),
+        )
+        areas = ar.async_get(coordinator.hass)
+        if device["zone_id"] and (area := areas.async_get_area(device["zone_id"])):
+            info["suggested_area"] = area.name
+        self._attr_device_info = info
+
+    @property
+    def _data(self) -> KittyData:
+        """Return what the config entry holds."""
+        data: KittyData = self.coordinator.config_entry.runtime_data
+        return data
+
+    @property
+    def _device(self) -> Json:
+        """Return the device as the brain last described it; empty when it is gone."""
+        return self.coordinator.data.devices.get(self._device_id, {})
+
+    @property
+    def _state(self) -> Json:
+        """Return the observed state of the device."""
+        state: Json = self._device.get("state") or {}
+        return state
+
+    @property
+    def _pending(self) -> list[Json]:
+        """Return the requests of this device that wait for people."""
+        return [
+            event
+            for event in self.coordinator.data.events.values()
+            if event["device_id"] == self._device_id and event["status"] == EventStatus.PENDING
+        ]
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Tell whether the brain is connected and has the device in sight."""
+        return (
+            super().available
+            and self.coordinator.data.connected
+            and self._device.get("online", OnlineState.OFFLINE) != OnlineState.OFFLINE
+        )
+
+    def _commands(self, *statuses: CommandStatus) -> Iterator[Json]:
+        """Yield this device's commands in these states."""
+        for command in self.coordinator.data.commands.values():
+            if command["device_id"] == self._device_id and command["status"] in statuses:
+                yield command
+
+    async def _async_request(self, intent: str, params: Json | None = None) -> None:
+        """Ask the brain for something; returns as soon as the brain has it, not when it is done."""
+        context = self._context or Context()
+        result = await self._data.approvals.request(
+            self._device_id, intent, params, context=context
+        )
+        self._check(result)
+
+    def _check(self, result: Json) -> None:
+        """Raise what a command that is over already says, unless it is well."""
+        command = result["command"]
+        if command["status"] in _BAD:
+            raise KittyError(
+                f"command_{command['status']}",
+                device=self._device.get("name", self._device_id),
+                detail=command["detail"] or command["status"],
+            )
+
+
+class LocalEntity(KittyEntity):
+    """An entity of a device whose safe direction Home Assistant can take without the brain."""
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Watch the entities behind the device, for the time when the brain does not."""
+        await super().async_added_to_hass()
+        if (bound := self._data.executor.devices().get(self._device_id)) is not None:
+            self.async_on_remove(
+                async_track_state_change_event(self.hass, watched(bound.options), self._on_behind)
+            )
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Tell whether a safe direction can be taken, by the brain or without it."""
+        if (alone := self._alone) is None:
+            return super().available
+        return alone.online != OnlineState.OFFLINE
+
+    @property
+    def _alone(self) -> Seen | None:
+        """Return what Home Assistant itself sees of its device, only while the brain is away."""
+        if self.coordinator.data.connected:
+            return None
+        return self._data.executor.seen(self._device_id)
+
+    @property
+    def _seen_state(self) -> Json:
+        """Return what was last observed, by the brain or without it."""
+        alone = self._alone
+        return self._state if alone is None else alone.state
+
+    @callback
+    def _on_behind(self, _event: Event[EventStateChangedData]) -> None:
+        """Show what changed behind the device; otherwise the brain tells."""
+        if not self.coordinator.data.connected:
+            self.async_write_ha_state()
+
+    async def _async_request_safe(self, intent: str) -> None:
+        """Take a safe direction: through the brain, or directly when the brain is away."""
+        if self._alone is None:
+            await self._async_request(intent)
+            return
+        context = self._context or Context()
+        self._check(await self._data.executor.run_safe(self._device_id, intent, context))

@@ -1,0 +1,106 @@
+"""One tree of errors; every ``code`` is also the translation key of its message."""
+
+from typing import Any, Self
+
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+
+from .const import DOMAIN
+
+
+class KittyError(HomeAssistantError):
+    """A failure with a stable code, worded by the translations."""
+
+    def __init__(self, code: str, **placeholders: object) -> None:
+        """Make an error; the placeholders fill its translated message."""
+        super().__init__(
+            translation_domain=DOMAIN,
+            translation_key=code,
+            translation_placeholders={name: str(value) for name, value in placeholders.items()},
+        )
+        self.code = code
+
+
+class BrainUnavailable(KittyError):
+    """The brain cannot be asked now; nobody knows whether a request under way was carried out."""
+
+    def __init__(self, code: str = "brain_unavailable", **placeholders: object) -> None:
+        """Make the error; ``brain_timeout`` where the brain did not answer in time."""
+        super().__init__(code, **placeholders)
+
+
+class CannotConnect(BrainUnavailable):
+    """No socket to the brain could be opened."""
+
+    def __init__(self, **placeholders: object) -> None:
+        """Make the error."""
+        super().__init__("cannot_connect", **placeholders)
+
+
+class InvalidAuth(KittyError):
+    """The brain does not know the token."""
+
+    def __init__(self) -> None:
+        """Make the error."""
+        super().__init__("invalid_auth")
+
+
+class SchemaMismatch(KittyError):
+    """The brain and the integration share no version of the wire."""
+
+    def __init__(self, *, brain: int, integration: int) -> None:
+        """Make the error; a larger number is the newer side."""
+        super().__init__("schema_mismatch", brain=brain, integration=integration)
+        self.brain_is_older = brain < integration
+
+
+class WrongBrain(KittyError):
+    """Another brain than the one this entry was set up with answers at its address."""
+
+    def __init__(self) -> None:
+        """Make the error."""
+        super().__init__("wrong_brain")
+
+
+class LedgerUnwritable(KittyError):
+    """The ledger is not safely on disk, so nothing that depends on it may happen."""
+
+    def __init__(self) -> None:
+        """Make the error."""
+        super().__init__("ledger_unwritable")
+
+
+class Refused(ServiceValidationError):
+    """The integration itself refuses; nothing was done."""
+
+    def __init__(self, code: str, **placeholders: object) -> None:
+        """Make a refusal; the placeholders fill its translated message."""
+        super().__init__(
+            translation_domain=DOMAIN,
+            translation_key=code,
+            translation_placeholders={name: str(value) for name, value in placeholders.items()},
+        )
+        self.code = code
+
+
+class BrainError(ServiceValidationError):
+    """The brain answered with an error; its own sentence is the English message."""
+
+    def __init__(self, code: str, message: str, details: dict[str, Any] | None = None) -> None:
+        """Make the error from what came over the wire."""
+        self.code = code
+        self.details = details or {}
+        super().__init__(
+            message,
+            translation_domain=DOMAIN,
+            translation_key=code,
+            translation_placeholders={name: str(value) for name, value in self.details.items()},
+        )
+
+    @classmethod
+    def from_frame(cls, error: dict[str, Any]) -> Self:
+        """Read the ``error`` of a frame."""
+        return cls(
+            str(error.get("code", "internal_error")),
+            str(error.get("message", "")),
+            error.get("details"),
+        )

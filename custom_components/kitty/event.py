@@ -1,0 +1,372 @@
+"""What happened, as events: requests and decisions of each device, prints, and the gate's alarms.
+
+One :class:`Bridge` per entry turns the brain's changes into both the event entities here and the
+``kitty_event`` of the bus that the logbook describes, each under the context of whoever acted.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import math
+import time
+from typing import Final, override
+
+from homeassistant.components.event import EventEntity, EventEntityDescription
+from homeassistant.const import ATTR_DEVICE_ID, ATTR_ENTITY_ID, ATTR_NAME, EntityCategory, Platform
+from homeassistant.core import CALLBACK_TYPE, Context, HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from . import KittyConfigEntry
+from .const import DOMAIN
+from .coordinator import LINK_DOWN, SNAPSHOT, KittyCoordinator
+from .entity import (
+    KittyBrainEntity,
+    KittyEntity,
+    async_add_device_entities,
+    async_load_names,
+    needs_people,
+    person_name,
+)
+from .protocol import CommandStatus, EventStatus, Json, Kind
+
+PARALLEL_UPDATES = 0
+
+EVENT_KITTY: Final = "kitty_event"
+# Not described in the logbook: whoever forces a person to approve may be looking at it.
+EVENT_ALARM: Final = "kitty_alarm"
+
+REQUESTED: Final = "requested"
+DURESS: Final = "duress"
+LOCKOUT: Final = "lockout"
+
+_EVENT_TYPES: Final = {
+    EventStatus.PENDING: REQUESTED,
+    EventStatus.APPROVED: "approved",
+    EventStatus.DENIED: "denied",
+    EventStatus.EXPIRED: "expired",
+}
+_COMMAND_TYPES: Final = {
+    CommandStatus.ACKED: "done",
+    CommandStatus.FAILED: "failed",
+    CommandStatus.UNKNOWN: "unknown",
+}
+_JOB_TYPES: Final = {
+    "printing": "started",
+    "completed": "finished",
+    "failed": "failed",
+    "aborted": "cancelled",
+}
+
+# The entity by which people know a device, for the link in the logbook.
+_MAIN_ENTITY: Final = {
+    Kind.DOOR: (Platform.LOCK, "door"),
+    Kind.POWER: (Platform.SWITCH, "power"),
+    Kind.PRINTER: (Platform.SENSOR, "status"),
+}
+
+REQUEST: Final = EventEntityDescription(
+    key="request",
+    translation_key="request",
+    event_types=[*_EVENT_TYPES.values(), *_COMMAND_TYPES.values()],
+)
+PRINT: Final = EventEntityDescription(
+    key="print", translation_key="print", event_types=list(_JOB_TYPES.values())
+)
+# Hidden, so that it shows on no dashboard by itself; automations can use it all the same.
+ALARM: Final = EventEntityDescription(
+    key="alarm",
+    translation_key="alarm",
+    event_types=[DURESS, LOCKOUT],
+    entity_category=EntityCategory.DIAGNOSTIC,
+    entity_registry_visible_default=False,
+)
+
+_BUS_EVENTS: Final = {REQUEST.key: EVENT_KITTY, ALARM.key: EVENT_ALARM}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing that happened: to which device, by whom, and what people may know of it."""
+
+    topic: str
+    type: str
+    device_id: str | None
+    attributes: Json
+    context: Context
+
+
+type Listener = Callable[[Change], None]
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: KittyConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Add the event entities, and the bridge that feeds them and the bus."""
+    await async_load_names(hass)
+    bridge = Bridge(hass, entry)
+    entry.async_on_unload(bridge.start())
+    async_add_entities([AlarmEvent(entry.runtime_data.coordinator, ALARM, bridge)])
+
+    def build(coordinator: KittyCoordinator, device: Json) -> list[DeviceEvent]:
+        events = []
+        if needs_people(device):
+            events.append(DeviceEvent(coordinator, device, REQUEST, bridge))
+        if device["kind"] == Kind.PRINTER:
+            events.append(DeviceEvent(coordinator, device, PRINT, bridge))
+        return events
+
+    async_add_device_entities(entry, async_add_entities, build)
+
+
+class Bridge:
+    """Turns each new status of the brain's things into one change, also after a gap in the wire."""
+
+    def __init__(self, hass: HomeAssistant, entry: KittyConfigEntry) -> None:
+        """Take what is known now as old news."""
+        self._hass = hass
+        self._entry = entry
+        self._coordinator = entry.runtime_data.coordinator
+        self._listeners: list[Listener] = []
+        self._gap_from = math.inf
+        data = self._coordinator.data
+        self._statuses: dict[str, str] = {
+            thing["id"]: thing["status"]
+            for part in (data.events, data.commands, data.jobs)
+            for thing in part.values()
+        }
+
+    @callback
+    def start(self) -> CALLBACK_TYPE:
+        """Listen to the brain; returns how to stop."""
+        listen = self._coordinator.async_listen
+        stops = [
+            listen("safety.event", self._on_event),
+            listen("command.updated", self._on_command),
+            listen("job.updated", self._on_job),
+            listen("safety.duress", self._on_duress),
+            listen("safety.lockout", self._on_lockout),
+            listen(LINK_DOWN, self._on_link_down),
+            listen(SNAPSHOT, self._on_snapshot),
+        ]
+
+        def stop() -> None:
+            for end in stops:
+                end()
+
+        return stop
+
+    @callback
+    def async_listen(self, listener: Listener) -> CALLBACK_TYPE:
+        """Call the listener with every change; returns how to stop."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    @callback
+    def _on_link_down(self, _data: Json) -> None:
+        """Remember since when we hear nothing."""
+        self._gap_from = time.time()
+
+    @callback
+    def _on_snapshot(self, data: Json) -> None:
+        """Tell what changed while we heard nothing; what is older and unknown is no news."""
+        for part, tell in (
+            ("events", self._on_event),
+            ("commands", self._on_command),
+            ("jobs", self._on_job),
+        ):
+            for thing in data[part]:
+                born = thing.get("created_at") or thing.get("started_at") or 0.0
+                if thing["id"] in self._statuses or born >= self._gap_from:
+                    tell(thing)
+                else:
+                    self._statuses[thing["id"]] = thing["status"]
+        self._gap_from = math.inf
+
+    @callback
+    def _on_event(self, event: Json) -> None:
+        """Tell of a request or a decision."""
+        if not self._is_news(event):
+            return
+        kind = _EVENT_TYPES[EventStatus(event["status"])]
+        actor = {
+            "approved": (event["approved_by"] or [None])[-1],
+            "denied": event["denied_by"],
+            REQUESTED: event["initiated_by"],
+        }.get(kind)
+        self._tell(REQUEST.key, kind, event["device_id"], self._about(event), actor)
+
+    @callback
+    def _on_command(self, command: Json) -> None:
+        """Tell of the end of a command."""
+        if not self._is_news(command):
+            return
+        kind = _COMMAND_TYPES.get(command["status"])
+        device = self._coordinator.data.devices.get(command["device_id"])
+        if kind is None or device is None or not needs_people(device):
+            return
+        event = self._coordinator.data.events.get(command["event_id"] or "", {})
+        about = self._about(event) | {
+            "intent": command["intent"],
+            "requested_by": person_name(self._hass, command["requested_by"]),
+            "channel": command["channel"],
+            "command_id": command["id"],
+            "detail": command["detail"],
+        }
+        actor = (event.get("approved_by") or [command["requested_by"]])[-1]
+        self._tell(REQUEST.key, kind, command["device_id"], about, actor)
+
+    @callback
+    def _on_job(self, job: Json) -> None:
+        """Tell of the start or the end of a print."""
+        paused = self._statuses.get(job["id"]) == "paused"
+        if not self._is_news(job) or (paused and job["status"] == "printing"):
+            return
+        if (kind := _JOB_TYPES.get(job["status"])) is not None:
+            about = {"file": job["file"], "job_id": job["id"], "error": job["error"]}
+            self._tell(PRINT.key, kind, job["device_id"], about, job["requested_by"])
+
+    @callback
+    def _on_duress(self, data: Json) -> None:
+        """Tell, silently, that a person was forced."""
+        about = {"person": person_name(self._hass, data["user_id"]), "event_id": data["event_id"]}
+        self._tell(ALARM.key, DURESS, data["device_id"], about, None)
+
+    @callback
+    def _on_lockout(self, data: Json) -> None:
+        """Tell that a person may not decide for a while."""
+        about = {
+            "person": person_name(self._hass, data["user_id"]),
+            "until": data["until"],
+            "reason": data["reason"],
+        }
+        self._tell(ALARM.key, LOCKOUT, None, about, None)
+
+    def _is_news(self, thing: Json) -> bool:
+        """Tell whether the thing has a status that was not told of."""
+        if self._statuses.get(thing["id"]) == thing["status"]:
+            return False
+        self._statuses[thing["id"]] = thing["status"]
+        self._trim()
+        return True
+
+    def _trim(self) -> None:
+        """Forget what the snapshot has forgotten."""
+        data = self._coordinator.data
+        known = (data.events, data.commands, data.jobs)
+        if len(self._statuses) > 2 * sum(map(len, known)) + 100:
+            ids = {key for part in known for key in part}
+            self._statuses = {k: v for k, v in self._statuses.items() if k in ids}
+
+    def _about(self, event: Json) -> Json:
+        """Return what people may know of a safety event; nothing in it could approve one."""
+        if not event:
+            return {}
+        approvers = [person_name(self._hass, user_id) for user_id in event["approved_by"]]
+        return {
+            "event_id": event["id"],
+            "intent": event["intent"],
+            "level": event["level"],
+            "requested_by": person_name(self._hass, event["initiated_by"]),
+            "channel": event["channel"],
+            "approved_by": [name for name in approvers if name],
+            "denied_by": person_name(self._hass, event["denied_by"]),
+            "reason": event["reason"],
+        }
+
+    def _tell(
+        self, topic: str, kind: str, device_id: str | None, about: Json, actor: str | None
+    ) -> None:
+        """Fire the change on the bus, except prints, and hand it to the entities."""
+        change = Change(
+            topic=topic,
+            type=kind,
+            device_id=device_id,
+            attributes=about,
+            context=Context(user_id=actor),
+        )
+        if (event_type := _BUS_EVENTS.get(topic)) is not None:
+            data = {"type": kind, **self._where(device_id), **about}
+            self._hass.bus.async_fire(event_type, data, context=change.context)
+        for listener in list(self._listeners):
+            listener(change)
+
+    def _where(self, device_id: str | None) -> Json:
+        """Return the name and the registry ids of a device, by which Home Assistant finds it."""
+        device = self._coordinator.data.devices.get(device_id or "")
+        if device is None:
+            return {ATTR_NAME: None, ATTR_DEVICE_ID: None, ATTR_ENTITY_ID: None}
+        identifier = (DOMAIN, device["id"])
+        registered = dr.async_get(self._hass).async_get_device_by_identifier(
+            identifier, self._entry.entry_id
+        )
+        platform, key = _MAIN_ENTITY.get(device["kind"], (Platform.EVENT, REQUEST.key))
+        return {
+            ATTR_NAME: (registered and registered.name_by_user) or device["name"],
+            ATTR_DEVICE_ID: registered.id if registered else None,
+            ATTR_ENTITY_ID: er.async_get(self._hass).async_get_entity_id(
+                platform, DOMAIN, f"{device['id']}-{key}"
+            ),
+        }
+
+
+class DeviceEvent(KittyEntity, EventEntity):
+    """The last thing that happened to the requests, or the prints, of a device."""
+
+    _unrecorded_attributes = frozenset({"detail", "error"})
+
+    def __init__(
+        self,
+        coordinator: KittyCoordinator,
+        device: Json,
+        description: EventEntityDescription,
+        bridge: Bridge,
+    ) -> None:
+        """Listen to the bridge once added."""
+        super().__init__(coordinator, device, description)
+        self._bridge = bridge
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Tell whether the brain is connected; a device that is off has a history all the same."""
+        return self.coordinator.last_update_success and bool(self._device)
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Subscribe."""
+        await super().async_added_to_hass()
+        self.async_on_remove(self._bridge.async_listen(self._on_change))
+
+    @callback
+    def _on_change(self, change: Change) -> None:
+        """Take over a change of this device and topic."""
+        if change.device_id == self._device_id and change.topic == self.entity_description.key:
+            self.async_set_context(change.context)
+            self._trigger_event(change.type, change.attributes)
+            self.async_write_ha_state()
+
+
+class AlarmEvent(KittyBrainEntity, EventEntity):
+    """The gate's alarms: somebody was forced, somebody is locked out."""
+
+    def __init__(
+        self, coordinator: KittyCoordinator, description: EventEntityDescription, bridge: Bridge
+    ) -> None:
+        """Listen to the bridge once added."""
+        super().__init__(coordinator, description)
+        self._bridge = bridge
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Subscribe."""
+        await super().async_added_to_hass()
+        self.async_on_remove(self._bridge.async_listen(self._on_change))
+
+    @callback
+    def _on_change(self, change: Change) -> None:
+        """Take over an alarm."""
+        if change.topic == self.entity_description.key:
+            self._trigger_event(change.type, change.attributes)
+            self.async_write_ha_state()

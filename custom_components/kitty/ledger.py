@@ -1,0 +1,326 @@
+"""The durable memory of the gate: what people asked and decided, and which grants are spent.
+
+Every change is on disk, synced, before the method that makes it returns. One that cannot be written
+raises LedgerUnwritable; in memory it then stays in force only where that refuses more.
+"""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Mapping
+import hashlib
+import secrets
+from time import monotonic, time
+from typing import Any, Final, override
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.storage import Store
+from homeassistant.util import slugify
+
+from .const import DOMAIN
+from .errors import LedgerUnwritable, Refused
+from .origin import Caller
+from .protocol import Json, subject_hash
+
+STORE_VERSION: Final = 1
+# Nothing that could still be used is forgotten: grants live for seconds, requests for minutes.
+FORGET_AFTER: Final = 30 * 24 * 3600.0
+OUTBOX_MAX: Final = 500
+
+RECORDED: Final = "recorded"
+ACCEPTED: Final = "accepted"
+REFUSED: Final = "refused"
+
+# What of a safety event goes into its subject; kept as it was when people first saw it.
+_SUBJECT_FIELDS: Final = (
+    "device_id",
+    "intent",
+    "params",
+    "zone_id",
+    "policy_version",
+    "expires_at",
+    "nonce",
+)
+
+
+class _CountingStore(Store[Json]):
+    """A store that tells whether it wrote; a ``Store`` logs failures, and defers while stopping."""
+
+    writes = 0
+
+    @override
+    async def _async_write_data(self, data: Json) -> None:
+        await super()._async_write_data(data)
+        self.writes += 1
+
+
+class Ledger:
+    """Key, requests, decisions, spent grants, tokens and unsent reports of one brain's gate."""
+
+    def __init__(self, hass: HomeAssistant, instance_id: str) -> None:
+        """Prepare; the ledger belongs to the brain and outlives the config entry."""
+        self._store = _CountingStore(
+            hass,
+            STORE_VERSION,
+            f"{DOMAIN}.{slugify(instance_id)}",
+            private=True,
+            atomic_writes=True,
+        )
+        self._lock = asyncio.Lock()
+        self._wall, self._steady = time(), monotonic()
+        self._key = Ed25519PrivateKey.generate()
+        self._data: Json = {
+            "private_key": base64.b64encode(self._key.private_bytes_raw()).decode(),
+            "created_at": self._wall,
+            "events": {},
+            "spent": {},
+            "tokens": {},
+            "outbox": [],
+            "audit": None,
+        }
+
+    async def load(self) -> None:
+        """Read the ledger, or write the first one; LedgerUnwritable when it would not be kept."""
+        if (stored := await self._store.async_load()) is not None:
+            self._data |= stored
+            seed = base64.b64decode(self._data["private_key"])
+            self._key = Ed25519PrivateKey.from_private_bytes(seed)
+            self._forget()
+        await self._save()
+
+    def now(self) -> float:
+        """Return the time, which never goes back while we run, so that expired stays expired."""
+        return max(time(), self._wall + monotonic() - self._steady)
+
+    @property
+    def public_key(self) -> str:
+        """Return the public half of the integration's key, base64 of 32 bytes."""
+        return base64.b64encode(self._key.public_key().public_bytes_raw()).decode()
+
+    def sign(self, message: bytes) -> str:
+        """Return the integration's base64 signature of a message."""
+        return base64.b64encode(self._key.sign(message)).decode()
+
+
+    def event(self, event_id: str | None) -> Json | None:
+        """Return what is recorded of a safety event."""
+        found: Json | None = self._data["events"].get(event_id)
+        return found
+
+    async def record_request(self, event: Json, caller: Caller) -> None:
+        """Record who asked for a new safety event; a known event keeps its requester."""
+        if event["id"] in self._data["events"]:
+            return
+        opened = self._open(event, requester=caller.user_id, channel=str(caller.channel))
+        opened["context_id"] = caller.context_id
+        try:
+            await self._save()
+        except LedgerUnwritable:
+            # Somebody who asked counts as one of two people, so he has to be on disk.
+            opened["requester"] = None
+            raise
+
+    async def record_decision(
+        self, event: Json, user_id: str, decision: str, *, channel: str, ppe: bool
+    ) -> Json:
+        """Record one person's decision and return it; the same decision again is the first one.
+
+        A denial takes the place of that person's approval, never the other way round.
+        """
+        known = self._data["events"].get(event["id"]) or self._open(event)
+        if known["subject"] != event["subject"]:
+            raise Refused("wrong_subject")
+        old = known["decisions"].get(user_id)
+        if old is not None and old["status"] != REFUSED:
+            if old["decision"] == decision:
+                return dict(old)
+            if old["decision"] == "deny":
+                raise Refused("already_decided")
+        made = known["decisions"][user_id] = {
+            "decision": decision,
+            "channel": channel,
+            "ppe": ppe,
+            "at": self.now(),
+            "status": RECORDED,
+            "code": None,
+        }
+        try:
+            await self._save()
+        except LedgerUnwritable:
+            made["status"] = REFUSED if decision == "approve" else RECORDED
+            raise
+        return dict(made)
+
+    async def mark_decision(self, event_id: str, user_id: str, status: str, code: str = "") -> None:
+        """Record what the brain said about a decision; one that it refused counts for nothing."""
+        made = self._data["events"][event_id]["decisions"][user_id]
+        made["status"], made["code"] = status, code or None
+        await self._save()
+
+    async def close_event(self, event_id: str, code: str) -> None:
+        """Record that an event is over for good, whatever the clock or the brain says later."""
+        known = self._data["events"].get(event_id)
+        if known is not None and known["closed"] is None:
+            known["closed"] = code
+            await self._save()
+
+    def _open(self, event: Json, requester: str | None = None, channel: str | None = None) -> Json:
+        """Start the record of an event, having checked that its subject is what it shows."""
+        check_subject(event)
+        opened: Json = {name: event[name] for name in _SUBJECT_FIELDS} | {
+            "subject": event["subject"],
+            "requester": requester,
+            "channel": channel,
+            "context_id": None,
+            "opened_at": self.now(),
+            "closed": None,
+            "decisions": {},
+        }
+        self._data["events"][event["id"]] = opened
+        return opened
+
+
+    def spent_for(self, command_id: str) -> tuple[str, Json] | None:
+        """Return the nonce and the record of the grant that a command was carried out with."""
+        for nonce, record in self._data["spent"].items():
+            if record["command_id"] == command_id:
+                return nonce, record
+        return None
+
+    def is_spent(self, grant: Mapping[str, Any]) -> bool:
+        """Tell whether this grant, its command or its safety event was ever used."""
+        if grant["nonce"] in self._data["spent"]:
+            return True
+        return any(
+            record["command_id"] == grant["command_id"]
+            or (grant["event_id"] is not None and record["event_id"] == grant["event_id"])
+            for record in self._data["spent"].values()
+        )
+
+    async def spend(self, grant: Mapping[str, Any], *, status: str | None = None) -> None:
+        """Spend a grant; once this returns, no restart brings it back."""
+        self._data["spent"][grant["nonce"]] = {
+            "command_id": grant["command_id"],
+            "event_id": grant["event_id"],
+            "device_id": grant["device_id"],
+            "at": self.now(),
+            "status": status,
+            "detail": None,
+        }
+        await self._save()
+
+    async def record_outcome(self, nonce: str, status: str, detail: str | None) -> None:
+        """Record how the use of a grant ended."""
+        self._data["spent"][nonce] |= {"status": status, "detail": detail}
+        await self._save()
+
+
+    async def mint(self, event: Json, user_id: str) -> dict[str, str]:
+        """Return a fresh one-time token per decision for a person; only their hashes are kept."""
+        tokens = {decision: secrets.token_hex(16) for decision in ("approve", "deny")}
+        for key, record in list(self._data["tokens"].items()):
+            if (record["event_id"], record["user_id"]) == (event["id"], user_id):
+                del self._data["tokens"][key]
+        for decision, token in tokens.items():
+            self._data["tokens"][_digest(token)] = {
+                "event_id": event["id"],
+                "user_id": user_id,
+                "decision": decision,
+                "expires_at": event["expires_at"],
+                "used": False,
+            }
+        await self._save()
+        return tokens
+
+    def token(self, token: str) -> Json | None:
+        """Return what a token stands for, found by its hash so that timing tells nothing."""
+        found: Json | None = self._data["tokens"].get(_digest(token))
+        return found
+
+    async def use_token(self, token: str) -> None:
+        """Mark a token as used."""
+        self._data["tokens"][_digest(token)]["used"] = True
+        await self._save()
+
+    def has_tokens(self, event_id: str) -> bool:
+        """Tell whether phones were already asked about an event."""
+        return any(record["event_id"] == event_id for record in self._data["tokens"].values())
+
+
+    async def enqueue(self, action: str, params: Json) -> Json:
+        """Keep a report until the brain has taken it; returns it, to be filled in."""
+        report: Json = {"id": secrets.token_hex(8), "action": action, "params": params}
+        self._data["outbox"] = [*self._data["outbox"][-OUTBOX_MAX + 1 :], report]
+        await self._save()
+        return report
+
+    @property
+    def outbox(self) -> list[Json]:
+        """Return the reports that wait, oldest first."""
+        return list(self._data["outbox"])
+
+    async def sent(self, report: Json) -> None:
+        """Forget a report that the brain has taken."""
+        self._data["outbox"] = [one for one in self._data["outbox"] if one["id"] != report["id"]]
+        await self._save()
+
+    @property
+    def audit_head(self) -> Json | None:
+        """Return the head of the brain's audit chain as it was last kept."""
+        head: Json | None = self._data["audit"]
+        return head
+
+    async def keep_audit_head(self, head: Mapping[str, Any]) -> None:
+        """Keep the head of the brain's audit chain."""
+        self._data["audit"] = {"seq": head["seq"], "hash": head["hash"]}
+        await self._save()
+
+    def summary(self) -> Json:
+        """Return counts for diagnostics; nothing in it is secret."""
+        return {name: len(self._data[name]) for name in ("events", "spent", "tokens", "outbox")}
+
+
+    async def save(self) -> None:
+        """Write what was changed in a record that this ledger handed out."""
+        await self._save()
+
+    async def _save(self) -> None:
+        """Write everything and prove that it was written."""
+        async with self._lock:
+            before = self._store.writes
+            try:
+                await self._store.async_save(self._data)
+            except OSError as err:
+                raise LedgerUnwritable from err
+            if self._store.writes == before:
+                raise LedgerUnwritable
+
+    def _forget(self) -> None:
+        """Let go of what can no longer matter."""
+        before = time() - FORGET_AFTER
+        for part, age in (("events", "opened_at"), ("spent", "at"), ("tokens", "expires_at")):
+            kept = {key: one for key, one in self._data[part].items() if one[age] > before}
+            self._data[part] = kept
+
+
+def check_subject(event: Json) -> None:
+    """Refuse an event whose subject is not the hash of what it shows to people."""
+    shown = subject_hash(**{name: event[name] for name in _SUBJECT_FIELDS})
+    if not secrets.compare_digest(shown, str(event["subject"])):
+        raise Refused("wrong_subject")
+
+
+def verify(public_key: str, signature: str, message: bytes) -> bool:
+    """Tell whether a base64 signature of the message is by the owner of this base64 key."""
+    try:
+        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key, validate=True))
+        key.verify(base64.b64decode(signature, validate=True), message)
+    except InvalidSignature, binascii.Error, ValueError:
+        return False
+    return True
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

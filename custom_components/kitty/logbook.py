@@ -1,0 +1,93 @@
+"""The logbook's sentences: who asked for what, who approved it, and how it ended."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from homeassistant.components.logbook import (
+    LOGBOOK_ENTRY_ENTITY_ID,
+    LOGBOOK_ENTRY_MESSAGE,
+    LOGBOOK_ENTRY_NAME,
+)
+from homeassistant.const import ATTR_ENTITY_ID, ATTR_NAME
+from homeassistant.core import Event, HomeAssistant, callback
+
+from .const import DOMAIN
+from .event import EVENT_KITTY
+from .protocol import Channel
+
+# What was done, and what was to be done, in the words after the device's name.
+_DONE: Final = {
+    "lock": "was locked",
+    "unlock": "was unlocked",
+    "open": "was opened",
+    "power_on": "was switched on",
+    "power_off": "was switched off",
+    "power_cut": "was cut off",
+    "print_start": "started a print",
+    "print_pause": "was paused",
+    "print_resume": "was resumed",
+    "print_cancel": "had its print cancelled",
+    "heat": "was heated",
+    "gcode": "ran raw G-code",
+}
+_ROADS: Final = {
+    Channel.VOICE: "a voice",
+    Channel.AUTOMATION: "an automation",
+    Channel.API: "a program",
+    Channel.SYSTEM: "KITTY itself",
+}
+
+
+@callback
+def async_describe_events(
+    hass: HomeAssistant,
+    async_describe_event: Callable[[str, str, Callable[[Event], dict[str, Any]]], None],
+) -> None:
+    """Describe the events that the integration fires."""
+
+    @callback
+    def describe(event: Event) -> dict[str, Any]:
+        return {
+            LOGBOOK_ENTRY_NAME: event.data.get(ATTR_NAME) or "KITTY",
+            LOGBOOK_ENTRY_MESSAGE: message(event.data),
+            LOGBOOK_ENTRY_ENTITY_ID: event.data.get(ATTR_ENTITY_ID),
+        }
+
+    async_describe_event(DOMAIN, EVENT_KITTY, describe)
+
+
+def message(data: Mapping[str, Any]) -> str:
+    """Return the sentence that follows the device's name."""
+    intent = str(data.get("intent", "")).replace("_", " ")
+    detail = data.get("detail") or data.get("reason")
+    because = f" ({detail})" if detail else ""
+    match data.get("type"):
+        case "requested":
+            return f"is asked to {intent} by {_asker(data)}"
+        case "approved":
+            return f"may {intent}: {_behind(data)}"
+        case "denied":
+            return f"may not {intent}: denied by {data.get('denied_by') or 'the gate'}{because}"
+        case "expired":
+            return f"may not {intent}: nobody decided in time{because}"
+        case "done":
+            return f"{_DONE.get(data.get('intent', ''), f'did {intent}')}: {_behind(data)}"
+        case "failed":
+            return f"could not {intent}{because}: {_behind(data)}"
+        case "unknown":
+            return f"may or may not have done {intent}{because}; somebody has to look"
+        case _:
+            return f"sent {data.get('type')}"
+
+
+def _behind(data: Mapping[str, Any]) -> str:
+    """Return who asked and who approved."""
+    approvers = data.get("approved_by")
+    approved = f", approved by {' and '.join(approvers)}" if approvers else ""
+    return f"asked by {_asker(data)}{approved}"
+
+
+def _asker(data: Mapping[str, Any]) -> str:
+    """Return who asked, or by which road nobody known did."""
+    name: str | None = data.get("requested_by")
+    return name or _ROADS.get(data.get("channel", ""), "somebody")

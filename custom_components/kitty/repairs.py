@@ -1,0 +1,509 @@
+"""Repair issues: what is wrong, and the one tap that mends it where one can."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, override
+
+from homeassistant.components.homeassistant.exposed_entities import (
+    KNOWN_ASSISTANTS,
+    async_expose_entity,
+    async_get_assistant_settings,
+    async_listen_entity_updates,
+    async_should_expose,
+)
+from homeassistant.components.http import KEY_HASS_USER
+from homeassistant.components.repairs import (
+    ConfirmRepairFlow,
+    FlowType,
+    RepairsFlow,
+    RepairsFlowResult,
+)
+from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntry, ConfigEntryState
+from homeassistant.const import CONF_URL, Platform
+from homeassistant.core import (
+    CALLBACK_TYPE,
+    Event,
+    HomeAssistant,
+    callback,
+    split_entity_id,
+    valid_entity_id,
+)
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import area_registry as ar, entity_registry as er, issue_registry as ir
+from homeassistant.helpers.http import current_request
+import probatio as vol
+
+from .const import (
+    APPROVAL_KEYS,
+    CONF_HAZARD_LEVEL,
+    CONF_INFO,
+    CONF_OPTIONS,
+    CONF_PEOPLE,
+    CONF_POLICIES,
+    CONF_REQUIRED_ROLES,
+    CONF_ROLES,
+    CONF_ZONES,
+    DOMAIN,
+    SUBENTRY_DEVICE,
+)
+from .origin import Caller, person
+from .protocol import INTENTS, Channel, CommandStatus, Hazard, Role
+
+if TYPE_CHECKING:
+    from . import KittyData
+
+AUDIT_ROLLBACK: Final = "audit_rollback"
+BRAIN_TOO_NEW: Final = "brain_too_new"
+BRAIN_TOO_OLD: Final = "brain_too_old"
+BRAIN_UNREACHABLE: Final = "brain_unreachable"
+EXPOSED_APPROVAL: Final = "exposed_approval"
+EXPOSED_RAW_ENTITY: Final = "exposed_raw_entity"
+NO_APPROVER: Final = "no_approver"
+ROGUE_DISCOVERY: Final = "rogue_discovery"
+UNKNOWN_OUTCOME: Final = "unknown_outcome"
+
+ASSIST: Final = "conversation"
+PEOPLE_FOR_HIGH: Final = 2
+
+# Entities of these domains only show something; exposing one bypasses nothing.
+_READ_ONLY: Final = frozenset(
+    {Platform.BINARY_SENSOR, Platform.CAMERA, Platform.EVENT, Platform.IMAGE, Platform.SENSOR}
+)
+
+type IssueData = Mapping[str, str | int | float | None]
+type Entry = ConfigEntry[Any]
+
+
+def _issue_id(kind: str, *parts: str) -> str:
+    """Return the id of an issue: its kind, the config entry, and what it is about."""
+    return ".".join((kind, *parts))
+
+
+def _create(
+    hass: HomeAssistant,
+    kind: str,
+    parts: tuple[str, ...],
+    placeholders: dict[str, str],
+    *,
+    data: dict[str, str | int | float | None] | None = None,
+    severity: ir.IssueSeverity = ir.IssueSeverity.ERROR,
+    persistent: bool = False,
+) -> None:
+    """Create an issue; with ``data`` it has a fix flow."""
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        _issue_id(kind, *parts),
+        data=None if data is None else {"kind": kind, **data},
+        is_fixable=data is not None,
+        is_persistent=persistent,
+        severity=severity,
+        translation_key=kind,
+        translation_placeholders=placeholders,
+    )
+
+
+def _delete(hass: HomeAssistant, kind: str, *parts: str) -> None:
+    """Delete an issue if it is there."""
+    ir.async_delete_issue(hass, DOMAIN, _issue_id(kind, *parts))
+
+
+@callback
+def create_brain_unreachable(hass: HomeAssistant, entry: Entry) -> None:
+    """Say that the brain does not answer; the fix opens the form with its address."""
+    _create(
+        hass,
+        BRAIN_UNREACHABLE,
+        (entry.entry_id,),
+        {"name": entry.title, "url": entry.data[CONF_URL]},
+        data={"entry_id": entry.entry_id},
+    )
+
+
+@callback
+def delete_brain_unreachable(hass: HomeAssistant, entry: Entry) -> None:
+    """Say that the brain answers again."""
+    _delete(hass, BRAIN_UNREACHABLE, entry.entry_id)
+
+
+@callback
+def create_version_skew(hass: HomeAssistant, entry: Entry, *, brain_is_older: bool) -> None:
+    """Say which of the two must be updated, because they share no version of the wire."""
+    kind, other = BRAIN_TOO_NEW, BRAIN_TOO_OLD
+    if brain_is_older:
+        kind, other = other, kind
+    _delete(hass, other, entry.entry_id)
+    _create(hass, kind, (entry.entry_id,), {"name": entry.title})
+
+
+@callback
+def delete_version_skew(hass: HomeAssistant, entry: Entry) -> None:
+    """Say that brain and integration understand each other again."""
+    _delete(hass, BRAIN_TOO_NEW, entry.entry_id)
+    _delete(hass, BRAIN_TOO_OLD, entry.entry_id)
+
+
+@callback
+def create_unknown_outcome(
+    hass: HomeAssistant, entry: Entry, *, command_id: str, device_name: str, intent: str
+) -> None:
+    """Ask a person to look whether a command was carried out; only a person may settle it."""
+    _create(
+        hass,
+        UNKNOWN_OUTCOME,
+        (entry.entry_id, command_id),
+        {"device": device_name, "intent": intent.replace("_", " ")},
+        data={
+            "entry_id": entry.entry_id,
+            "command_id": command_id,
+            "device": device_name,
+            "intent": intent.replace("_", " "),
+        },
+        severity=ir.IssueSeverity.WARNING,
+    )
+
+
+@callback
+def delete_unknown_outcome(hass: HomeAssistant, entry: Entry, *, command_id: str) -> None:
+    """Say that the outcome of a command is known."""
+    _delete(hass, UNKNOWN_OUTCOME, entry.entry_id, command_id)
+
+
+@callback
+def create_no_approver(hass: HomeAssistant, entry: Entry, *, zone_id: str) -> None:
+    """Say that too few people can approve anything in an area; the fix opens the options."""
+    area = ar.async_get(hass).async_get_area(zone_id)
+    _create(
+        hass,
+        NO_APPROVER,
+        (entry.entry_id, zone_id),
+        {"area": area.name if area else zone_id},
+        data={"entry_id": entry.entry_id, "area": area.name if area else zone_id},
+    )
+
+
+@callback
+def delete_no_approver(hass: HomeAssistant, entry: Entry, *, zone_id: str) -> None:
+    """Say that enough people can approve in an area."""
+    _delete(hass, NO_APPROVER, entry.entry_id, zone_id)
+
+
+@callback
+def create_audit_rollback(hass: HomeAssistant, entry: Entry, *, seq: int) -> None:
+    """Say that the brain's record no longer holds what Home Assistant saw in it at row ``seq``."""
+    _create(
+        hass,
+        AUDIT_ROLLBACK,
+        (entry.entry_id,),
+        {"name": entry.title, "seq": str(seq)},
+        data={"entry_id": entry.entry_id, "name": entry.title, "seq": seq},
+        severity=ir.IssueSeverity.CRITICAL,
+        persistent=True,
+    )
+
+
+@callback
+def delete_audit_rollback(hass: HomeAssistant, entry: Entry) -> None:
+    """Say that the brain's record is whole."""
+    _delete(hass, AUDIT_ROLLBACK, entry.entry_id)
+
+
+@callback
+def create_rogue_discovery(hass: HomeAssistant, entry: Entry, *, app: str, slug: str) -> None:
+    """Say that an app pretended to be the brain; it was refused."""
+    _create(
+        hass,
+        ROGUE_DISCOVERY,
+        (entry.entry_id, slug),
+        {"name": entry.title, "app": app, "slug": slug},
+        data={"entry_id": entry.entry_id, "name": entry.title, "app": app, "slug": slug},
+        severity=ir.IssueSeverity.CRITICAL,
+        persistent=True,
+    )
+
+
+@callback
+def delete_rogue_discovery(hass: HomeAssistant, entry: Entry, *, slug: str) -> None:
+    """Say that the app is what it says."""
+    _delete(hass, ROGUE_DISCOVERY, entry.entry_id, slug)
+
+
+async def async_check_approvers(hass: HomeAssistant, entry: Entry) -> None:
+    """Raise or clear the issue of each dangerous area with too few people who can approve."""
+    holders = {
+        user_id: set(settings[CONF_ROLES])
+        for user_id, settings in entry.options.get(CONF_PEOPLE, {}).items()
+        if await person(hass, user_id)
+    }
+    policies = entry.options.get(CONF_POLICIES, {})
+    short = set()
+    for zone_id, zone in entry.options.get(CONF_ZONES, {}).items():
+        needed = set(policies.get(zone_id, {}).get(CONF_REQUIRED_ROLES, Role))
+        able = [user_id for user_id, roles in holders.items() if roles & needed]
+        if zone[CONF_HAZARD_LEVEL] == Hazard.HIGH and len(able) < PEOPLE_FOR_HIGH:
+            short.add(zone_id)
+            create_no_approver(hass, entry, zone_id=zone_id)
+    _delete_others(hass, _issue_id(NO_APPROVER, entry.entry_id), short)
+
+
+def _delete_others(hass: HomeAssistant, prefix: str, keep: set[str]) -> None:
+    """Delete the issues below a prefix except those whose last part is to be kept."""
+    for domain, issue_id in list(ir.async_get(hass).issues):
+        kind, below, about = issue_id.partition(f"{prefix}.")
+        if domain == DOMAIN and below and not kind and about not in keep:
+            ir.async_delete_issue(hass, DOMAIN, issue_id)
+
+
+def raw_entities(entry: Entry) -> Iterator[tuple[str, str]]:
+    """Yield each entity that acts on a guarded device directly, with the device's name."""
+    for subentry in entry.subentries.values():
+        if subentry.subentry_type != SUBENTRY_DEVICE:
+            continue
+        intents = [INTENTS.get(name) for name in subentry.data[CONF_INFO].get("capabilities", ())]
+        if all(intent and intent.hazard is Hazard.LOW for intent in intents):
+            continue
+        for value in subentry.data[CONF_OPTIONS].values():
+            entity_id = value if isinstance(value, str) and valid_entity_id(value) else ""
+            if entity_id and split_entity_id(entity_id)[0] not in _READ_ONLY:
+                yield entity_id, subentry.title
+
+
+@callback
+def async_scan_exposed(hass: HomeAssistant, entry: Entry) -> None:
+    """Raise or clear an issue for each entity that lets an assistant go round the gate."""
+    raw = {
+        entity_id: name
+        for entity_id, name in raw_entities(entry)
+        if any(_exposed(hass, assistant, entity_id) for assistant in KNOWN_ASSISTANTS)
+    }
+    for entity_id, name in raw.items():
+        _create(
+            hass,
+            EXPOSED_RAW_ENTITY,
+            (entry.entry_id, entity_id),
+            {"entity_id": entity_id, "device": name},
+            data={"entity_id": entity_id, "device": name},
+        )
+    _delete_others(hass, _issue_id(EXPOSED_RAW_ENTITY, entry.entry_id), set(raw))
+
+    buttons = {
+        item.entity_id
+        for item in er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
+        if item.translation_key in APPROVAL_KEYS
+        and any(_exposed(hass, assistant, item.entity_id) for assistant in KNOWN_ASSISTANTS)
+    }
+    for entity_id in buttons:
+        _create(
+            hass,
+            EXPOSED_APPROVAL,
+            (entry.entry_id, entity_id),
+            {"entity_id": entity_id},
+            data={"entity_id": entity_id},
+        )
+    _delete_others(hass, _issue_id(EXPOSED_APPROVAL, entry.entry_id), buttons)
+
+
+def _exposed(hass: HomeAssistant, assistant: str, entity_id: str) -> bool:
+    """Tell whether an assistant may use an entity; the cloud's only where a person said so."""
+    if assistant == ASSIST:
+        known = er.async_get(hass).async_get(entity_id) or hass.states.get(entity_id)
+        return known is not None and async_should_expose(hass, assistant, entity_id)
+    settings = async_get_assistant_settings(hass, assistant).get(entity_id, {})
+    return settings.get("should_expose") is True
+
+
+@callback
+def async_watch_exposed(hass: HomeAssistant, entry: Entry) -> CALLBACK_TYPE:
+    """Scan now, and again whenever an exposure or one of the entities changes; returns the end."""
+
+    @callback
+    def scan() -> None:
+        async_scan_exposed(hass, entry)
+
+    @callback
+    def registry_changed(event: Event[er.EventEntityRegistryUpdatedData]) -> None:
+        entity_id = event.data["entity_id"]
+        item = er.async_get(hass).async_get(entity_id)
+        ours = item is not None and item.config_entry_id == entry.entry_id
+        if ours or any(entity_id == raw for raw, _name in raw_entities(entry)):
+            scan()
+
+    ends = [async_listen_entity_updates(hass, name, scan) for name in KNOWN_ASSISTANTS]
+    ends.append(hass.bus.async_listen(er.EVENT_ENTITY_REGISTRY_UPDATED, registry_changed))
+    scan()
+
+    @callback
+    def stop() -> None:
+        for end in ends:
+            end()
+
+    return stop
+
+
+class UnexposeFlow(RepairsFlow):
+    """One tap: the entity is no longer exposed to any assistant."""
+
+    def __init__(self, data: IssueData) -> None:
+        """Take over what the issue is about."""
+        self._entity_id = str(data["entity_id"])
+        self._placeholders = {name: str(value) for name, value in data.items()}
+
+    async def async_step_init(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
+        """Start with the question."""
+        return await self.async_step_confirm()
+
+    async def async_step_confirm(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Ask, then take the entity away from the assistants."""
+        if user_input is None:
+            return self.async_show_form(
+                step_id="confirm",
+                data_schema=vol.Schema({}),
+                description_placeholders=self._placeholders,
+            )
+        for assistant in KNOWN_ASSISTANTS:
+            async_expose_entity(self.hass, assistant, self._entity_id, should_expose=False)
+        return self.async_create_entry(data={})
+
+
+class OutcomeFlow(RepairsFlow):
+    """Ask a person, who has looked, whether a command was carried out."""
+
+    def __init__(self, data: IssueData) -> None:
+        """Take over what the issue is about."""
+        self._entry_id = str(data["entry_id"])
+        self._command_id = str(data["command_id"])
+        self._placeholders = {name: str(data[name]) for name in ("device", "intent")}
+
+    async def async_step_init(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
+        """Ask: did it happen?"""
+        return self.async_show_menu(
+            step_id="init",
+            menu_options=["happened", "did_not_happen"],
+            description_placeholders=self._placeholders,
+        )
+
+    async def async_step_happened(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Settle the command as done."""
+        return await self._settle(CommandStatus.ACKED)
+
+    async def async_step_did_not_happen(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Settle the command as failed."""
+        return await self._settle(CommandStatus.FAILED)
+
+    async def _settle(self, outcome: CommandStatus) -> RepairsFlowResult:
+        """Tell the brain what the person saw; the issue stays when the brain cannot be told."""
+        entry = self.hass.config_entries.async_get_entry(self._entry_id)
+        if entry is None or entry.state is not ConfigEntryState.LOADED:
+            return self.async_abort(reason="entry_not_loaded")
+        data: KittyData = entry.runtime_data
+        params = {"command_id": self._command_id, "outcome": str(outcome)}
+        try:
+            await data.client.command("commands.settle", params, caller=_person_at_the_screen())
+        except HomeAssistantError as err:
+            return self.async_abort(
+                reason="not_settled", description_placeholders={"error": str(err)}
+            )
+        return self.async_create_entry(data={})
+
+
+def _person_at_the_screen() -> Caller:
+    """Return the person whose request runs this step of a flow; flows do not carry a context."""
+    request = current_request.get()
+    user = request.get(KEY_HASS_USER) if request is not None else None
+    return Caller(
+        user_id=user.id if user else None,
+        name=user.name if user else None,
+        channel=Channel.DASHBOARD if user else Channel.SYSTEM,
+    )
+
+
+class ReconfigureFlow(ConfirmRepairFlow):
+    """Lead to the form that cures; the issue goes when the cure has worked, not before."""
+
+    flow_type = FlowType.CONFIG_FLOW
+
+    def __init__(self, data: IssueData) -> None:
+        """Take over what the issue is about."""
+        self._entry_id = str(data["entry_id"])
+
+    @override
+    async def async_step_confirm(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Explain, then open the form."""
+        if user_input is None:
+            return await super().async_step_confirm()
+        if self.hass.config_entries.async_get_entry(self._entry_id) is None:
+            return self.async_create_entry(data={})
+        return self.async_abort(
+            reason="form_opened", next_flow=(self.flow_type, await self._open_form())
+        )
+
+    async def _open_form(self) -> str:
+        """Start the flow with the address of the brain and return its id."""
+        result = await self.hass.config_entries.flow.async_init(
+            DOMAIN, context={"source": SOURCE_RECONFIGURE, "entry_id": self._entry_id}
+        )
+        return result["flow_id"]
+
+
+class OptionsRepairFlow(ReconfigureFlow):
+    """Lead to the options, where people and areas are set."""
+
+    flow_type = FlowType.OPTIONS_FLOW
+
+    @override
+    async def _open_form(self) -> str:
+        """Start the options flow and return its id."""
+        result = await self.hass.config_entries.options.async_init(self._entry_id)
+        return result["flow_id"]
+
+
+class AcceptAuditFlow(ConfirmRepairFlow):
+    """Take the brain's record as it is now, because a person says that this is right."""
+
+    def __init__(self, data: IssueData) -> None:
+        """Take over what the issue is about."""
+        self._entry_id = str(data["entry_id"])
+
+    @override
+    async def async_step_confirm(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Explain, then remember the head of the record that there is."""
+        if user_input is None:
+            return await super().async_step_confirm()
+        entry = self.hass.config_entries.async_get_entry(self._entry_id)
+        if entry is not None:
+            if entry.state is not ConfigEntryState.LOADED:
+                return self.async_abort(reason="entry_not_loaded")
+            data: KittyData = entry.runtime_data
+            if data.coordinator.data.audit:
+                await data.ledger.keep_audit_head(data.coordinator.data.audit)
+        return self.async_create_entry(data={})
+
+
+async def async_create_fix_flow(
+    hass: HomeAssistant, issue_id: str, data: IssueData | None
+) -> RepairsFlow:
+    """Return the flow that mends an issue."""
+    match data:
+        case None:
+            return ConfirmRepairFlow()
+        case {"kind": "exposed_raw_entity" | "exposed_approval"}:
+            return UnexposeFlow(data)
+        case {"kind": "unknown_outcome"}:
+            return OutcomeFlow(data)
+        case {"kind": "brain_unreachable"}:
+            return ReconfigureFlow(data)
+        case {"kind": "no_approver"}:
+            return OptionsRepairFlow(data)
+        case {"kind": "audit_rollback"}:
+            return AcceptAuditFlow(data)
+        case _:
+            return ConfirmRepairFlow()

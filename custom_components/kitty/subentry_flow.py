@@ -1,0 +1,299 @@
+"""Adding a device: the brain says which drivers it has and what each wants to know."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from homeassistant.config_entries import (
+    SOURCE_RECONFIGURE,
+    ConfigEntry,
+    ConfigEntryState,
+    ConfigSubentryFlow,
+    SubentryFlowResult,
+)
+from homeassistant.const import CONF_DEVICE_ID, CONF_NAME
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.selector import (
+    AreaSelector,
+    BooleanSelector,
+    EntitySelector,
+    EntitySelectorConfig,
+    EntityWithDeviceFilterSelectorConfig,
+    NumberSelector,
+    NumberSelectorConfig,
+    NumberSelectorMode,
+    SelectOptionDict,
+    SelectSelector,
+    SelectSelectorConfig,
+    TextSelector,
+    TextSelectorConfig,
+    TextSelectorType,
+)
+import probatio as vol
+
+from .const import CONF_DRIVER, CONF_INFO, CONF_OPTIONS, CONF_ZONE_ID, SUBENTRY_DEVICE
+from .errors import BrainError, BrainUnavailable
+from .protocol import Json
+
+# The translations hold this many fields whose label and help are the driver's own words.
+SLOTS: Final = 20
+
+# Errors of the brain that have their own text in this form.
+_FORM_ERRORS: Final = frozenset({"cannot_connect", "invalid_auth", "invalid_option"})
+
+
+def kitty_devices(entry: ConfigEntry[Any], kinds: Iterable[str]) -> list[SelectOptionDict]:
+    """Return the devices of these kinds that were added, to choose from; no kinds means all."""
+    wanted = set(kinds)
+    return [
+        SelectOptionDict(value=subentry.data[CONF_DEVICE_ID], label=subentry.title)
+        for subentry in entry.subentries.values()
+        if subentry.subentry_type == SUBENTRY_DEVICE
+        and (not wanted or subentry.data[CONF_INFO].get("kind") in wanted)
+    ]
+
+
+def _selector(entry: ConfigEntry[Any], option: Json) -> Any:
+    """Return the field that fits the type of a driver's option; text where the type is unknown."""
+    match option["type"]:
+        case "url":
+            return TextSelector(TextSelectorConfig(type=TextSelectorType.URL))
+        case "secret":
+            return TextSelector(
+                TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="off")
+            )
+        case "number":
+            limits = NumberSelectorConfig(mode=NumberSelectorMode.BOX, step="any")
+            if option.get("minimum") is not None:
+                limits["min"] = option["minimum"]
+            if option.get("maximum") is not None:
+                limits["max"] = option["maximum"]
+            return NumberSelector(limits)
+        case "boolean":
+            return BooleanSelector()
+        case "select":
+            return SelectSelector(SelectSelectorConfig(options=list(option["choices"])))
+        case "entity":
+            config = EntitySelectorConfig()
+            if option.get("filter"):
+                config["filter"] = EntityWithDeviceFilterSelectorConfig(
+                    domain=list(option["filter"])
+                )
+            return EntitySelector(config)
+        case "device":
+            devices = kitty_devices(entry, option.get("filter") or ())
+            return SelectSelector(SelectSelectorConfig(options=devices))
+        case _:
+            return TextSelector()
+
+
+class DeviceSubentryFlow(ConfigSubentryFlow):
+    """Add a device or change it. Every word about a driver comes from the driver."""
+
+    def __init__(self) -> None:
+        """Start with no driver chosen."""
+        self._drivers: dict[str, Json] = {}
+        self._driver: Json = {}
+        self._old: Json = {}
+        self._error = ""
+
+    async def async_step_user(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Choose a driver of the brain."""
+        if user_input is not None:
+            self._driver = self._drivers[user_input[CONF_DRIVER]]
+            return await self.async_step_options()
+        if reason := await self._async_load_drivers():
+            return self.async_abort(reason=reason)
+        titles = [
+            SelectOptionDict(value=name, label=driver["title"])
+            for name, driver in self._drivers.items()
+        ]
+        field = SelectSelector(SelectSelectorConfig(options=titles, sort=True))
+        return self.async_show_form(
+            step_id="user",
+            data_schema=vol.Schema({vol.Required(CONF_DRIVER): field}),
+            last_step=False,
+        )
+
+    async def async_step_reconfigure(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Start with what is known of a device."""
+        if reason := await self._async_load_drivers():
+            return self.async_abort(reason=reason)
+        subentry = self._get_reconfigure_subentry()
+        self._old = {CONF_NAME: subentry.title, **subentry.data}
+        if self._old[CONF_DRIVER] not in self._drivers:
+            return self.async_abort(
+                reason="driver_gone", description_placeholders={"driver": self._old[CONF_DRIVER]}
+            )
+        self._driver = self._drivers[self._old[CONF_DRIVER]]
+        return await self.async_step_options()
+
+    async def async_step_options(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Ask what the driver wants to know, try it, and have the brain keep the device."""
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            options = self._options_of(user_input)
+            info = await self._async_probe(options, errors)
+            if info is not None:
+                self._refuse_another_device(info, errors)
+            if info is not None and not errors:
+                return await self._async_keep(user_input, options, info)
+        shown = user_input or self._shown()
+        return self.async_show_form(
+            step_id="options",
+            data_schema=self.add_suggested_values_to_schema(self._schema(), shown),
+            errors=errors,
+            description_placeholders=self._placeholders(),
+        )
+
+    async def _async_load_drivers(self) -> str | None:
+        """Ask the brain for its drivers; returns the reason when it cannot be asked."""
+        entry = self._get_entry()
+        if entry.state is not ConfigEntryState.LOADED:
+            return "entry_not_loaded"
+        try:
+            answer = await entry.runtime_data.client.command("drivers.list")
+        except HomeAssistantError:
+            return "cannot_connect"
+        self._drivers = {driver["name"]: driver for driver in answer["items"]}
+        return None
+
+    async def _async_probe(self, options: Json, errors: dict[str, str]) -> Json | None:
+        """Have the brain reach the device once; else say at which field something is wrong."""
+        client = self._get_entry().runtime_data.client
+        params = {"driver": self._driver["name"], "options": options}
+        try:
+            info: Json = await client.command("devices.probe", params)
+        except HomeAssistantError as err:
+            self._say(err, errors)
+            return None
+        return info
+
+    async def _async_keep(
+        self, form: dict[str, Any], options: Json, info: Json
+    ) -> SubentryFlowResult:
+        """Give the device to the brain, then to Home Assistant."""
+        entry = self._get_entry()
+        name = form.get(CONF_NAME) or info["name"]
+        params = {
+            CONF_DRIVER: self._driver["name"],
+            CONF_NAME: name,
+            CONF_ZONE_ID: form[CONF_ZONE_ID],
+            CONF_OPTIONS: options,
+            CONF_INFO: info,
+        }
+        if self._old:
+            params[CONF_DEVICE_ID] = self._old[CONF_DEVICE_ID]
+        try:
+            device: Json = await entry.runtime_data.client.command("devices.put", params)
+        except HomeAssistantError as err:
+            if isinstance(err, BrainError) and err.code == "already_configured":
+                return self.async_abort(reason="already_configured")
+            errors: dict[str, str] = {}
+            self._say(err, errors)
+            return self.async_show_form(
+                step_id="options",
+                data_schema=self.add_suggested_values_to_schema(self._schema(), form),
+                errors=errors,
+                description_placeholders=self._placeholders(),
+            )
+        data = {CONF_DEVICE_ID: device["id"], **params}
+        del data[CONF_NAME]
+        if self.source == SOURCE_RECONFIGURE:
+            subentry = self._get_reconfigure_subentry()
+            return self.async_update_and_abort(entry, subentry, title=name, data=data)
+        return self.async_create_entry(title=name, data=data, unique_id=self._unique_id(info))
+
+    def _refuse_another_device(self, info: Json, errors: dict[str, str]) -> None:
+        """Refuse a device that was added before, or another one in the place of this one."""
+        unique_id = self._unique_id(info)
+        if self._old:
+            if unique_id != self._get_reconfigure_subentry().unique_id:
+                errors["base"] = "other_device"
+        elif any(item.unique_id == unique_id for item in self._get_entry().subentries.values()):
+            errors["base"] = "device_already_added"
+
+    def _say(self, err: HomeAssistantError, errors: dict[str, str]) -> None:
+        """Put an error of the brain at the field it is about, in words that tell the cure."""
+        self._error = str(err)
+        if isinstance(err, BrainUnavailable):
+            errors["base"] = "brain_unavailable"
+        elif not isinstance(err, BrainError) or err.code not in _FORM_ERRORS:
+            errors["base"] = "refused"
+        else:
+            errors[self._field_of(err)] = err.code
+
+    def _field_of(self, err: BrainError) -> str:
+        """Return the field to which an error belongs: the named one, the address or the secret."""
+        for field, option in self._slots():
+            if option["name"] == err.details.get("field"):
+                return field
+        wanted = {"cannot_connect": "url", "invalid_auth": "secret"}.get(err.code)
+        return next((field for field, option in self._slots() if option["type"] == wanted), "base")
+
+    def _unique_id(self, info: Json) -> str:
+        """Return what makes a device one and the same."""
+        return f"{self._driver['name']}:{info['external_id']}"
+
+    def _slots(self) -> list[tuple[str, Json]]:
+        """Return the driver's options with the fields that carry their words."""
+        return [
+            (f"option_{number}" if number <= SLOTS else option["label"], option)
+            for number, option in enumerate(self._driver["options"], start=1)
+        ]
+
+    def _schema(self) -> vol.Schema:
+        """Return the form: name and area, then what the driver wants to know."""
+        fields: dict[vol.Marker, Any] = {
+            vol.Optional(CONF_NAME): TextSelector(),
+            # Hazards are a matter of the area, so a device without one could do nothing.
+            vol.Required(CONF_ZONE_ID): AreaSelector(),
+        }
+        old = self._old.get(CONF_OPTIONS, {})
+        for field, option in self._slots():
+            kept = option["type"] == "secret" and option["name"] in old
+            if option["type"] == "boolean":
+                marker: vol.Marker = vol.Required(field, default=bool(option.get("default")))
+            elif option["required"] and not kept:
+                marker = vol.Required(field)
+            else:
+                marker = vol.Optional(field)
+            fields[marker] = _selector(self._get_entry(), option)
+        return vol.Schema(fields)
+
+    def _shown(self) -> dict[str, Any]:
+        """Return what the form shows first: what is known, else defaults; never a secret."""
+        old = self._old.get(CONF_OPTIONS)
+        shown: dict[str, Any] = {}
+        if self._old:
+            shown |= {key: self._old[key] for key in (CONF_NAME, CONF_ZONE_ID)}
+        for field, option in self._slots():
+            value = option.get("default") if old is None else old.get(option["name"])
+            if value is not None and option["type"] != "secret":
+                shown[field] = value
+        return shown
+
+    def _options_of(self, form: dict[str, Any]) -> Json:
+        """Turn a filled form into the driver's options; a secret left empty is kept."""
+        options = {}
+        old = self._old.get(CONF_OPTIONS, {})
+        for field, option in self._slots():
+            value = form.get(field)
+            if value is None and option["type"] == "secret":
+                value = old.get(option["name"])
+            if isinstance(value, float) and value.is_integer():
+                value = int(value)
+            if value is not None:
+                options[option["name"]] = value
+        return options
+
+    def _placeholders(self) -> dict[str, str]:
+        """Return the driver's own words for the form."""
+        words = {"driver": self._driver["title"], "error": self._error}
+        for number, option in enumerate(self._driver["options"], start=1):
+            words[f"label_{number}"] = option["label"]
+            words[f"help_{number}"] = option["help"]
+        return words

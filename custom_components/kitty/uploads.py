@@ -1,0 +1,84 @@
+"""Print files on their way from Home Assistant's disk to a printer, through the brain."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from urllib.parse import quote
+
+from aiohttp import ClientError, ClientResponse, ClientTimeout
+from homeassistant.components import media_source
+from homeassistant.const import CONF_TOKEN, CONF_URL
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.aiohttp_client import async_get_clientsession
+
+from .errors import BrainError, BrainUnavailable, Refused
+
+if TYPE_CHECKING:
+    from . import KittyConfigEntry
+
+MAX_BYTES: Final = 1024**3
+TIMEOUT: Final = ClientTimeout(total=900, sock_connect=10, sock_read=120)
+
+
+async def upload(
+    hass: HomeAssistant, entry: KittyConfigEntry, device_id: str, data: Mapping[str, Any]
+) -> str:
+    """Store the file of an action's data on a device and return the name that it has there.
+
+    Only files in folders that ``allowlist_external_dirs`` or a media source opens are taken.
+    """
+    path = await _source(hass, data)
+    name = data.get("name") or path.name
+    if Path(name).name != name or "\\" in name:
+        raise Refused("invalid_file_name", name=name)
+    file = await hass.async_add_executor_job(_open, path)
+    url = f"{entry.data[CONF_URL].rstrip('/')}/api/v1/devices/{device_id}/files/{quote(name)}"
+    try:
+        async with async_get_clientsession(hass).put(
+            url,
+            data=file,
+            headers={"Authorization": f"Bearer {entry.data[CONF_TOKEN]}"},
+            timeout=TIMEOUT,
+        ) as response:
+            return await _stored_name(response)
+    except (ClientError, TimeoutError, ValueError) as err:
+        raise BrainUnavailable from err
+    finally:
+        await hass.async_add_executor_job(file.close)
+
+
+async def _source(hass: HomeAssistant, data: Mapping[str, Any]) -> Path:
+    """Return the file that the data names, if it may be read."""
+    if (media := data.get("media")) is not None:
+        media_id = media if isinstance(media, str) else media["media_content_id"]
+        try:
+            played = await media_source.async_resolve_media(hass, media_id, None)
+        except media_source.Unresolvable as err:
+            raise Refused("media_not_found", media=media_id) from err
+        if played.path is None:
+            raise Refused("media_not_local", media=media_id)
+        return played.path
+    path = data["path"]
+    if not await hass.async_add_executor_job(hass.config.is_allowed_path, path):
+        raise Refused("path_not_allowed", path=path)
+    return Path(path)
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a file to read, if it is one and not too large."""
+    try:
+        if not path.is_file():
+            raise Refused("file_not_found", path=path)
+        if path.stat().st_size > MAX_BYTES:
+            raise Refused("file_too_large", path=path)
+        return path.open("rb")
+    except OSError as err:
+        raise Refused("file_not_found", path=path) from err
+
+
+async def _stored_name(response: ClientResponse) -> str:
+    """Return the name from the brain's answer; BrainError where it refused."""
+    answer = await response.json()
+    if response.ok:
+        return str(answer["file"])
+    raise BrainError.from_frame(answer.get("error", answer))
