@@ -61,20 +61,14 @@ class Brain:
     async def start(self) -> None:
         """Open the databases, build the rest, recover what was open, and listen."""
         settings = self.settings
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        keys = Keys.load(settings.data_dir / "keys.json")
-        await asyncio.gather(self.safety_db.open(), self.brain_db.open())
+        keys, _ = await asyncio.gather(self.open_safety(), self.brain_db.open())
         self._session = ClientSession(timeout=ClientTimeout(total=30))
         self.link = Link()
-        self.gate = Gate(
-            self.safety_db, keys, self.bus, time.time, lockout_attempts=settings.lockout_attempts
-        )
         self.registry = Registry(
             self.brain_db, self.bus, self.tasks, self._session, self.link, time.time
         )
         self.devices = Devices(self.registry, self.gate, self.bus, self.tasks)
         self.fabrication = Fabrication(self.brain_db, self.bus, self.tasks, self.devices)
-        self.directory = Directory(self.gate, self.safety_db, keys.instance_id)
         telemetry = Telemetry(
             self.brain_db, self.registry, time.time, days=settings.telemetry_days
         )
@@ -116,6 +110,18 @@ class Brain:
         await self.devices.recover()
         self.tasks.start("expiry", self.gate.run())
         self.tasks.start("housekeeping", self._housekeeping(telemetry))
+
+    async def open_safety(self) -> Keys:
+        """Open what decisions need, and nothing else."""
+        settings = self.settings
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        keys = Keys.load(settings.data_dir / "keys.json")
+        await self.safety_db.open()
+        self.gate = Gate(
+            self.safety_db, keys, self.bus, time.time, lockout_attempts=settings.lockout_attempts
+        )
+        self.directory = Directory(self.gate, self.safety_db, keys.instance_id)
+        return keys
 
     async def _listen(self) -> None:
         settings = self.settings

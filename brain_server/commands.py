@@ -124,8 +124,8 @@ def collect(*services: object) -> dict[str, Command]:
         if marked.action in found:
             message = f"Two commands are called {marked.action}"
             raise ValueError(message)
-        params = inspect.signature(method, eval_str=True).parameters["params"].annotation
-        found[marked.action] = replace(marked, run=method, params=params)
+        _caller, params, *_emit = inspect.signature(method, eval_str=True).parameters.values()
+        found[marked.action] = replace(marked, run=method, params=params.annotation)
     return dict(sorted(found.items()))
 
 

@@ -28,7 +28,7 @@ class Process(Params):
     second_of_day: Annotated[int, msgspec.Meta(ge=0, lt=86_400)] | None = None
 
 
-class MessagesPage(Page):
+class MessagesPage(Page, kw_only=True):
     """A part of one conversation."""
 
     conversation_id: str
@@ -78,12 +78,12 @@ class Conversations:
                 emit=emit,
             )
             decision = await self._router.answer(turn)
-            await self._db.write(
-                lambda connection: (
-                    self._keep(connection, turn, row, decision.reply.text),
-                    self._router.record(connection, turn, decision),
-                )
-            )
+
+            def keep(connection: Connection) -> None:
+                self._keep(connection, turn, row, decision.reply.text)
+                self._router.record(connection, turn, decision)
+
+            await self._db.write(keep)
         emit({"text": decision.reply.text})
         return {
             "conversation_id": conversation_id,

@@ -177,7 +177,7 @@ class FirstTier(Tier):
         if event["people_needed"] != 1 or event["requires_ppe"]:
             return False
         if turn.caller.user_id is None:
-            return turn.caller.channel is Channel.VOICE and not event["eligible_only_by_hand"]
+            return turn.caller.channel is Channel.VOICE and event["voice_may_confirm"]
         return turn.caller.user_id in event["eligible"]
 
     async def _decide(self, turn: Turn, open_: Json, decision: str) -> Reply:

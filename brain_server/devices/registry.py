@@ -51,7 +51,7 @@ class Registry:
         self._bus = bus
         self._tasks = tasks
         self._session = session
-        self._link = link
+        self.link = link
         self._clock = clock
         self._live: dict[str, Live] = {}
         self._running: dict[str, Any] = {}
@@ -185,7 +185,7 @@ class Registry:
                 options=options,
                 publish=publish,
                 session=self._session,
-                home_assistant=self._link,
+                home_assistant=self.link,
                 now=lambda: datetime.fromtimestamp(self._clock(), UTC),
             )
         )

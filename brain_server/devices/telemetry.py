@@ -25,7 +25,7 @@ class Ingest(Params):
     conversation_id: str | None = None
 
 
-class TelemetryPage(Page):
+class TelemetryPage(Page, kw_only=True):
     """A part of what one device said."""
 
     device_id: str

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 import importlib
+import logging
 import pkgutil
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
@@ -20,6 +21,8 @@ from brain_server.protocol import CommandStatus, Json, Kind, OnlineState
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
+
+_LOGGER = logging.getLogger(__name__)
 
 _PUBLISH_EVERY_S: Final = 1.0
 
@@ -188,49 +191,51 @@ class Driver(ABC):
 
 
 class Publisher:
-    """For drivers whose device tells much: changed words at once, changed figures once a second."""
+    """Publishes what differs: words at once, figures once a second; logs going away and coming back."""
 
-    def __init__(self, publish: Callable[[Observation], None]) -> None:
+    def __init__(self, context: DriverContext) -> None:
         """Start with nothing published."""
-        self._publish = publish
+        self._context = context
         self._last: Observation | None = None
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def offer(self, observation: Observation) -> bool:
-        """Publish now or soon; False when it is what was published last."""
+    def offer(self, seen: Observation) -> None:
+        """Publish this now or soon, unless it is what was published last."""
         self.stop()
-        if observation == self._last:
-            return False
-        loop, last = asyncio.get_running_loop(), self._last
-        if loop.time() >= self._due or last is None or self._differ(observation, last):
-            self._send(observation)
+        last, loop = self._last, asyncio.get_running_loop()
+        if last is None or _words(seen) != _words(last) or loop.time() >= self._due:
+            self._publish(seen)
         else:
-            self._timer = loop.call_at(self._due, self._send, observation)
-        return True
+            self._timer = loop.call_at(self._due, self._publish, seen)
 
     def stop(self) -> None:
-        """Forget what was to be published soon."""
+        """Forget what was to be published soon; for the end of ``run``."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    @staticmethod
-    def _differ(one: Observation, other: Observation) -> bool:
-        if (one.online, one.reason) != (other.online, other.reason):
-            return True
-        return bool(_words(one.state) != _words(other.state))
-
-    def _send(self, observation: Observation) -> None:
-        self._last = observation
+    def _publish(self, seen: Observation) -> None:
+        last, self._last = self._last, seen
+        if seen == last:
+            return
+        was_there = last is None or last.online is OnlineState.ONLINE
+        if was_there and seen.online is not OnlineState.ONLINE:
+            _LOGGER.warning("%s is %s: %s", self._context.device_id, seen.online, seen.reason)
+        elif not was_there and seen.online is OnlineState.ONLINE:
+            _LOGGER.info("%s is back", self._context.device_id)
         self._due = asyncio.get_running_loop().time() + _PUBLISH_EVERY_S
-        self._publish(observation)
+        self._context.publish(seen)
 
 
-def _words(value: Any) -> Any:
-    """Return a state without its figures."""
+def _words(seen: Observation) -> Any:
+    """Return an observation without its figures."""
+    return seen.online, seen.reason, _without_figures(seen.state)
+
+
+def _without_figures(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _words(part) for name, part in value.items()}
+        return {name: _without_figures(part) for name, part in value.items()}
     return None if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 

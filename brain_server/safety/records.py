@@ -125,4 +125,5 @@ def event_view(connection: Connection, event: Row[Any], now: float) -> Json:
         "approved_by": event.approved_by or [],
         "people": sorted(people(wish, facts, approvers)),
         "eligible": eligible(wish, facts, approvers) if pending else [],
+        "voice_may_confirm": facts.policy.voice_may_confirm and event.people_needed == 1,
     }

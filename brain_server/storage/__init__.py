@@ -63,13 +63,17 @@ class Database:
         )
         self._writer.start()
 
+    async def migrate(self, revision: str) -> None:
+        """Move the tables of a closed database to a revision, forward or back."""
+        await asyncio.to_thread(self._open, revision)
+        await asyncio.to_thread(self._dispose)
+
     async def close(self) -> None:
         """Finish what was accepted, then release the files."""
         self._queue.put(None)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._readers, self._writer.join)
-        await loop.run_in_executor(self._readers, self._engine.dispose)
-        await loop.run_in_executor(self._readers, self._reader.dispose)
+        await loop.run_in_executor(self._readers, self._dispose)
         self._readers.shutdown(wait=False)
 
     async def write[T](self, work: Callable[[Connection], T]) -> T:
@@ -124,7 +128,11 @@ class Database:
                 "database_busy", "The database is busy; try again", retry_after=1
             ) from err
 
-    def _open(self) -> None:
+    def _dispose(self) -> None:
+        self._engine.dispose()
+        self._reader.dispose()
+
+    def _open(self, revision: str = "head") -> None:
         if self.is_sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         url = self.url.render_as_string(hide_password=False)
@@ -134,11 +142,11 @@ class Database:
             else _sqlite(url, synchronous="FULL" if self._durable else "NORMAL")
         )
         self._prepare_ballast()
-        self._migrate()
+        self._migrate(revision)
         if self.is_sqlite:
             self._reader = _sqlite(url, synchronous="NORMAL", read_only=True)
 
-    def _migrate(self) -> None:
+    def _migrate(self, revision: str) -> None:
         """Create a new database at once; bring an old one forward with Alembic, imported only then."""
         from brain_server.storage import migrations  # noqa: PLC0415 - 40 ms that a normal start saves
 
@@ -148,8 +156,9 @@ class Database:
             if current is None:
                 self.metadata.create_all(connection)
                 migrations.stamp(connection, self.name)
-        if current is not None and current != migrations.HEADS[self.name]:
-            migrations.upgrade(self._engine, self.name)
+        wanted = migrations.HEADS[self.name] if revision == "head" else revision
+        if current is not None and current != wanted:
+            migrations.upgrade(self._engine, self.name, revision)
 
     def _write_loop(self) -> None:
         while True:

@@ -108,8 +108,9 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
 
     @callback
     def async_note(self, part: str, thing: Json) -> None:
-        """Take over one thing that came as the answer to a command, before its event arrives."""
-        self._merge(part, thing)
+        """Take over a new thing that came as the answer to a command; its event may be older."""
+        if thing["id"] not in getattr(self.data, part):
+            self._merge(part, thing)
 
     @callback
     def _on_snapshot(self, data: Json) -> None:

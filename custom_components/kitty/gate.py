@@ -164,6 +164,8 @@ class Executor:
                 "status": str(status),
                 "detail": detail,
                 "requested_by": caller.user_id,
+                "channel": str(caller.channel),
+                "created_at": self._ledger.now(),
                 "event_id": None,
             },
             "event": None,
@@ -173,7 +175,6 @@ class Executor:
         """Wait until nothing is being carried out, so that an unload does not lose an outcome."""
         for done in list(self._running.values()):
             await done.wait()
-
 
     async def _async_execute(self, params: Json) -> Json:
         """Carry out a signed grant; anything that does not hold is refused with a stable code."""
@@ -229,7 +230,6 @@ class Executor:
             "image": base64.b64encode(image.content).decode(),
         }
 
-
     async def _judge(self, raw: Any, signature: str) -> tuple[Grant, Bound, Action]:
         """Return what a grant allows; Refused with the reason where it allows nothing."""
         grant = Grant.read(raw)
@@ -272,7 +272,6 @@ class Executor:
         return state.get("status") in _AT_REST and all(
             isinstance(actual, int | float) and actual < COOL_BELOW_C for actual in heaters
         )
-
 
     async def _perform(
         self, bound: Bound, intent: str, action: Action, context: Context

@@ -103,7 +103,6 @@ class Ledger:
         """Return the integration's base64 signature of a message."""
         return base64.b64encode(self._key.sign(message)).decode()
 
-
     def event(self, event_id: str | None) -> Json | None:
         """Return what is recorded of a safety event."""
         found: Json | None = self._data["events"].get(event_id)
@@ -181,7 +180,6 @@ class Ledger:
         self._data["events"][event["id"]] = opened
         return opened
 
-
     def spent_for(self, command_id: str) -> tuple[str, Json] | None:
         """Return the nonce and the record of the grant that a command was carried out with."""
         for nonce, record in self._data["spent"].items():
@@ -216,13 +214,9 @@ class Ledger:
         self._data["spent"][nonce] |= {"status": status, "detail": detail}
         await self._save()
 
-
     async def mint(self, event: Json, user_id: str) -> dict[str, str]:
-        """Return a fresh one-time token per decision for a person; only their hashes are kept."""
+        """Return a fresh one-time token per decision for a person; only hashes are kept."""
         tokens = {decision: secrets.token_hex(16) for decision in ("approve", "deny")}
-        for key, record in list(self._data["tokens"].items()):
-            if (record["event_id"], record["user_id"]) == (event["id"], user_id):
-                del self._data["tokens"][key]
         for decision, token in tokens.items():
             self._data["tokens"][_digest(token)] = {
                 "event_id": event["id"],
@@ -230,6 +224,7 @@ class Ledger:
                 "decision": decision,
                 "expires_at": event["expires_at"],
                 "used": False,
+                "cleared": False,
             }
         await self._save()
         return tokens
@@ -244,10 +239,32 @@ class Ledger:
         self._data["tokens"][_digest(token)]["used"] = True
         await self._save()
 
-    def has_tokens(self, event_id: str) -> bool:
-        """Tell whether phones were already asked about an event."""
-        return any(record["event_id"] == event_id for record in self._data["tokens"].values())
+    def asked(self, event_id: str) -> set[str]:
+        """Return the people who were asked about an event."""
+        tokens = self._data["tokens"].values()
+        return {record["user_id"] for record in tokens if record["event_id"] == event_id}
 
+    def uncleared(self) -> set[str]:
+        """Return the events that may still show on a phone."""
+        tokens = self._data["tokens"].values()
+        return {record["event_id"] for record in tokens if not record["cleared"]}
+
+    def is_cleared(self, event_id: str, user_id: str) -> bool:
+        """Tell whether nothing about an event shows on a person's phones any more."""
+        return all(record["cleared"] for record in self._tokens_of(event_id, user_id))
+
+    async def mark_cleared(self, event_id: str, user_id: str) -> None:
+        """Record that nothing about an event shows on a person's phones any more."""
+        for record in self._tokens_of(event_id, user_id):
+            record["cleared"] = True
+        await self._save()
+
+    def _tokens_of(self, event_id: str, user_id: str) -> list[Json]:
+        return [
+            record
+            for record in self._data["tokens"].values()
+            if (record["event_id"], record["user_id"]) == (event_id, user_id)
+        ]
 
     async def enqueue(self, action: str, params: Json) -> Json:
         """Keep a report until the brain has taken it; returns it, to be filled in."""
@@ -280,7 +297,6 @@ class Ledger:
     def summary(self) -> Json:
         """Return counts for diagnostics; nothing in it is secret."""
         return {name: len(self._data[name]) for name in ("events", "spent", "tokens", "outbox")}
-
 
     async def save(self) -> None:
         """Write what was changed in a record that this ledger handed out."""

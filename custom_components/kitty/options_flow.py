@@ -3,8 +3,18 @@
 from typing import Any, Final
 
 from homeassistant.components.binary_sensor import BinarySensorDeviceClass
+from homeassistant.components.mobile_app.const import DOMAIN as MOBILE_APP_DOMAIN
+from homeassistant.components.mobile_app.util import get_notify_service
 from homeassistant.config_entries import ConfigFlowResult, OptionsFlow
-from homeassistant.const import CONF_EMAIL, CONF_ENTITY_ID, CONF_NAME, CONF_STATE, Platform
+from homeassistant.const import (
+    CONF_EMAIL,
+    CONF_ENTITY_ID,
+    CONF_NAME,
+    CONF_STATE,
+    CONF_WEBHOOK_ID,
+    Platform,
+)
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers import area_registry as ar
 from homeassistant.helpers.selector import (
     AreaSelector,
@@ -57,7 +67,7 @@ CONF_REMOVE: Final = "remove"
 CONF_USER_ID: Final = "user_id"
 
 _PERSON: Final = "person"
-_NOTIFY_PREFIX: Final = "mobile_app_"
+_NOTIFY_PREFIX: Final = f"{MOBILE_APP_DOMAIN}_"
 
 _AREA_SCHEMA: Final = vol.Schema({vol.Required(CONF_AREA_ID): AreaSelector()})
 
@@ -125,6 +135,16 @@ def _policy_schema(*, high: bool) -> vol.Schema:
         fields[vol.Required(CONF_VOICE_MAY_CONFIRM, default=False)] = BooleanSelector()
     fields[vol.Optional(CONF_CHECKS, default=[])] = _CHECKS_FIELD
     return vol.Schema(fields)
+
+
+def phones_of(hass: HomeAssistant, user_id: str) -> list[str]:
+    """Return the notify actions that reach the phones of a user."""
+    return [
+        service
+        for entry in hass.config_entries.async_loaded_entries(MOBILE_APP_DOMAIN)
+        if entry.data[CONF_USER_ID] == user_id
+        and (service := get_notify_service(hass, entry.data[CONF_WEBHOOK_ID])) is not None
+    ]
 
 
 class KittyOptionsFlow(OptionsFlow):
@@ -322,11 +342,8 @@ class KittyOptionsFlow(OptionsFlow):
             vol.Required(CONF_ROLES, default=[]): _ROLES_FIELD,
             vol.Optional(CONF_EMAIL): TextSelector(TextSelectorConfig(type=TextSelectorType.EMAIL)),
         }
-        phones = {
-            name
-            for name in self.hass.services.async_services_for_domain("notify")
-            if name.startswith(_NOTIFY_PREFIX)
-        } | set(self._get(CONF_PEOPLE, self._user_id).get(CONF_NOTIFY, ()))
+        known = self._get(CONF_PEOPLE, self._user_id).get(CONF_NOTIFY) or ()
+        phones = {*phones_of(self.hass, self._user_id), *known}
         if phones:
             fields[vol.Optional(CONF_NOTIFY, default=[])] = SelectSelector(
                 SelectSelectorConfig(

@@ -80,5 +80,5 @@ async def _stored_name(response: ClientResponse) -> str:
     """Return the name from the brain's answer; BrainError where it refused."""
     answer = await response.json()
     if response.ok:
-        return str(answer["file"])
-    raise BrainError.from_frame(answer.get("error", answer))
+        return str(answer["data"]["file"])
+    raise BrainError.from_frame(answer["error"])

@@ -21,13 +21,15 @@ from homeassistant.util.yaml import load_yaml_dict
 import probatio as vol
 import pytest
 
+from custom_components.kitty import const
+
 ROOT: Final = Path(__file__).parents[2]
 HERE: Final = ROOT / "custom_components" / "kitty"
 MODULES: Final = {path.stem: ast.parse(path.read_text()) for path in HERE.glob("*.py")}
 BRAIN: Final = [ast.parse(path.read_text()) for path in (ROOT / "brain_server").rglob("*.py")]
 EN: Final[dict[str, Any]] = json.loads((HERE / "translations" / "en.json").read_text())
 MANIFEST: Final[dict[str, Any]] = json.loads((HERE / "manifest.json").read_text())
-PLATFORMS: Final = sorted(set(MODULES) & {*Platform})
+PLATFORMS: Final = sorted(const.PLATFORMS)
 
 # Parts of Home Assistant that are always there, and need no dependency.
 BUILT_IN: Final = {
@@ -363,6 +365,11 @@ def test_every_translation_key_of_a_platform_has_words(platform: str) -> None:
     """An entity without words has no name in the frontend, unless it has the name of its device."""
     used = {key for key, named in descriptions(platform) if named}
     assert used <= set(EN["entity"].get(platform, {}))
+
+
+def test_a_file_has_the_name_of_a_platform_only_if_it_is_one() -> None:
+    """Home Assistant imports the file with the name of a platform when it looks for one."""
+    assert set(MODULES) & {*Platform} == set(PLATFORMS)
 
 
 def test_every_choice_of_a_form_has_words() -> None:

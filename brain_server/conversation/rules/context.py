@@ -70,7 +70,7 @@ class Context:
         return not any(
             word in lang.function_words
             or word == STOP
-            or (word in lang.grammar.words and word not in nouns and word not in lang.joining)
+            or (word in lang.verbs and word not in nouns and word not in lang.joining)
             or any(word in guard for guard in lang.guards.values())
             for word in bare
         )

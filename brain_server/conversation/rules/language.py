@@ -81,6 +81,11 @@ class Language:
         return Grammar(self.answers, self.rules)
 
     @cached_property
+    def verbs(self) -> frozenset[str]:
+        """Return the words that deeds are told with."""
+        return frozenset(word for phrase in self.deeds for word in phrase.split())
+
+    @cached_property
     def known_words(self) -> frozenset[str]:
         """Return every word of the language here: none of them is a misspelt name."""
         words = set(self.grammar.words | self.function_words | set(self.numbers) | self.articles)

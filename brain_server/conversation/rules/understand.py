@@ -114,6 +114,8 @@ def _checked(context: Context, found: Understood) -> Understood:
     """Return the meaning, or NeedsModel where the sentence as a whole forbids a deed."""
     if not isinstance(found, Act | Ambiguous | BadValue | Unsupported | NotFound):
         return found
+    if isinstance(found, NotFound) and found.what == "person":
+        return found
     if (guard := _guard(context)) is not None:
         return NeedsModel(reason=guard)
     if not _quotes_only_names(context):

@@ -80,7 +80,7 @@ class Demo(Driver):
         Option(
             name="journal",
             label="Journal file",
-            help="Keeps every effect, so that they can be counted and the device outlives a restart",
+            help="Keeps every effect: they can be counted, and the device outlives a restart",
             required=False,
         ),
     )
@@ -90,7 +90,7 @@ class Demo(Driver):
         super().__init__(context)
         self._speed = float(self._option("speed"))
         self._thing = THINGS[Kind(self._option("kind"))](float(self._option("relock_s")))
-        self._publisher = Publisher(context.publish)
+        self._publisher = Publisher(context)
         self._one_at_a_time = asyncio.Lock()
         self._executed = 0
         self._at: datetime | None = None
@@ -133,8 +133,11 @@ class Demo(Driver):
                 "intent": order.intent,
                 "params": order.params,
             }
-            if journal := self._option("journal"):
-                await asyncio.to_thread(_append, Path(journal), effect)
+            try:
+                if journal := self._option("journal"):
+                    await asyncio.to_thread(_append, Path(journal), effect)
+            except OSError as err:
+                return Outcome(status=CommandStatus.UNKNOWN, detail=f"Journal: {err.strerror}")
             self._do(effect)
         self._show()
         return Outcome(status=CommandStatus.ACKED) if order.intent == "gcode" else None
@@ -177,7 +180,7 @@ class Demo(Driver):
             journal = self._option("journal")
             for effect in await asyncio.to_thread(_replay, Path(journal)) if journal else ():
                 self._do(effect)
-            self._at = self._at or self.context.now()
+            self._pass_time(self.context.now())
 
     def _do(self, effect: Json) -> None:
         self._pass_time(datetime.fromisoformat(effect["at"]))
@@ -216,15 +219,17 @@ def _append(journal: Path, effect: Json) -> None:
 
 def _replay(journal: Path) -> list[Json]:
     """Return the effects of a journal; InvalidRequest for a file that is something else."""
-    wrong = InvalidRequest("invalid_option", "This file is not a journal", field="journal")
     if not journal.exists():
         return []
     try:
+        content = journal.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        effects = [json.loads(line) for line in whole.splitlines()]
+        for effect in effects:
+            datetime.fromisoformat(effect["at"])
         # A line without an end is an effect that a crash cut short: it was not done.
-        lines = journal.read_bytes().split(b"\n")[:-1]
-        effects = [json.loads(line) for line in lines]
-    except (OSError, ValueError) as err:
-        raise wrong from err
-    if not all(isinstance(effect, dict) and "intent" in effect for effect in effects):
-        raise wrong
+        os.truncate(journal, len(whole))
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        message = "This file is not a journal"
+        raise InvalidRequest("invalid_option", message, field="journal") from err
     return effects

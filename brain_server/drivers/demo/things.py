@@ -32,12 +32,15 @@ class Thing(ABC):
     def problem(self, intent: str) -> str | None:
         """Return why this cannot be done now, or None."""
         del intent
+        return None
 
     def do(self, intent: str, params: Json, at: str) -> None:
         """Carry out an intent."""
+        del intent, params, at
 
     def live(self, seconds: float) -> None:
         """Let this much time pass."""
+        del seconds
 
     @abstractmethod
     def state(self) -> Json:
@@ -114,7 +117,7 @@ class Scene(Thing):
 
     @abstractmethod
     def view(self) -> tuple[float, float, bool]:
-        """Return how much of the part is there, where the head is (both 0 to 1), and if it moves."""
+        """Return how much of the part is there and where the head is (0 to 1), and if it moves."""
 
 
 class Camera(Scene):

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from http import HTTPStatus
 import json
-import logging
 from pathlib import PurePosixPath
 import tempfile
 from typing import Any, ClassVar, Final
@@ -44,8 +43,6 @@ from brain_server.protocol import (
     OnlineState,
 )
 from brain_server.retry import backoff
-
-_LOGGER = logging.getLogger(__name__)
 
 type Path = tuple[str, ...]
 
@@ -110,11 +107,10 @@ class OctoPrint(Driver):
         """Take up the job that the last state tells of."""
         super().__init__(context)
         self._printer = Printer(context.now, self._changed, context.last_state)
-        self._publisher = Publisher(context.publish)
+        self._publisher = Publisher(context)
         self._serial_log = SerialLog()
         self._socket: ClientWebSocketResponse | None = None
         self._reason = ""
-        self._away = False
 
     async def probe(self) -> DeviceInfo:
         """Check address and key, and read name, version and camera; see :meth:`Driver.probe`."""
@@ -152,7 +148,7 @@ class OctoPrint(Driver):
                     waits = backoff()
                 except DeviceError as err:
                     self._reason = err.code
-                self._offline(self._reason)
+                self._publisher.offer(Observation(online=OnlineState.OFFLINE, reason=self._reason))
                 await asyncio.sleep(next(waits))
         finally:
             self._publisher.stop()
@@ -245,17 +241,7 @@ class OctoPrint(Driver):
                 await self._key_works()
 
     def _changed(self) -> None:
-        """Publish what the printer now is."""
-        if self._away:
-            _LOGGER.info("%s answers again", self.context.device_id)
-        self._away = False
         self._publisher.offer(self._printer.observation())
-
-    def _offline(self, reason: str) -> None:
-        """Publish and log once that the printer cannot be seen, and why."""
-        if self._publisher.offer(Observation(online=OnlineState.OFFLINE, reason=reason)):
-            _LOGGER.warning("%s is away: %s", self.context.device_id, reason)
-        self._away = True
 
     async def _send(self, path: Path, body: Json) -> Outcome | None:
         """Send an order in one request that is never repeated."""

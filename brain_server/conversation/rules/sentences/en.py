@@ -118,6 +118,8 @@ _PRINTS: Final = {
     "heat": (
         "<heat> [up] {part} [<of> {device}] [up] <goal>",
         "<heat> [up] {device} {part} [up] <goal>",
+        "<heat> [up] {part} [up] <goal> <of> {device}",
+        "set {part} [<temperature>] <goal> <of> {device}",
         "set {part} [<temperature>] [<of> {device}] <goal>",
         "set {device} {part} [<temperature>] <goal>",
         "set [the] <temperature> of {part} [<of> {device}] <goal>",

@@ -1,4 +1,4 @@
-"""Every word that a flow shows in a test must be in the translations, and every placeholder filled."""
+"""What the tests of flows share: a house, a person with a phone, and an eye on every word shown."""
 
 from collections.abc import Iterator, Mapping
 import json
@@ -9,9 +9,12 @@ from typing import Any, Final
 from homeassistant import data_entry_flow
 from homeassistant.components.repairs import RepairsFlowManager
 from homeassistant.config_entries import ConfigSubentryFlowManager, OptionsFlowManager
+from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import issue_registry as ir
+from homeassistant.setup import async_setup_component
 import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 _EN: Final[dict[str, Any]] = json.loads(
     (
@@ -19,6 +22,38 @@ _EN: Final[dict[str, Any]] = json.loads(
     ).read_text()
 )
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+
+
+@pytest.fixture
+async def house(hass: HomeAssistant, enable_custom_integrations: None) -> None:
+    """Set up what every Home Assistant has."""
+    assert await async_setup_component(hass, "homeassistant", {})
+
+
+async def give_phone(hass: HomeAssistant, user_id: str, name: str) -> None:
+    """Register the app on a phone of a user."""
+    assert await async_setup_component(hass, "mobile_app", {})
+    entry = MockConfigEntry(
+        domain="mobile_app",
+        title=name,
+        data={
+            "app_data": {"push_token": "push", "push_url": "http://push.invalid"},
+            "app_id": "io.homeassistant.companion",
+            "app_name": "Home Assistant",
+            "app_version": "2026.10",
+            "device_id": name,
+            "device_name": name,
+            "manufacturer": "Phones",
+            "model": name,
+            "os_version": "17",
+            "supports_encryption": False,
+            "user_id": user_id,
+            "webhook_id": f"webhook-{name}",
+        },
+    )
+    entry.add_to_hass(hass)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
 
 
 @pytest.fixture

@@ -1,0 +1,391 @@
+"""Repair issues: there while something is wrong, gone when it is mended, by one tap where one can."""
+
+from collections.abc import Callable
+from typing import Any
+
+from homeassistant.components.homeassistant.exposed_entities import (
+    async_expose_entity,
+    async_get_assistant_settings,
+    async_should_expose,
+)
+from homeassistant.config_entries import ConfigSubentryData
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers import (
+    area_registry as ar,
+    entity_registry as er,
+    issue_registry as ir,
+)
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
+
+from custom_components.kitty import repairs
+from custom_components.kitty.const import DOMAIN
+
+from .flows import flows_are_translated, house  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("house", "flows_are_translated")
+
+RAW = "lock.front_door"
+
+
+def device(capabilities: list[str], **options: Any) -> ConfigSubentryData:
+    """Return a device that was added with these options."""
+    return ConfigSubentryData(
+        subentry_type="device",
+        title="Front door",
+        unique_id="home_assistant:door-1",
+        data={
+            "device_id": "d0",
+            "driver": "home_assistant",
+            "zone_id": "hall",
+            "options": options,
+            "info": {"kind": "door", "capabilities": capabilities},
+        },
+    )
+
+
+@pytest.fixture
+def make_entry(hass: HomeAssistant) -> Callable[..., MockConfigEntry]:
+    """Return a maker of config entries."""
+
+    def make(*devices: ConfigSubentryData, **options: Any) -> MockConfigEntry:
+        entry = MockConfigEntry(
+            domain=DOMAIN,
+            title="KITTY",
+            entry_id="kitty1",
+            data={"url": "http://brain.invalid:8765"},
+            options=options,
+            subentries_data=list(devices),
+        )
+        entry.add_to_hass(hass)
+        return entry
+
+    return make
+
+
+@pytest.fixture
+def entry(make_entry: Callable[..., MockConfigEntry]) -> MockConfigEntry:
+    """Return a config entry without devices."""
+    return make_entry()
+
+
+@pytest.fixture
+def guarded(make_entry: Callable[..., MockConfigEntry]) -> MockConfigEntry:
+    """Return a config entry with a guarded lock of Home Assistant."""
+    return make_entry(device(["lock", "unlock"], entity_id=RAW, state_entity="binary_sensor.door"))
+
+
+def issues(hass: HomeAssistant) -> dict[str, str | None]:
+    """Return the translation key of each issue of the integration."""
+    return {
+        issue_id: issue.translation_key
+        for (domain, issue_id), issue in ir.async_get(hass).issues.items()
+        if domain == DOMAIN
+    }
+
+
+def raw_lock(entity_registry: er.EntityRegistry) -> str:
+    """Register the lock of another integration and return its id."""
+    return entity_registry.async_get_or_create(
+        "lock", "other", "door-1", suggested_object_id="front_door"
+    ).entity_id
+
+
+async def start_fix(hass: HomeAssistant, issue_id: str) -> Any:
+    """Open the fix flow of an issue."""
+    assert await async_setup_component(hass, "repairs", {})
+    manager = hass.data["repairs"]["flow_manager"]
+    return await manager.async_init(DOMAIN, context={"issue_id": issue_id})
+
+
+async def go_on(hass: HomeAssistant, result: Any, answer: dict[str, Any]) -> Any:
+    """Answer a step of a fix flow."""
+    manager = hass.data["repairs"]["flow_manager"]
+    return await manager.async_configure(result["flow_id"], answer)
+
+
+@pytest.mark.parametrize(
+    ("create", "delete", "about"),
+    [
+        (repairs.create_brain_unreachable, repairs.delete_brain_unreachable, {}),
+        (repairs.create_audit_rollback, repairs.delete_audit_rollback, {"seq": 7}),
+    ],
+)
+async def test_an_issue_is_there_until_it_is_deleted(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    create: Callable[..., None],
+    delete: Callable[..., None],
+    about: dict[str, Any],
+) -> None:
+    """Raised once however often it is created, and gone at once."""
+    create(hass, entry, **about)
+    create(hass, entry, **about)
+    assert len(issues(hass)) == 1
+    delete(hass, entry)
+    assert issues(hass) == {}
+
+
+@pytest.mark.parametrize(
+    ("create", "delete", "about", "key"),
+    [
+        (
+            repairs.create_unknown_outcome,
+            repairs.delete_unknown_outcome,
+            {"device_name": "Door", "intent": "power_on"},
+            "command_id",
+        ),
+        (repairs.create_no_approver, repairs.delete_no_approver, {}, "zone_id"),
+        (repairs.create_rogue_discovery, repairs.delete_rogue_discovery, {"app": "Evil"}, "slug"),
+    ],
+)
+async def test_issues_about_different_things_stand_side_by_side(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    create: Callable[..., None],
+    delete: Callable[..., None],
+    about: dict[str, Any],
+    key: str,
+) -> None:
+    """Deleting one leaves the other."""
+    create(hass, entry, **{key: "one"}, **about)
+    create(hass, entry, **{key: "two"}, **about)
+    delete(hass, entry, **{key: "one"})
+    assert [issue_id.rpartition(".")[2] for issue_id in issues(hass)] == ["two"]
+
+
+async def test_a_version_skew_names_the_side_to_update(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    """The brain or the integration, and never both."""
+    repairs.create_version_skew(hass, entry, brain_is_older=True)
+    assert list(issues(hass).values()) == ["brain_too_old"]
+    repairs.create_version_skew(hass, entry, brain_is_older=False)
+    assert list(issues(hass).values()) == ["brain_too_new"]
+    repairs.delete_version_skew(hass, entry)
+    assert issues(hass) == {}
+
+
+async def test_an_unreachable_brain_leads_to_its_address(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    """The form opens, and the issue stays until the brain answers."""
+    repairs.create_brain_unreachable(hass, entry)
+    result = await start_fix(hass, "brain_unreachable.kitty1")
+    assert result["step_id"] == "confirm"
+    result = await go_on(hass, result, {})
+    assert result["type"] is FlowResultType.ABORT
+    kind, flow_id = result["next_flow"]
+    assert kind == "config_flow"
+    assert hass.config_entries.flow.async_get(flow_id)["step_id"] == "reconfigure"
+    assert issues(hass) == {"brain_unreachable.kitty1": "brain_unreachable"}
+
+
+async def test_an_issue_of_an_entry_that_is_gone_is_closed(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    """There is no address to enter any more."""
+    repairs.create_brain_unreachable(hass, entry)
+    result = await start_fix(hass, "brain_unreachable.kitty1")
+    await hass.config_entries.async_remove("kitty1")
+    result = await go_on(hass, result, {})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert issues(hass) == {}
+
+
+async def test_an_impostor_is_confirmed_away(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """The person has read what to do."""
+    repairs.create_rogue_discovery(hass, entry, app="Evil", slug="evil_app")
+    result = await start_fix(hass, "rogue_discovery.kitty1.evil_app")
+    assert result["description_placeholders"]["app"] == "Evil"
+    await go_on(hass, result, {})
+    assert issues(hass) == {}
+
+
+async def test_a_dangerous_area_without_two_approvers_is_an_issue(
+    hass: HomeAssistant,
+    make_entry: Callable[..., MockConfigEntry],
+    area_registry: ar.AreaRegistry,
+    hass_admin_user: MockUser,
+) -> None:
+    """One person with the role, one who may no longer log in, and one with another role are one."""
+    away = MockUser(name="Away", is_active=False).add_to_hass(hass)
+    other = MockUser(name="Other").add_to_hass(hass)
+    area = area_registry.async_create("Laser room")
+    entry = make_entry(
+        zones={area.id: {"hazard_level": "high"}, "low": {"hazard_level": "low"}},
+        policies={area.id: {"required_roles": ["safety"]}},
+        people={
+            hass_admin_user.id: {"roles": ["safety"]},
+            away.id: {"roles": ["safety"]},
+            other.id: {"roles": ["operator"]},
+        },
+    )
+    await repairs.async_check_approvers(hass, entry)
+    assert issues(hass) == {f"no_approver.kitty1.{area.id}": "no_approver"}
+    result = await start_fix(hass, f"no_approver.kitty1.{area.id}")
+    assert result["description_placeholders"]["area"] == "Laser room"
+    result = await go_on(hass, result, {})
+    assert result["next_flow"][0] == "options_flow"
+
+
+async def test_a_second_approver_clears_the_issue(
+    hass: HomeAssistant, make_entry: Callable[..., MockConfigEntry], hass_admin_user: MockUser
+) -> None:
+    """Without a policy of its own an area takes every role."""
+    second = MockUser(name="Second").add_to_hass(hass)
+    people = {hass_admin_user.id: {"roles": ["operator"]}}
+    entry = make_entry(zones={"lab": {"hazard_level": "high"}}, people=people)
+    await repairs.async_check_approvers(hass, entry)
+    assert issues(hass) == {"no_approver.kitty1.lab": "no_approver"}
+    hass.config_entries.async_update_entry(
+        entry, options=entry.options | {"people": people | {second.id: {"roles": ["admin"]}}}
+    )
+    await repairs.async_check_approvers(hass, entry)
+    assert issues(hass) == {}
+
+
+async def test_a_raw_entity_that_is_exposed_is_an_issue_at_start(
+    hass: HomeAssistant, guarded: MockConfigEntry, entity_registry: er.EntityRegistry
+) -> None:
+    """Whoever can talk to Assist could open the door without approval."""
+    async_expose_entity(hass, "conversation", raw_lock(entity_registry), should_expose=True)
+    repairs.async_watch_exposed(hass, guarded)
+    assert issues(hass) == {f"exposed_raw_entity.kitty1.{RAW}": "exposed_raw_entity"}
+
+
+async def test_a_raw_entity_that_is_exposed_later_is_an_issue_at_once(
+    hass: HomeAssistant, guarded: MockConfigEntry, entity_registry: er.EntityRegistry
+) -> None:
+    """And no longer one when it is taken back."""
+    raw_lock(entity_registry)
+    repairs.async_watch_exposed(hass, guarded)
+    assert issues(hass) == {}
+    async_expose_entity(hass, "conversation", RAW, should_expose=True)
+    assert list(issues(hass).values()) == ["exposed_raw_entity"]
+    async_expose_entity(hass, "conversation", RAW, should_expose=False)
+    assert issues(hass) == {}
+
+
+@pytest.mark.parametrize("assistant", ["cloud.alexa", "cloud.google_assistant"])
+async def test_an_assistant_of_the_cloud_counts_too(
+    hass: HomeAssistant,
+    guarded: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+    assistant: str,
+) -> None:
+    """A voice is a voice."""
+    async_expose_entity(hass, assistant, raw_lock(entity_registry), should_expose=True)
+    repairs.async_scan_exposed(hass, guarded)
+    assert list(issues(hass).values()) == ["exposed_raw_entity"]
+
+
+async def test_a_raw_entity_that_appears_exposed_is_an_issue(
+    hass: HomeAssistant,
+    make_entry: Callable[..., MockConfigEntry],
+    entity_registry: er.EntityRegistry,
+) -> None:
+    """A switch is exposed by default as soon as it is registered."""
+    entry = make_entry(device(["power_on"], entity_id="switch.saw"))
+    repairs.async_watch_exposed(hass, entry)
+    assert issues(hass) == {}
+    entity_registry.async_get_or_create("switch", "other", "saw", suggested_object_id="saw")
+    await hass.async_block_till_done()
+    assert list(issues(hass).values()) == ["exposed_raw_entity"]
+
+
+async def test_a_raw_entity_without_registration_counts_too(
+    hass: HomeAssistant, make_entry: Callable[..., MockConfigEntry]
+) -> None:
+    """Entities of YAML have a state only."""
+    hass.states.async_set("switch.saw", "off")
+    repairs.async_scan_exposed(hass, make_entry(device(["power_on"], entity_id="switch.saw")))
+    assert list(issues(hass).values()) == ["exposed_raw_entity"]
+
+
+async def test_the_issue_goes_with_the_device(
+    hass: HomeAssistant, guarded: MockConfigEntry, entity_registry: er.EntityRegistry
+) -> None:
+    """An entity that guards nothing any more may be exposed."""
+    async_expose_entity(hass, "conversation", raw_lock(entity_registry), should_expose=True)
+    repairs.async_scan_exposed(hass, guarded)
+    assert list(issues(hass).values()) == ["exposed_raw_entity"]
+    hass.config_entries.async_remove_subentry(guarded, next(iter(guarded.subentries)))
+    repairs.async_scan_exposed(hass, guarded)
+    assert issues(hass) == {}
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "options"),
+    [
+        (["light_on", "light_off"], {"entity_id": "switch.saw"}),
+        (["power_on"], {"state_entity": "sensor.saw", "name": "Saw", "limit": 3}),
+    ],
+)
+async def test_what_bypasses_nothing_is_no_issue(
+    hass: HomeAssistant,
+    make_entry: Callable[..., MockConfigEntry],
+    capabilities: list[str],
+    options: dict[str, Any],
+) -> None:
+    """A harmless device, or an entity that only shows something."""
+    for entity_id in ("switch.saw", "sensor.saw"):
+        hass.states.async_set(entity_id, "off")
+        async_expose_entity(hass, "conversation", entity_id, should_expose=True)
+    repairs.async_scan_exposed(hass, make_entry(device(capabilities, **options)))
+    assert issues(hass) == {}
+
+
+async def test_one_tap_takes_a_raw_entity_away_from_every_assistant(
+    hass: HomeAssistant, guarded: MockConfigEntry, entity_registry: er.EntityRegistry
+) -> None:
+    """The issue is gone and so is the exposure."""
+    for assistant in ("conversation", "cloud.alexa"):
+        async_expose_entity(hass, assistant, raw_lock(entity_registry), should_expose=True)
+    repairs.async_watch_exposed(hass, guarded)
+    result = await start_fix(hass, f"exposed_raw_entity.kitty1.{RAW}")
+    assert result["description_placeholders"]["device"] == "Front door"
+    await go_on(hass, result, {})
+    assert issues(hass) == {}
+    assert not async_should_expose(hass, "conversation", RAW)
+    assert not async_get_assistant_settings(hass, "cloud.alexa")[RAW]["should_expose"]
+
+
+async def test_an_exposed_approve_button_is_an_issue(
+    hass: HomeAssistant, entry: MockConfigEntry, entity_registry: er.EntityRegistry
+) -> None:
+    """A voice must not decide; the lock of KITTY may be exposed."""
+    for domain, key in (("button", "approve"), ("lock", "door")):
+        item = entity_registry.async_get_or_create(
+            domain, DOMAIN, key, config_entry=entry, translation_key=key, suggested_object_id=key
+        )
+        async_expose_entity(hass, "conversation", item.entity_id, should_expose=True)
+    repairs.async_watch_exposed(hass, entry)
+    assert issues(hass) == {"exposed_approval.kitty1.button.approve": "exposed_approval"}
+    result = await start_fix(hass, "exposed_approval.kitty1.button.approve")
+    await go_on(hass, result, {})
+    assert issues(hass) == {}
+
+
+async def test_an_entity_of_somebody_else_does_not_matter(
+    hass: HomeAssistant, guarded: MockConfigEntry, entity_registry: er.EntityRegistry
+) -> None:
+    """Only ours and the raw ones are looked at."""
+    repairs.async_watch_exposed(hass, guarded)
+    entity_registry.async_get_or_create("switch", "other", "tv")
+    await hass.async_block_till_done()
+    assert issues(hass) == {}
+
+
+async def test_watching_ends_when_it_is_told_to(
+    hass: HomeAssistant, guarded: MockConfigEntry, entity_registry: er.EntityRegistry
+) -> None:
+    """Unloading leaves no listener behind."""
+    stop = repairs.async_watch_exposed(hass, guarded)
+    raw_lock(entity_registry)
+    stop()
+    async_expose_entity(hass, "conversation", RAW, should_expose=True)
+    await hass.async_block_till_done()
+    assert issues(hass) == {}
