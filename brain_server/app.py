@@ -20,6 +20,7 @@ from brain_server.commands import collect
 from brain_server.conversation import Conversations
 from brain_server.conversation.first_tier import FirstTier
 from brain_server.devices import Devices
+from brain_server.devices.evidence import Evidence
 from brain_server.devices.registry import Registry
 from brain_server.devices.telemetry import Telemetry
 from brain_server.errors import Unavailable
@@ -67,11 +68,10 @@ class Brain:
         self.registry = Registry(
             self.brain_db, self.bus, self.tasks, self._session, self.link, time.time
         )
-        self.devices = Devices(self.registry, self.gate, self.bus, self.tasks)
+        evidence = Evidence(self.registry, self.gate, settings.data_dir / "evidence")
+        self.devices = Devices(self.registry, self.gate, self.bus, self.tasks, evidence)
         self.fabrication = Fabrication(self.brain_db, self.bus, self.tasks, self.devices)
-        telemetry = Telemetry(
-            self.brain_db, self.registry, time.time, days=settings.telemetry_days
-        )
+        telemetry = Telemetry(self.brain_db, self.registry, time.time, days=settings.telemetry_days)
         first_tier = FirstTier(self.devices, self.gate, self.safety_db, time.time)
         router = Router(self.brain_db, [first_tier], time.time)
         self.conversations = Conversations(
@@ -150,7 +150,8 @@ class Brain:
 
     async def stop(self) -> None:
         """Finish what runs, within eight seconds, tell clients to come back, and close."""
-        await self.dispatcher.drain(DRAIN)
+        await self.dispatcher.drain(DRAIN / 2)
+        await self.devices.finish(DRAIN / 2)
         await self.sockets.close()
         await self._runner.cleanup()
         await self.registry.stop()

@@ -13,6 +13,7 @@ import msgspec
 from brain_server.bus import Bus, Event
 from brain_server.commands import NoParams, Page, Params, Scope, command, paged
 from brain_server.commands import Caller as Caller  # noqa: PLC0414 - part of this module's signatures
+from brain_server.devices.evidence import Evidence, image_type, picture
 from brain_server.devices.live import Live
 from brain_server.devices.registry import PROBE_TIMEOUT, Registry
 from brain_server.drivers import DeviceInfo, Observation, Order, Outcome
@@ -33,13 +34,13 @@ from brain_server.protocol import (
     OnlineState,
     invalid_params,
 )
+from brain_server.safety.commands import EventId
 from brain_server.safety.gate import Gate
 from brain_server.safety.step import Ask
 
 _LOGGER = logging.getLogger(__name__)
 
 RECOVERY_WAIT: Final = 60.0
-SNAPSHOT_TIMEOUT: Final = 10.0
 FINAL: Final = frozenset({"acked", "failed", "unknown", "denied", "expired"})
 
 
@@ -101,9 +102,12 @@ class Request(Params):
 class Devices:
     """Executes: every request of every road comes to :meth:`request`, and there to the gate."""
 
-    def __init__(self, registry: Registry, gate: Gate, bus: Bus, tasks: Tasks) -> None:
-        """Take the registry, the gate, the bus and the task keeper."""
+    def __init__(
+        self, registry: Registry, gate: Gate, bus: Bus, tasks: Tasks, evidence: Evidence
+    ) -> None:
+        """Take the registry, the gate, the bus, the task keeper and who takes pictures."""
         self.registry = registry
+        self._evidence = evidence
         self._gate = gate
         self._tasks = tasks
         self._running: set[str] = set()
@@ -215,6 +219,8 @@ class Devices:
         checkpoint("effect")
         await self._gate.settle(order.command_id, outcome.status, outcome.detail)
         checkpoint("settled")
+        if event is not None:
+            await self._evidence.take(event["id"], live.record.zone_id)
 
     async def _send(self, live: Live, order: Order, deadline: float) -> Outcome:
         before = live.observed.state
@@ -235,8 +241,23 @@ class Devices:
             return Outcome(status=CommandStatus.FAILED, detail=err.code)
         except TimeoutError:
             return Outcome(status=CommandStatus.UNKNOWN, detail="no_answer")
+        except (
+            Exception
+        ):  # a driver's own mistake: the device may have acted, so nobody may try again
+            _LOGGER.exception("Driver %s failed", live.driver.name)
+            return Outcome(status=CommandStatus.UNKNOWN, detail="driver_failed")
         finally:
             watch.cancel()
+
+    async def finish(self, limit: float) -> None:
+        """Wait, at most ``limit`` seconds, for the commands that are on their way to a device."""
+        try:
+            async with asyncio.timeout(limit):
+                while self._running:
+                    with self.watch(next(iter(self._running))) as outcome:
+                        await outcome(limit)
+        except TimeoutError:
+            _LOGGER.warning("%d commands were on their way at shutdown", len(self._running))
 
     # -- what sets it going ---------------------------------------------------------------------------
 
@@ -249,7 +270,8 @@ class Devices:
             return
         checkpoint("approved")
         try:
-            claimed = await self._gate.claim(event["command_id"])
+            live = self.registry.get(event["device_id"])
+            claimed = await self._gate.claim(event["command_id"], live.record.zone_id)
         except KittyError as err:
             _LOGGER.info("Command %s was not claimed: %s", event["command_id"], err.code)
             return
@@ -275,16 +297,16 @@ class Devices:
             waiting = self._deferred.get(power.record.id)
             if waiting and power.record.feeds == live.record.id and self._may_cut(power):
                 self._release(power)
-                self._tasks.start(f"deferred {waiting}", self._run_deferred(waiting))
+                self._tasks.start(f"deferred {waiting}", self._run_deferred(power, waiting))
 
     def _release(self, power: Live) -> None:
         self._deferred.pop(power.record.id, None)
         power.off_when_cool = False
         power.changed(power)
 
-    async def _run_deferred(self, command_id: str) -> None:
+    async def _run_deferred(self, power: Live, command_id: str) -> None:
         try:
-            claimed = await self._gate.claim(command_id)
+            claimed = await self._gate.claim(command_id, power.record.zone_id)
         except KittyError as err:
             _LOGGER.info("Deferred command %s was dropped: %s", command_id, err.code)
             return
@@ -410,19 +432,14 @@ class Devices:
     @command("devices.snapshot", Scope.READ)
     async def snapshot(self, _caller: Caller, params: DeviceId) -> Json:
         """Return one picture of a device, base64."""
-        image = await self.picture(params.device_id)
-        return {
-            "content_type": "image/png" if image.startswith(b"\x89PNG") else "image/jpeg",
-            "image": base64.b64encode(image).decode(),
-        }
+        image = await picture(self.registry.get(params.device_id))
+        return {"content_type": image_type(image), "image": base64.b64encode(image).decode()}
 
-    async def picture(self, device_id: str) -> bytes:
-        """Return one picture of a device; DeviceError when there is none within ten seconds."""
-        try:
-            async with asyncio.timeout(SNAPSHOT_TIMEOUT):
-                return await self.registry.get(device_id).driver.snapshot()
-        except TimeoutError as err:
-            raise DeviceError("no_picture", "The camera did not answer in time") from err
+    @command("safety.evidence", Scope.READ)
+    async def evidence(self, _caller: Caller, params: EventId) -> Json:
+        """Return the picture that was taken when an approved command was carried out, base64."""
+        image = await self._evidence.read(params.event_id)
+        return {"content_type": image_type(image), "image": base64.b64encode(image).decode()}
 
     @command("devices.files", Scope.READ)
     async def files(self, _caller: Caller, params: DeviceId) -> Json:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import secrets
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from brain_server.bus import Bus
 from brain_server.errors import (
@@ -100,7 +100,8 @@ class Gate:
             self._bus.publish(name, data)
         if box[0].head is not None:
             self._bus.publish("audit.head", box[0].head.as_dict() | {"at": box[0].now})
-        self._changed.set()
+        if box[0].publish:  # a look that changed nothing must not wake the one that looks
+            self._changed.set()
         if isinstance(result, Refusal):
             raise _as_error(result)
         return result
@@ -233,11 +234,11 @@ class Gate:
             step.audit_command("expired", command, event.id, user_id=None)
             step.close(command, event, EventStatus.EXPIRED, reason="expired")
             return Refusal("expired", "This request has expired")
-        refusal = (
-            self._genuine(step, event, decision)
-            or _still_open(event)
-            or (self._allowed(step, command, event, decision) if decision.approve else None)
-        )
+        refusal = self._genuine(step, event, decision) or _still_open(event)
+        if refusal is None and decision.approve:
+            if decision.user_id in approvers_of(step.connection, event.id):
+                return event_view(step.connection, event, step.now)
+            refusal = self._allowed(step, command, event, decision)
         if refusal is not None:
             step.audit_command(
                 "approval_refused", command, event.id, user_id=decision.user_id, reason=refusal.code
@@ -293,6 +294,12 @@ class Gate:
 
     def _record(self, step: Step, command: Row[Any], event: Row[Any], decision: Decision) -> Json:
         duress = decision.approve and _is_duress(step.connection, decision)
+        # A person who approved and now denies takes the approval back.
+        step.connection.execute(
+            delete(approvals).where(
+                approvals.c.event_id == event.id, approvals.c.user_id == decision.user_id
+            )
+        )
         step.connection.execute(
             insert(approvals).values(
                 id=new_id(),
@@ -305,7 +312,6 @@ class Gate:
                 at=step.now,
             )
         )
-        lockout.forget(step.connection, decision.user_id)
         if duress:
             about = {"user_id": decision.user_id, "event_id": event.id}
             step.publish.append(("safety.duress", about | {"device_id": command.device_id}))
@@ -320,6 +326,8 @@ class Gate:
                 reason="not_available" if duress else "denied",
             )
             return self._view(step, event.id)
+        # Only now: a denial needs no code, so it must not wipe out the count of wrong codes.
+        lockout.forget(step.connection, decision.user_id)
         approvers = approvers_of(step.connection, event.id)
         facts = read_facts(step.connection, command.zone_id, step.now)
         enough = len(people(wish_of(command), facts, approvers)) >= event.people_needed
@@ -380,18 +388,19 @@ class Gate:
 
     # -- doing ----------------------------------------------------------------------------------------
 
-    async def claim(self, command_id: str) -> Json:
+    async def claim(self, command_id: str, zone_id: str | None) -> Json:
         """Take a command for execution, once; everything is judged again at this moment.
 
+        ``zone_id`` is where the device is now: one that was moved since is not what people approved.
         Returns the command. Raises Conflict ``not_claimable`` when somebody else has it or it is over,
         and Forbidden with the reason when its ground has gone; it is then expired.
         """
-        return await self.step(lambda step: self._claim(step, command_id))
+        return await self.step(lambda step: self._claim(step, command_id, zone_id))
 
-    def _claim(self, step: Step, command_id: str) -> Json | Refusal:
+    def _claim(self, step: Step, command_id: str, zone_id: str | None) -> Json | Refusal:
         command = step.one_command(command_id)
         event = step.event_of(command_id)
-        if event is not None and (refusal := _unusable(step, command, event)):
+        if event is not None and (refusal := _unusable(step, command, event, zone_id)):
             if command.status == CommandStatus.PENDING:
                 step.audit_command(
                     "refused_at_claim", command, event.id, user_id=None, reason=refusal.code
@@ -497,6 +506,18 @@ class Gate:
                     await self._changed.wait()
             except TimeoutError:
                 continue
+
+    async def keep_evidence(self, event_id: str, key: str, digest: str) -> None:
+        """Link a picture to a safety event; its SHA-256 goes into the chain."""
+
+        def work(step: Step) -> None:
+            step.connection.execute(
+                update(events).where(events.c.id == event_id).values(evidence_key=key)
+            )
+            step.audit("evidence", event_id=event_id, data={"key": key, "sha256": digest})
+            step.show_event(event_id)
+
+        await self.step(work)
 
     async def void_all(self, reason: str) -> int:
         """Void every open request, e.g. after an old database was restored; returns how many."""
@@ -625,7 +646,9 @@ def _still_open(event: Row[Any]) -> Refusal | None:
     return Refusal(code, "This request is no longer open")
 
 
-def _unusable(step: Step, command: Row[Any], event: Row[Any]) -> Refusal | None:
+def _unusable(
+    step: Step, command: Row[Any], event: Row[Any], zone_id: str | None
+) -> Refusal | None:
     """Judge at claim time: approved, in time, under the same rule, by people who still count."""
     if event.status == EventStatus.PENDING:
         return Refusal("not_approved", "This command has not been approved")
@@ -637,7 +660,8 @@ def _unusable(step: Step, command: Row[Any], event: Row[Any]) -> Refusal | None:
     if facts.policy.version != event.policy_version:
         return Refusal("policy_changed", "The rule of this zone has changed since")
     wish = wish_of(command)
-    if level_of(wish, facts) != event.level:
+    ppe = facts.zone is not None and facts.zone.requires_ppe and not event.requires_ppe
+    if level_of(wish, facts) != event.level or ppe or command.zone_id != zone_id:
         return Refusal("policy_changed", "The danger of this zone has changed since")
     return may_run(wish, facts, approvers_of(step.connection, event.id))
 

@@ -10,12 +10,11 @@ FIRST_LOCK: Final = 60.0
 LONGEST_LOCK: Final = 3600.0
 FORGET_AFTER: Final = 24 * 3600.0
 
-# Refusals that smell of somebody trying; a role or a helmet that is missing does not.
+# Refusals that smell of this person trying; a missing role or helmet does not, and an unsigned
+# decision says nothing about the person that it names.
 SUSPICIOUS: Final = frozenset(
     {
-        "bad_signature",
         "wrong_subject",
-        "stale_decision",
         "wrong_pin",
         "wrong_token",
         "foreign_token",

@@ -1,13 +1,53 @@
 """KITTY: the workshop's brain, seen and held in check from Home Assistant."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import CONF_TOKEN, CONF_URL
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import ConfigEntryAuthFailed, ConfigEntryError, ConfigEntryNotReady
+from homeassistant.helpers import config_validation as cv, device_registry as dr
+from homeassistant.helpers.aiohttp_client import async_get_clientsession
+from homeassistant.helpers.event import async_call_later
+from homeassistant.helpers.typing import ConfigType
 
 from .approvals import Approvals
 from .client import BrainClient
-from .coordinator import KittyCoordinator
-from .gate import Executor, Ledger
+from .const import (
+    CONF_BRAIN_PUBLIC_KEY,
+    CONF_INSTANCE_ID,
+    CONF_PEOPLE,
+    CONF_POLICIES,
+    CONF_PRESENCE,
+    CONF_ZONES,
+    DOMAIN,
+    PLATFORMS,
+)
+from .coordinator import LINK_DOWN, LINK_UP, KittyCoordinator
+from .errors import BrainUnavailable, InvalidAuth, KittyError, SchemaMismatch
+from .gate import Executor
+from .ledger import Ledger
+from .people import Feed
+from .protocol import CommandStatus, Json
+from .repairs import (
+    async_check_approvers,
+    async_watch_exposed,
+    create_brain_unreachable,
+    create_unknown_outcome,
+    create_version_skew,
+    delete_brain_unreachable,
+    delete_unknown_outcome,
+    delete_version_skew,
+)
+from .services import async_setup_services
+
+CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
+
+UNREACHABLE_AFTER: Final = 60.0
+# A change of these is only sent to the brain; anything else needs a reload.
+_RULES: Final = frozenset({CONF_ZONES, CONF_POLICIES, CONF_PEOPLE, CONF_PRESENCE})
 
 type KittyConfigEntry = ConfigEntry[KittyData]
 
@@ -21,3 +61,186 @@ class KittyData:
     ledger: Ledger
     approvals: Approvals
     executor: Executor
+    feed: Feed
+
+
+async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
+    """Register the actions, which work for every entry."""
+    async_setup_services(hass)
+    return True
+
+
+async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> bool:
+    """Connect to the brain and set up everything that hangs on it."""
+    client = BrainClient(
+        async_get_clientsession(hass),
+        entry.data[CONF_URL],
+        entry.data[CONF_TOKEN],
+        instance_id=entry.data[CONF_INSTANCE_ID],
+        public_key=entry.data[CONF_BRAIN_PUBLIC_KEY],
+    )
+    await _async_connect(hass, entry, client)
+    entry.async_on_unload(client.close)
+    ledger = Ledger(hass, entry.data[CONF_INSTANCE_ID])
+    try:
+        await ledger.load()
+    except KittyError as err:
+        raise _as_setup_error(ConfigEntryNotReady, err) from err
+    coordinator = KittyCoordinator(hass, entry, client)
+    executor = Executor(hass, entry, client, coordinator, ledger)
+    entry.runtime_data = KittyData(
+        client=client,
+        coordinator=coordinator,
+        ledger=ledger,
+        executor=executor,
+        approvals=Approvals(hass, entry, client, coordinator, ledger, executor),
+        feed=Feed(hass, entry, client, coordinator, ledger, executor),
+    )
+    entry.async_create_background_task(
+        hass,
+        client.run(lambda work, name: entry.async_create_background_task(hass, work, name)),
+        "kitty link",
+    )
+    await coordinator.async_config_entry_first_refresh()
+    entry.runtime_data.feed.start()
+    entry.runtime_data.approvals.start()
+    _follow_outcomes(hass, entry)
+    _follow_link(hass, entry)
+    await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    entry.async_on_unload(async_watch_exposed(hass, entry))
+    await async_check_approvers(hass, entry)
+    _listen_for_updates(hass, entry)
+    return True
+
+
+async def async_unload_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> bool:
+    """Wait for what is being carried out, then let go of everything."""
+    await entry.runtime_data.executor.drain()
+    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+
+
+async def async_remove_config_entry_device(
+    _hass: HomeAssistant, entry: KittyConfigEntry, device: dr.DeviceEntry
+) -> bool:
+    """Allow a device to be deleted when the brain no longer has it."""
+    known = {entry.data[CONF_INSTANCE_ID], *entry.runtime_data.coordinator.data.devices}
+    return not any(domain == DOMAIN and one in known for domain, one in device.identifiers)
+
+
+async def _async_connect(hass: HomeAssistant, entry: KittyConfigEntry, client: BrainClient) -> None:
+    """Open the socket; what is wrong becomes the state of the entry and a repair issue."""
+    try:
+        await client.connect()
+    except BrainUnavailable as err:
+        create_brain_unreachable(hass, entry)
+        raise _as_setup_error(ConfigEntryNotReady, err) from err
+    except InvalidAuth as err:
+        raise _as_setup_error(ConfigEntryAuthFailed, err) from err
+    except SchemaMismatch as err:
+        create_version_skew(hass, entry, brain_is_older=err.brain_is_older)
+        raise _as_setup_error(ConfigEntryError, err) from err
+    except KittyError as err:
+        raise _as_setup_error(ConfigEntryError, err) from err
+    delete_brain_unreachable(hass, entry)
+    delete_version_skew(hass, entry)
+
+
+def _as_setup_error[E: ConfigEntryNotReady | ConfigEntryAuthFailed | ConfigEntryError](
+    kind: type[E], err: KittyError
+) -> E:
+    """Return an error as Home Assistant wants it while an entry is set up."""
+    return kind(
+        translation_domain=err.translation_domain,
+        translation_key=err.translation_key,
+        translation_placeholders=err.translation_placeholders,
+    )
+
+
+@callback
+def _follow_outcomes(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
+    """Keep a repair issue for every command of which nobody knows how it ended."""
+    coordinator = entry.runtime_data.coordinator
+    shown: set[str] = set()
+
+    @callback
+    def follow() -> None:
+        unknown = {
+            key: command
+            for key, command in coordinator.data.commands.items()
+            if command["status"] == CommandStatus.UNKNOWN
+        }
+        for command_id in shown - unknown.keys():
+            delete_unknown_outcome(hass, entry, command_id=command_id)
+        for command_id in unknown.keys() - shown:
+            command = unknown[command_id]
+            device = coordinator.data.devices.get(command["device_id"], {})
+            create_unknown_outcome(
+                hass,
+                entry,
+                command_id=command_id,
+                device_name=str(device.get("name", command["device_id"])),
+                intent=command["intent"],
+            )
+        shown.clear()
+        shown.update(unknown)
+
+    follow()
+    entry.async_on_unload(coordinator.async_add_listener(follow))
+
+
+@callback
+def _follow_link(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
+    """Raise a repair issue when the brain stays away, and clear it when it is back."""
+    coordinator = entry.runtime_data.coordinator
+    timers: list[Any] = []
+
+    @callback
+    def stop() -> None:
+        while timers:
+            timers.pop()()
+
+    @callback
+    def away(_data: Json) -> None:
+        stop()
+        timers.append(async_call_later(hass, UNREACHABLE_AFTER, unreachable))
+
+    @callback
+    def unreachable(_now: object) -> None:
+        timers.clear()
+        create_brain_unreachable(hass, entry)
+
+    @callback
+    def back(_data: Json) -> None:
+        stop()
+        delete_brain_unreachable(hass, entry)
+
+    entry.async_on_unload(coordinator.async_listen(LINK_DOWN, away))
+    entry.async_on_unload(coordinator.async_listen(LINK_UP, back))
+    entry.async_on_unload(stop)
+
+
+@callback
+def _listen_for_updates(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
+    """Reload after a change, unless it is one of rules, which only has to be sent."""
+    seen = _rest(entry)
+
+    async def updated(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
+        nonlocal seen
+        before, seen = seen, _rest(entry)
+        if before != seen:
+            await hass.config_entries.async_reload(entry.entry_id)
+            return
+        await async_check_approvers(hass, entry)
+        await entry.runtime_data.feed.rules_changed()
+
+    entry.async_on_unload(entry.add_update_listener(updated))
+
+
+def _rest(entry: KittyConfigEntry) -> Mapping[str, Any]:
+    """Return everything of an entry whose change needs a reload."""
+    return {
+        "data": dict(entry.data),
+        "title": entry.title,
+        "options": {key: one for key, one in entry.options.items() if key not in _RULES},
+        "subentries": {key: (one.title, dict(one.data)) for key, one in entry.subentries.items()},
+    }

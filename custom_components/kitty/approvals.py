@@ -1,7 +1,7 @@
 """Requests and decisions of people: who asked, who is asked, and whose finger it was."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,8 +16,8 @@ from .errors import BrainError, BrainUnavailable, KittyError, LedgerUnwritable, 
 from .gate import Executor
 from .judgement import VOICE_PERSON, Ground
 from .ledger import ACCEPTED, REFUSED, Ledger
-from .notify import ACTION_PREFIXES, Phones
 from .origin import Caller, caller_from, person
+from .phones import ACTION_PREFIXES, Phones
 from .protocol import (
     INTENTS,
     Channel,
@@ -27,7 +27,7 @@ from .protocol import (
     approval_bytes,
     worse,
 )
-from .repairs import create_no_approver, delete_no_approver
+from .repairs import create_no_approver
 
 if TYPE_CHECKING:
     from . import KittyConfigEntry
@@ -97,6 +97,10 @@ class Approvals:
         except BrainUnavailable:
             if intent in INTENTS and INTENTS[intent].safe:
                 return await self._executor.run_safe(device_id, intent, context)
+            raise
+        except BrainError as err:
+            if err.code == "no_approver" and (zone_id := self._zone_of(device_id)):
+                create_no_approver(self._hass, self._entry, zone_id=zone_id)
             raise
         command, event = answer["command"], answer["event"]
         if event is not None:
@@ -295,11 +299,15 @@ class Approvals:
         if user_id is None:
             about: Json = {"reason": reason, "event_id": event_id}
             note: Json = {"kind": "approval_token", "user_id": None, "device_id": None}
-            await self._ledger.enqueue("audit.note", note | {"data": about})
+            action, params = "audit.note", note | {"data": about}
         else:
-            attempt: Json = {"user_id": user_id, "reason": reason, "event_id": event_id}
-            await self._ledger.enqueue("safety.attempt", attempt)
-        await flush(self._client, self._ledger)
+            action = "safety.attempt"
+            params = {"user_id": user_id, "reason": reason, "event_id": event_id}
+        try:
+            await self._ledger.enqueue(action, params)
+            await self._ledger.flush(self._client.command)
+        except LedgerUnwritable as err:
+            LOGGER.error("A report is not kept: %s", err)
 
     @callback
     def _on_event(self, event: Json) -> None:
@@ -336,14 +344,14 @@ class Approvals:
                     await self._end(event_id, EventStatus.EXPIRED)
             except LedgerUnwritable as err:
                 LOGGER.error("Nobody can be asked: %s", err)
+        if event_id not in self._timers:
+            self._asking.pop(event_id, None)
 
     async def _ask(self, event: Json) -> None:
         """Ask those who may decide now, and no longer those who have."""
         eligible = [one for one in event["eligible"] if await person(self._hass, one)]
-        zone_id = event["zone_id"]
-        if zone_id is not None:
-            notice = delete_no_approver if eligible else create_no_approver
-            notice(self._hass, self._entry, zone_id=zone_id)
+        if not eligible and event["zone_id"] is not None:
+            create_no_approver(self._hass, self._entry, zone_id=event["zone_id"])
         done = self._ledger.asked(event["id"]) - set(eligible)
         await self._phones.clear(event["id"], sorted(done))
         for user_id in eligible:
@@ -353,7 +361,7 @@ class Approvals:
                 self._hass, event["expires_at"] - self._ledger.now(), self._expiry(event["id"])
             )
 
-    def _expiry(self, event_id: str) -> Any:
+    def _expiry(self, event_id: str) -> Callable[[datetime], None]:
         """Return what looks at an event again once its time is over."""
 
         @callback
@@ -379,15 +387,3 @@ class Approvals:
         for cancel in self._timers.values():
             cancel()
         self._timers.clear()
-
-
-async def flush(client: BrainClient, ledger: Ledger) -> None:
-    """Send the reports that wait, oldest first; what the brain refuses is logged and dropped."""
-    for report in ledger.outbox:
-        try:
-            await client.command(report["action"], report["params"])
-        except BrainUnavailable:
-            return
-        except BrainError as err:
-            LOGGER.warning("The brain refused a report (%s): %s", report["action"], err)
-        await ledger.sent(report)

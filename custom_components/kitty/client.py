@@ -84,6 +84,7 @@ class BrainClient:
         self._handlers: dict[str, Handler] = {}
         self._epoch: str | None = None
         self._event_id = 0
+        self._subscription = 0
         self.hello: Hello | None = None
         self.on_snapshot: Callable[[Json], None] = lambda _: None
         self.on_event: Callable[[str, Json], None] = lambda _name, _data: None
@@ -207,12 +208,11 @@ class BrainClient:
         ws, hello = self._ws, self.hello
         assert ws is not None and hello is not None  # noqa: S101, PT018
         self._ids += 1
+        self._subscription = self._ids
         subscribe: Json = {"type": "subscribe", "id": self._ids}
         if self._epoch == hello.epoch:
             subscribe |= {"epoch": self._epoch, "after": self._event_id}
         await self._send(subscribe)
-        if "after" in subscribe:
-            self.on_link(None)
         async for message in ws:
             if message.type is WSMsgType.TEXT:
                 self._take(message.data)
@@ -222,6 +222,8 @@ class BrainClient:
         try:
             frame = json.loads(text)
             match frame["type"]:
+                case "result" if frame.get("id") == self._subscription:
+                    self.on_link(None)
                 case "result" | "error" | "delta":
                     if (queue := self._waiting.get(frame.get("id"))) is not None:
                         queue.put_nowait(frame)

@@ -233,15 +233,14 @@ class KittyEntity(CoordinatorEntity[KittyCoordinator]):
                 yield command
 
     async def _async_request(self, intent: str, params: Json | None = None) -> None:
-        """Ask the brain for something; returns as soon as the brain has it, not when it is done."""
+        """Ask for something; returns as soon as the brain has it, not when it is done.
+
+        A safe direction of a device of Home Assistant's own is taken also while the brain is away.
+        """
         context = self._context or Context()
         result = await self._data.approvals.request(
             self._device_id, intent, params, context=context
         )
-        self._check(result)
-
-    def _check(self, result: Json) -> None:
-        """Raise what a command that is over already says, unless it is well."""
         command = result["command"]
         if command["status"] in _BAD:
             raise KittyError(
@@ -289,11 +288,3 @@ class LocalEntity(KittyEntity):
         """Show what changed behind the device; otherwise the brain tells."""
         if not self.coordinator.data.connected:
             self.async_write_ha_state()
-
-    async def _async_request_safe(self, intent: str) -> None:
-        """Take a safe direction: through the brain, or directly when the brain is away."""
-        if self._alone is None:
-            await self._async_request(intent)
-            return
-        context = self._context or Context()
-        self._check(await self._data.executor.run_safe(self._device_id, intent, context))

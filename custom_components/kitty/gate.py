@@ -48,7 +48,7 @@ from .const import (
 from .coordinator import KittyCoordinator
 from .errors import LedgerUnwritable, Refused
 from .judgement import Grant, Ground
-from .ledger import Ledger, verify
+from .ledger import BARRED, Ledger, verify
 from .origin import caller_from
 from .protocol import (
     COOL_BELOW_C,
@@ -108,6 +108,7 @@ class Executor:
         """Answer the brain's requests about the devices of this entry."""
         self._hass = hass
         self._entry = entry
+        self._client = client
         self._coordinator = coordinator
         self._ledger = ledger
         self._running: dict[str, asyncio.Event] = {}
@@ -151,10 +152,11 @@ class Executor:
             "device_id": device_id,
             "data": note,
         }
-        await self._kept(self._ledger.enqueue("audit.note", params))
+        await self._kept(self._ledger.enqueue("audit.note", params, ready=False))
         status, detail = await self._perform(bound, intent, action, context)
         note["outcome"] = str(status)
-        await self._kept(self._ledger.save())
+        await self._kept(self._ledger.complete(params))
+        await self._kept(self._ledger.flush(self._client.command))
         return {
             "command": {
                 "id": None,
@@ -190,21 +192,34 @@ class Executor:
         await self._ledger.spend(raw)
         done = self._running[grant.command_id] = asyncio.Event()
         try:
-            known = self._ledger.event(grant.event_id) or {}
-            context = Context(parent_id=known.get("context_id"))
-            status, detail = await self._perform(bound, grant.intent, action, context)
+            status, detail = await self._carry_out(grant, bound, action)
             await self._kept(self._ledger.record_outcome(grant.nonce, str(status), detail))
         finally:
             del self._running[grant.command_id]
             done.set()
         return {"status": str(status), "detail": detail}
 
+    async def _carry_out(
+        self, grant: Grant, bound: Bound, action: Action
+    ) -> tuple[CommandStatus, str | None]:
+        """Act on a spent grant; something may have happened, so no error may say that nothing did."""
+        known = self._ledger.event(grant.event_id) or {}
+        context = Context(parent_id=known.get("context_id"))
+        try:
+            return await self._perform(bound, grant.intent, action, context)
+        except (HomeAssistantError, ValueError, KeyError, TypeError, AttributeError) as err:
+            LOGGER.warning("The effect of command %s is unknown: %r", grant.command_id, err)
+            return CommandStatus.UNKNOWN, _words(err)
+
     async def _async_outcome(self, params: Json) -> Json:
         """Tell what became of a command's grant; used without a known end is unknown."""
         if (done := self._running.get(params["command_id"])) is not None:
             await done.wait()
         found = self._ledger.spent_for(params["command_id"])
-        if found is None or found[1]["status"] == "refused":
+        if found is None:
+            # An answer is a promise: from now on no grant of this command is carried out.
+            await self._ledger.bar(params["command_id"])
+        if found is None or found[1]["status"] == BARRED:
             return {"spent": False, "status": None}
         return {"spent": True, "status": found[1]["status"] or str(CommandStatus.UNKNOWN)}
 
@@ -240,7 +255,7 @@ class Executor:
         now = self._ledger.now()
         if not now < grant.expires_at:
             # Spent from now on, so that no clock can bring it back.
-            await self._ledger.spend(raw, status="refused")
+            await self._ledger.spend(raw, status=BARRED)
             raise Refused("grant_expired")
         if grant.issued_at > now + CLOCK_SKEW:
             raise Refused("grant_not_yet_valid")

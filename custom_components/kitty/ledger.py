@@ -7,7 +7,7 @@ raises LedgerUnwritable; in memory it then stays in force only where that refuse
 import asyncio
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 import hashlib
 import secrets
 from time import monotonic, time
@@ -19,8 +19,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.storage import Store
 from homeassistant.util import slugify
 
-from .const import DOMAIN
-from .errors import LedgerUnwritable, Refused
+from .const import DOMAIN, LOGGER
+from .errors import BrainError, BrainUnavailable, LedgerUnwritable, Refused
 from .origin import Caller
 from .protocol import Json, subject_hash
 
@@ -32,6 +32,8 @@ OUTBOX_MAX: Final = 500
 RECORDED: Final = "recorded"
 ACCEPTED: Final = "accepted"
 REFUSED: Final = "refused"
+# A grant that can no longer be used, although it never was.
+BARRED: Final = "barred"
 
 # What of a safety event goes into its subject; kept as it was when people first saw it.
 _SUBJECT_FIELDS: Final = (
@@ -69,6 +71,7 @@ class Ledger:
             atomic_writes=True,
         )
         self._lock = asyncio.Lock()
+        self._flushing = asyncio.Lock()
         self._wall, self._steady = time(), monotonic()
         self._key = Ed25519PrivateKey.generate()
         self._data: Json = {
@@ -88,6 +91,8 @@ class Ledger:
             seed = base64.b64decode(self._data["private_key"])
             self._key = Ed25519PrivateKey.from_private_bytes(seed)
             self._forget()
+            for report in self._data["outbox"]:
+                report["ready"] = True
         await self._save()
 
     def now(self) -> float:
@@ -209,6 +214,18 @@ class Ledger:
         }
         await self._save()
 
+    async def bar(self, command_id: str) -> None:
+        """Spend whatever grant there may be for a command, without using it."""
+        await self.spend(
+            {
+                "nonce": f"barred {command_id}",
+                "command_id": command_id,
+                "event_id": None,
+                "device_id": None,
+            },
+            status=BARRED,
+        )
+
     async def record_outcome(self, nonce: str, status: str, detail: str | None) -> None:
         """Record how the use of a grant ended."""
         self._data["spent"][nonce] |= {"status": status, "detail": detail}
@@ -266,22 +283,31 @@ class Ledger:
             if (record["event_id"], record["user_id"]) == (event_id, user_id)
         ]
 
-    async def enqueue(self, action: str, params: Json) -> Json:
-        """Keep a report until the brain has taken it; returns it, to be filled in."""
-        report: Json = {"id": secrets.token_hex(8), "action": action, "params": params}
-        self._data["outbox"] = [*self._data["outbox"][-OUTBOX_MAX + 1 :], report]
+    async def enqueue(self, action: str, params: Json, *, ready: bool = True) -> None:
+        """Keep a report until the brain has taken it."""
+        self._data["outbox"].append({"action": action, "params": params, "ready": ready})
+        del self._data["outbox"][:-OUTBOX_MAX]
         await self._save()
-        return report
 
-    @property
-    def outbox(self) -> list[Json]:
-        """Return the reports that wait, oldest first."""
-        return list(self._data["outbox"])
-
-    async def sent(self, report: Json) -> None:
-        """Forget a report that the brain has taken."""
-        self._data["outbox"] = [one for one in self._data["outbox"] if one["id"] != report["id"]]
+    async def complete(self, params: Json) -> None:
+        """Let a report go that was kept before all of it was known."""
+        for report in self._data["outbox"]:
+            if report["params"] is params:
+                report["ready"] = True
         await self._save()
+
+    async def flush(self, send: Callable[[str, Json], Awaitable[object]]) -> None:
+        """Send the reports that are ready, oldest first; one that the brain refuses is dropped."""
+        async with self._flushing:
+            for report in [one for one in self._data["outbox"] if one["ready"]]:
+                try:
+                    await send(report["action"], report["params"])
+                except BrainUnavailable:
+                    return
+                except BrainError as err:
+                    LOGGER.warning("The brain refused a report (%s): %s", report["action"], err)
+                self._data["outbox"] = [one for one in self._data["outbox"] if one is not report]
+                await self._save()
 
     @property
     def audit_head(self) -> Json | None:
@@ -297,10 +323,6 @@ class Ledger:
     def summary(self) -> Json:
         """Return counts for diagnostics; nothing in it is secret."""
         return {name: len(self._data[name]) for name in ("events", "spent", "tokens", "outbox")}
-
-    async def save(self) -> None:
-        """Write what was changed in a record that this ledger handed out."""
-        await self._save()
 
     async def _save(self) -> None:
         """Write everything and prove that it was written."""

@@ -93,7 +93,7 @@ class KittyLock(LocalEntity, LockEntity):
     @override
     async def async_lock(self, **kwargs: Any) -> None:
         """Lock the door, without the brain when it is away."""
-        await self._async_request_safe("lock")
+        await self._async_request("lock")
 
     @override
     async def async_unlock(self, **kwargs: Any) -> None:

@@ -240,7 +240,8 @@ class KittyOptionsFlow(OptionsFlow):
 
     async def _async_after_policy(self) -> ConfigFlowResult:
         """Save, unless the policy cannot be met because nothing tells who is there."""
-        if self._needs_presence() and not self._get(CONF_PRESENCE, self._area_id):
+        known = self._get(CONF_PRESENCE, self._area_id).get(CONF_PERSONS)
+        if self._needs_presence() and not known:
             return await self.async_step_presence_settings()
         return self._save()
 
@@ -307,7 +308,7 @@ class KittyOptionsFlow(OptionsFlow):
         """Ask which entities tell that somebody is in the area."""
         errors: dict[str, str] = {}
         if user_input is not None:
-            if any(user_input.values()) or not self._needs_presence():
+            if user_input[CONF_PERSONS] or not self._needs_presence():
                 value = user_input if any(user_input.values()) else None
                 self._set(CONF_PRESENCE, self._area_id, value)
                 return self._save()

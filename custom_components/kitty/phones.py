@@ -1,4 +1,4 @@
-"""Asking the phones: one notification per request and person, with tokens that only that person can use.
+"""Asking the phones: one notification per request and person, with tokens only that person can use.
 
 The tokens go straight to the mobile app and not through an action, whose data everybody could read.
 """
@@ -51,8 +51,8 @@ class Phones:
         key = event["id"], user_id
         words = await self._words()
         message = self._message(words, event, note)
-        asked_before_restart = user_id in self._ledger.asked(event["id"]) and key not in self._shown
-        if not again and (asked_before_restart or self._shown.get(key) == message):
+        still_there = key not in self._shown and not self._ledger.is_cleared(*key)
+        if not again and (still_there or self._shown.get(key) == message):
             return
         if again or key not in self._tokens:
             self._tokens[key] = await self._ledger.mint(event, user_id)
@@ -62,7 +62,7 @@ class Phones:
         if not await self._send(user_id, message, title=title, data=data):
             persistent_notification.async_create(
                 self._hass,
-                _plain(f"{person_name(self._hass, user_id) or user_id}: {message}"),
+                _plain(message),
                 title=_plain(title),
                 notification_id=_notification_id(event["id"]),
             )
@@ -73,7 +73,7 @@ class Phones:
         await self._send(user_id, message, title=self._title(await self._words(), event), data=data)
 
     async def clear(self, event_id: str, user_ids: Iterable[str], *, over: bool = False) -> None:
-        """Take a request off the phones of these people; ``over`` where nobody is asked any more."""
+        """Take a request off people's phones; ``over`` where nobody is asked any more."""
         for user_id in user_ids:
             if self._ledger.is_cleared(event_id, user_id):
                 continue
@@ -125,7 +125,7 @@ class Phones:
         ]
 
     def _data(self, words: dict[str, str], event: Json, tokens: dict[str, str]) -> Json:
-        """Return what makes the notification safe: bound tokens, an unlocked phone, a short life."""
+        """Return what makes it safe: tokens bound to one person, an unlocked phone, a short life."""
         seconds = max(1, round(event["expires_at"] - self._ledger.now()))
         approve = words["approve_ppe" if event["requires_ppe"] else "approve"]
         return {

@@ -430,6 +430,7 @@ class ReconfigureFlow(ConfirmRepairFlow):
     def __init__(self, data: IssueData) -> None:
         """Take over what the issue is about."""
         self._entry_id = str(data["entry_id"])
+        self._placeholders = {name: str(value) for name, value in data.items()}
 
     @override
     async def async_step_confirm(
@@ -441,7 +442,9 @@ class ReconfigureFlow(ConfirmRepairFlow):
         if self.hass.config_entries.async_get_entry(self._entry_id) is None:
             return self.async_create_entry(data={})
         return self.async_abort(
-            reason="form_opened", next_flow=(self.flow_type, await self._open_form())
+            reason="form_opened",
+            description_placeholders=self._placeholders,
+            next_flow=(self.flow_type, await self._open_form()),
         )
 
     async def _open_form(self) -> str:

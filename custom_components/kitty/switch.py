@@ -67,4 +67,4 @@ class KittySwitch(LocalEntity, SwitchEntity):
     @override
     async def async_turn_off(self, **kwargs: Any) -> None:
         """Switch off as soon as what the outlet feeds is cool."""
-        await self._async_request_safe("power_off")
+        await self._async_request("power_off")

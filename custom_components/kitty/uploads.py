@@ -16,7 +16,7 @@ from .errors import BrainError, BrainUnavailable, Refused
 if TYPE_CHECKING:
     from . import KittyConfigEntry
 
-MAX_BYTES: Final = 1024**3
+MAX_BYTES: Final = 512 * 1024**2
 TIMEOUT: Final = ClientTimeout(total=900, sock_connect=10, sock_read=120)
 
 

@@ -224,16 +224,17 @@ async def test_a_policy_is_shown_as_it_was_saved(hass: HomeAssistant, area_id: s
 async def test_a_policy_that_demands_presence_leads_to_its_sources(
     hass: HomeAssistant, area_id: str
 ) -> None:
-    """Without a source nobody could ever be present; with one both are saved."""
+    """A sensor alone names nobody; with a person both are saved."""
     entry = make_entry(hass)
     answer = ROLES | {"requires_presence": True}
-    result = await walk(hass, entry, "policy", {"area_id": area_id}, answer, {})
+    sensor = {"occupancy": ["binary_sensor.bench"]}
+    result = await walk(hass, entry, "policy", {"area_id": area_id}, answer, sensor)
     assert result["step_id"] == "presence_settings"
     assert result["errors"] == {"base": "presence_source_required"}
     result = await hass.config_entries.options.async_configure(
-        result["flow_id"], {"occupancy": ["binary_sensor.bench"]}
+        result["flow_id"], sensor | {"persons": ["person.ada"]}
     )
-    assert result["data"]["presence"][area_id]["occupancy"] == ["binary_sensor.bench"]
+    assert result["data"]["presence"] == {area_id: sensor | {"persons": ["person.ada"]}}
     assert result["data"]["policies"][area_id]["requires_presence"] is True
 
 

@@ -95,6 +95,7 @@ def raw_lock(entity_registry: er.EntityRegistry) -> str:
 
 async def start_fix(hass: HomeAssistant, issue_id: str) -> Any:
     """Open the fix flow of an issue."""
+    hass.config.components.add(DOMAIN)
     assert await async_setup_component(hass, "repairs", {})
     manager = hass.data["repairs"]["flow_manager"]
     return await manager.async_init(DOMAIN, context={"issue_id": issue_id})

@@ -93,8 +93,7 @@ def _decide(context: Context, verb: str, reference: Reference, *, ask: bool) -> 
     intents = {found.intent for found in acts}
     several = reference.plural or reference.every
     dangerous = any(hazardous(intent) for intent in intents)
-    guess = any(match.level is Level.PART and match.edits for match in able)
-    if dangerous and (several or ask or guess):
+    if dangerous and (several or ask or any(map(_doubtful, able))):
         return _ambiguous(acts)
     if ask and reference.weak:
         return _ambiguous(acts)
@@ -106,6 +105,13 @@ def _decide(context: Context, verb: str, reference: Reference, *, ask: bool) -> 
         if reference.count in (0, len(acts)):
             return _together(acts)
     return _ambiguous(acts)
+
+
+def _doubtful(match: Match) -> bool:
+    """True when a part of a name is not enough for a hazard: "the table" for Table saw."""
+    if match.level is not Level.PART:
+        return False
+    return bool(match.edits) or not (match.telling or match.device.kind is Kind.PRINTER)
 
 
 def _nearest(context: Context, reference: Reference, matches: list[Match]) -> list[Match]:
@@ -218,7 +224,7 @@ def _ambiguous(acts: Sequence[Act]) -> Ambiguous:
     )
 
 
-def print_file(context: Context, captures: Captures) -> Understood | None:
+def print_file(context: Context, _rule: str, captures: Captures) -> Understood | None:
     """Read the start of a print of a named file."""
     (start, end) = context.slots(captures, "file")[0]
     words = context.words[start:end]
@@ -277,7 +283,7 @@ def _no_file(
     return None
 
 
-def print_which(context: Context, captures: Captures) -> Understood | None:
+def print_which(context: Context, _rule: str, captures: Captures) -> Understood | None:
     """Ask which file, for the start of a print without one."""
     reference = context.refer(context.slot(captures, "device") or ("it",), _PRINTERS)
     able = [m for m in reference.matches if "print_start" in m.device.capabilities]
@@ -289,7 +295,7 @@ def print_which(context: Context, captures: Captures) -> Understood | None:
     return _ambiguous(acts[:_MOST_FILES]) if acts else None
 
 
-def heat(context: Context, captures: Captures) -> Understood | None:
+def heat(context: Context, _rule: str, captures: Captures) -> Understood | None:
     """Read temperatures for the parts of a printer."""
     params: dict[str, Any] = {}
     parts = [_part(context, *span) for span in context.slots(captures, "part")]
@@ -326,7 +332,7 @@ def _part(context: Context, start: int, end: int) -> str | None:
     return lang.parts.get(" ".join(words))
 
 
-ACTS: Final[Mapping[str, Callable[[Context, Captures], Understood | None]]] = {
+ACTS: Final[Mapping[str, Callable[[Context, str, Captures], Understood | None]]] = {
     "print:file": print_file,
     "print:which": print_which,
     "heat": heat,

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 import re
 from typing import Final
 
-from brain_server.conversation.rules.grammar import Captures
+from brain_server.conversation.rules.grammar import STOP, Captures
 from brain_server.conversation.rules.model import Here, NotFound
 from brain_server.conversation.rules.names import CompiledHome, Reference
-from brain_server.conversation.rules.text import STOP, Said, Token
+from brain_server.conversation.rules.text import Said, Token
 from brain_server.protocol import Kind
 
 ALL_KINDS: Final = frozenset(Kind)
@@ -66,10 +67,15 @@ class Context:
         bare = [word for word in words if word not in lang.articles]
         if not bare or len(bare) > _MAX_NAME or all(word in lang.pronouns for word in bare):
             return False
+        if bare[0] in lang.joining or bare[-1] in lang.joining:
+            return False
+        if any(a in lang.joining and (b.isdigit() or b in lang.numbers) for a, b in pairwise(bare)):
+            return False
         nouns = {noun for table in lang.nouns.values() for noun in table}
         return not any(
             word in lang.function_words
             or word == STOP
+            or word in lang.conjunctions
             or (word in lang.verbs and word not in nouns and word not in lang.joining)
             or any(word in guard for guard in lang.guards.values())
             for word in bare

@@ -1,7 +1,7 @@
 """Sentence templates such as ``(lock|bolt) [up] {device}`` and a matcher that tries all readings.
 
-``(a|b)`` is a choice, ``[a]`` may be left out, ``{slot}`` takes one or more words, ``<rule>`` stands for
-another template. A reading always explains the whole sentence.
+``(a|b)`` is a choice, ``[a]`` may be left out, ``{slot}`` takes one or more words of a clause, ``<rule>``
+stands for another template. A reading always explains the whole sentence.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,12 +9,17 @@ from dataclasses import dataclass
 import re
 from typing import Final, NamedTuple
 
-_MAX_READINGS: Final = 64
+# More readings than any real sentence has.
+_MAX_READINGS: Final = 256
 _PARTS: Final = re.compile(r"[\[\]()|]|\{\w+\}|<\w+>|[^\s\[\]()|{}<>]+")
+
+# The end of a clause. It matches no template and no slot.
+STOP: Final = "."
 
 type Captures = tuple[tuple[str, int, int], ...]
 type _Step = Callable[[Sequence[str], int, Captures, list[Reading]], None]
 type _Node = str | _Slot | _Choice | _End
+type Allowed = Callable[[str], bool]
 type _Sequence = tuple[_Node, ...]
 
 
@@ -28,6 +33,7 @@ class Reading(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class _Slot:
     name: str
+    allowed: Allowed | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +50,17 @@ class Grammar:
     """Compiled templates, in the order in which they were given."""
 
     def __init__(
-        self, sentences: Mapping[str, Iterable[str]], rules: Mapping[str, str] | None = None
+        self,
+        sentences: Mapping[str, Iterable[str]],
+        rules: Mapping[str, str] | None = None,
+        slots: Mapping[str, Allowed] | None = None,
     ) -> None:
-        """Compile ``sentences``: rule name to templates. Raises ValueError on a bad template."""
+        """Compile ``sentences``: rule name to templates. Raises ValueError on a bad template.
+
+        ``slots`` says of some slots which words they may take.
+        """
         self._rules = rules or {}
+        self._slots = slots or {}
         self.words: set[str] = set()
         ends = [
             (*branch, _End(rule))
@@ -91,7 +104,7 @@ class Grammar:
 
     def _leaf(self, part: str) -> _Node:
         if part.startswith("{"):
-            return _Slot(part[1:-1])
+            return _Slot(part[1:-1], self._slots.get(part[1:-1]))
         if part.startswith("<"):
             return _Choice(self._parse(self._rules[part[1:-1]]))
         self.words.add(part)
@@ -112,15 +125,20 @@ def _step(node: _Node, after: _Step) -> _Step:
     if isinstance(node, str):
         return _choice(((node,),), after)
     if isinstance(node, _Slot):
-        return _slot(node.name, after)
+        return _slot(node, after)
     if isinstance(node, _Choice):
         return _choice(node.branches, after)
     return _end(node.rule)
 
 
-def _slot(name: str, after: _Step) -> _Step:
+def _slot(slot: _Slot, after: _Step) -> _Step:
+    name, allowed = slot.name, slot.allowed
+
     def step(words: Sequence[str], at: int, captures: Captures, found: list[Reading]) -> None:
         for end in range(at + 1, len(words) + 1):
+            word = words[end - 1]
+            if word == STOP or (allowed is not None and not allowed(word)):
+                return
             after(words, end, (*captures, (name, at, end)), found)
 
     return step

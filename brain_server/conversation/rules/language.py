@@ -1,11 +1,11 @@
 """What the rules need to know of a language; one file in ``sentences`` fills it in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
 
-from brain_server.conversation.rules.grammar import Grammar
+from brain_server.conversation.rules.grammar import Allowed, Grammar
 from brain_server.protocol import Kind
 
 
@@ -73,17 +73,29 @@ class Language:
     @cached_property
     def grammar(self) -> Grammar:
         """Return the compiled sentences."""
-        return Grammar(self.sentences, self.rules)
+        return Grammar(self.sentences, self.rules, self._slots())
 
     @cached_property
     def answer_grammar(self) -> Grammar:
         """Return the compiled answers."""
-        return Grammar(self.answers, self.rules)
+        return Grammar(self.answers, self.rules, self._slots())
+
+    def _slots(self) -> Mapping[str, Allowed]:
+        """Return which words the slots with a closed vocabulary may take."""
+        number = {*self.numbers, *self.ordinals, self.hundred, *self.conjunctions, *self.articles}
+        period = _words(self.periods, self.day_periods, self.past, self.units) | number
+        return {
+            "number": lambda word: word in number or word[0].isdigit(),
+            "part": (_words(self.parts) | self.articles).__contains__,
+            "deed": _words(self.deeds).__contains__,
+            "switch": _words(self.switches).__contains__,
+            "period": lambda word: word in period or word[0].isdigit(),
+        }
 
     @cached_property
     def verbs(self) -> frozenset[str]:
         """Return the words that deeds are told with."""
-        return frozenset(word for phrase in self.deeds for word in phrase.split())
+        return _words(self.deeds)
 
     @cached_property
     def known_words(self) -> frozenset[str]:
@@ -94,6 +106,10 @@ class Language:
         for guard in self.guards.values():
             words |= guard
         return frozenset(words | self.joining | set(self.every) | self.everything)
+
+
+def _words(*phrases: Iterable[str]) -> frozenset[str]:
+    return frozenset(word for table in phrases for phrase in table for word in phrase.split())
 
 
 @cache

@@ -43,6 +43,8 @@ class Match(NamedTuple):
     device: Named
     level: Level
     edits: int
+    # For a part of a name: whether it is a part that tells devices apart, as "saw" in Table saw.
+    telling: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +56,15 @@ class Reference:
     every: bool = False
     # How many devices were said, as in "both"; 0 when it was not said.
     count: int = 0
-    # Whether the reference names a place.
-    placed: bool = False
+    # The place that the reference names.
+    place: str | None = None
     # Found only by a guess too weak to act on.
     weak: bool = False
+
+    @property
+    def placed(self) -> bool:
+        """True when the reference names a place."""
+        return self.place is not None
 
     @property
     def level(self) -> Level:
@@ -76,6 +83,19 @@ class _Spoken(NamedTuple):
     pronoun: bool
 
 
+class _Name(NamedTuple):
+    """A name of a device, with the words for its kind and its area."""
+
+    words: tuple[str, ...]
+    nouns: Mapping[str, bool]
+    area: frozenset[str]
+
+    @property
+    def core(self) -> frozenset[str]:
+        """Return the words that tell the device from others of its kind."""
+        return frozenset(word for word in self.words if word not in self.nouns)
+
+
 class CompiledHome:
     """A home with its names taken apart; build it once per snapshot with ``compile_home``."""
 
@@ -91,6 +111,10 @@ class CompiledHome:
             for name in (area.name, *area.aliases)
             if (words := self._words(name))
         )
+        self._area_words = {
+            area.id: frozenset(word for words in self._names_of(area.id) for word in words)
+            for area in home.areas
+        }
         self._variants = {
             device.id: tuple(
                 words for name in (device.name, *device.aliases) if (words := self._words(name))
@@ -119,6 +143,8 @@ class CompiledHome:
         if len(words) > _MAX_REFERENCE:
             return Reference()
         spoken = self._spoken(words, kinds)
+        if spoken is None:
+            return Reference()
         for weak in (False, True):
             found = self._find(spoken, kinds, area_id, weak=weak)
             if found.matches:
@@ -158,6 +184,9 @@ class CompiledHome:
         words = words_of(name, self.language.endings)
         return tuple(word for word in words if word not in ("the", ".")) or words
 
+    def _names_of(self, area_id: str) -> list[tuple[str, ...]]:
+        return [words for area, words in self._areas if area == area_id]
+
     def _joins(self) -> dict[str, tuple[str, ...]]:
         """Return what two or three neighbouring words of a name are when said as one."""
         names = [words for variants in self._variants.values() for words in variants]
@@ -169,7 +198,7 @@ class CompiledHome:
             for at in range(len(words) - size + 1)
         }
 
-    def _spoken(self, words: Sequence[str], kinds: frozenset[Kind]) -> _Spoken:
+    def _spoken(self, words: Sequence[str], kinds: frozenset[Kind]) -> _Spoken | None:
         """Take articles, joining words and words for "all" off a reference."""
         lang = self.language
         every, count, at = False, 0, 0
@@ -189,6 +218,8 @@ class CompiledHome:
                 count = lang.numbers[words[at]]
                 at += 1
         rest = tuple(words[at:])
+        if (not rest and not every) or self._starts_with_verb(rest):
+            return None
         here = next((phrase for phrase in lang.here if _ends(rest, phrase)), None)
         if here is not None:
             rest = rest[: -len(here.split())]
@@ -207,32 +238,46 @@ class CompiledHome:
             bare = ()
         return _Spoken(bare, plural, every, count, here is not None, pronoun)
 
+    def _starts_with_verb(self, words: Sequence[str]) -> bool:
+        """True for a verb that only looks like a noun: "lock the front door" after "unlock"."""
+        lang = self.language
+        return (
+            len(words) > 1
+            and words[0] in lang.verbs
+            and words[1] not in lang.joining
+            and not any(words[1] in table for table in lang.nouns.values())
+            and (words[0] not in self.vocabulary or words[1] in lang.articles)
+        )
+
     def _find(
         self, spoken: _Spoken, kinds: frozenset[Kind], area_id: str | None, *, weak: bool
     ) -> Reference:
         words = self._rejoin(spoken.words)
         alternatives = [self._alternatives(word, weak=weak) for word in words]
         spans = self._area_spans(words, alternatives)
-        at_place: dict[str, set[int]] = defaultdict(set)
+        at_place: dict[str | None, set[int]] = defaultdict(set)
         for area, span in spans:
             at_place[area] |= set(span)
         matches = []
         for device in self._possible(words, alternatives, at_place, kinds):
             if spoken.here and device.area_id != area_id:
                 continue
-            placed = at_place.get(device.area_id or "", set())
-            level, edits = self._fit(device, words, alternatives, placed)
-            if spoken.pronoun:
-                level = Level.KIND
-            if level and edits <= _MAX_EDITS:
-                matches.append(Match(device, level, edits))
+            if spoken.words:
+                match = self._fit(device, words, alternatives, at_place.get(device.area_id, set()))
+            else:
+                match = Match(device, Level.KIND, 0)
+            if match.level and match.edits <= _MAX_EDITS:
+                matches.append(match)
         best = max((match.level for match in matches), default=Level.NONE)
+        # "the lights in the workshop" are all of them, the one called Workshop lights as well.
+        if (spoken.plural or spoken.every) and best is not Level.EXACT and at_place:
+            best = min(match.level for match in matches) if matches else best
         return Reference(
-            matches=tuple(match for match in matches if match.level == best),
+            matches=tuple(match for match in matches if match.level >= best),
             plural=spoken.plural,
             every=spoken.every,
             count=spoken.count,
-            placed=bool(at_place) or spoken.here,
+            place=area_id if spoken.here else next(iter(at_place), None),
             weak=weak,
         )
 
@@ -296,7 +341,7 @@ class CompiledHome:
         self,
         words: Sequence[str],
         alternatives: Sequence[Alternatives],
-        at_place: Mapping[str, set[int]],
+        at_place: Mapping[str | None, set[int]],
         kinds: frozenset[Kind],
     ) -> list[Named]:
         """Return the devices of the kinds that have every word that can only be a name."""
@@ -319,16 +364,18 @@ class CompiledHome:
         words: Sequence[str],
         alternatives: Sequence[Alternatives],
         placed: set[int],
-    ) -> tuple[Level, int]:
+    ) -> Match:
         nouns = self.language.nouns.get(device.kind, {})
-        fits = [
-            _cover(name, words, alternatives, placed, nouns) for name in self._variants[device.id]
+        area = self._area_words.get(device.area_id or "", frozenset())
+        matches = [
+            _cover(device, _Name(name, nouns, area), words, alternatives, placed)
+            for name in self._variants[device.id]
         ]
-        level, edits = max(fits, key=lambda fit: (fit[0], -fit[1]), default=(Level.NONE, 0))
-        if level is Level.KIND and not any(word in nouns for word in words):
-            by_place = bool(words) and device.kind in _NAMED_BY_PLACE
-            return (Level.KIND if by_place or not words else Level.NONE), edits
-        return level, edits
+        best = max(matches, key=lambda match: (match.level, match.telling, -match.edits))
+        if best.level is Level.KIND and not any(word in nouns for word in words):
+            by_place = device.kind in _NAMED_BY_PLACE
+            return best if by_place else Match(device, Level.NONE, 0)
+        return best
 
 
 def compile_home(home: Home, code: str = "en") -> CompiledHome:
@@ -340,34 +387,36 @@ def compile_home(home: Home, code: str = "en") -> CompiledHome:
 
 
 def _cover(
-    name: Sequence[str],
+    device: Named,
+    name: _Name,
     words: Sequence[str],
     alternatives: Sequence[Alternatives],
     placed: set[int],
-    nouns: Mapping[str, bool],
-) -> tuple[Level, int]:
-    """Return how well the words fit one name, and the edits that it took."""
-    covered: set[str] = set()
-    telling: set[str] = set()
+) -> Match:
+    """Return how well the words fit one name of a device."""
+    covered: set[str] = set(name.area) if placed else set()
+    told: set[str] = set()
     edits = 0
     for index, word in enumerate(words):
         part = min(
-            (near for near in alternatives[index] if near in name),
+            (near for near in alternatives[index] if near in name.words),
             key=alternatives[index].__getitem__,
             default=None,
         )
         if part is not None:
             covered.add(part)
             edits += alternatives[index][part]
-            if index not in placed and part not in nouns:
-                telling.add(part)
-        elif index not in placed and word not in nouns:
-            return Level.NONE, 0
-    core = {part for part in name if part not in nouns}
-    if core and core <= covered:
-        exact = not edits and len(words) == len(name) and covered == set(name)
-        return (Level.EXACT if exact else Level.NAME), edits
-    return (Level.PART if telling else Level.KIND), edits
+            if index not in placed and part not in name.nouns:
+                told.add(part)
+        elif index not in placed and word not in name.nouns:
+            return Match(device, Level.NONE, 0)
+    if tuple(words) == tuple(name.words):
+        return Match(device, Level.EXACT if name.core else Level.KIND, 0)
+    if name.core and (name.core <= covered or name.core - name.area <= told):
+        return Match(device, Level.NAME if told or placed else Level.KIND, edits)
+    head = next((word for word in reversed(name.words) if word not in name.nouns), None)
+    telling = head in told or any(not word.isalpha() for word in told)
+    return Match(device, Level.PART if told else Level.KIND, edits, telling)
 
 
 def _edits(word: str, near: str, *, weak: bool) -> int:

@@ -21,6 +21,7 @@ _TOPICS: Final[dict[str, tuple[frozenset[Kind], Topic]]] = {
     "left": (frozenset({Kind.PRINTER}), "remaining"),
     "heat": (frozenset({Kind.PRINTER}), "temperature"),
 }
+_OF_PLACES: Final = frozenset({"status:any", "status:heat"})
 _DECISIONS: Final[dict[str, Literal["approved", "denied", "requested"]]] = {
     "approved": "approved",
     "denied": "denied",
@@ -49,7 +50,7 @@ def status(context: Context, rule: str, captures: Captures) -> Understood | None
     words = context.slot(captures, "device")
     if not words:
         return _all_of(context, kinds, topic)
-    if (found := _place(context, words, topic)) is not None:
+    if rule in _OF_PLACES and (found := _place(context, words, topic)) is not None:
         return found
     reference = context.refer(words, kinds)
     if not reference.matches:
@@ -208,8 +209,7 @@ def _deed(
         devices = _here(context, devices)
     if len(devices) == 1 and not (reference.plural or reference.every):
         return _intent_of(table, devices[0]), devices[0].id, None, None
-    place = context.home.area(words, context.here.area_id)
-    return _only(table, {device.kind for device in devices}), None, place, None
+    return _only(table, {device.kind for device in devices}), None, reference.place, None
 
 
 def _without_device(

@@ -6,11 +6,10 @@ import re
 from typing import Final, NamedTuple
 import unicodedata
 
+from brain_server.conversation.rules.grammar import STOP
+
 MAX_CHARS: Final = 300
 MAX_WORDS: Final = 32
-
-# The end of a clause. It matches no template and no name.
-STOP: Final = "."
 
 _PIECES: Final = re.compile(
     r"(?P<word>\d+\.\d+(?![\w.])|[^\W_]+(?:'[^\W_]+)*)|(?P<stop>[.?!;:…]+(?=\s|$)|\n)"

@@ -1,6 +1,6 @@
 """What a sentence means, without a model: the same words in the same home always mean the same."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Final
 
 from brain_server.conversation.rules.acts import ACTS, act, hazardous
@@ -29,9 +29,9 @@ from brain_server.conversation.rules.text import Said, Token, listen, words_of
 
 # Which kind of meaning wins where a sentence has several; questions and acts come first.
 _RANK: Final = {
-    NeedsModel: 1,
-    NotFound: 2,
-    Unsupported: 3,
+    NotFound: 1,
+    Unsupported: 2,
+    NeedsModel: 3,
     Ambiguous: 4,
     BadValue: 5,
 }
@@ -61,7 +61,7 @@ def understand(text: str, home: CompiledHome, here: Here) -> Understood:
     found = _best(context)
     if found is None:
         return NeedsModel(reason=_guard(context) or "unknown")
-    return _checked(context, found)
+    return found
 
 
 def _best(context: Context) -> Understood | None:
@@ -70,17 +70,21 @@ def _best(context: Context) -> Understood | None:
     highest = 0
     for reading in context.home.language.grammar.readings(context.words):
         found = _read(context, reading)
-        if found is None or found in best:
+        if found is None:
             continue
         rank = _RANK.get(type(found), _READ)
         if rank > highest:
             best, highest = [found], rank
         elif rank == highest:
             best.append(found)
-    acts = [found for found in best if isinstance(found, Act)]
-    if len(acts) > 1 and len(acts) == len(best):
-        return _two_deeds(acts)
-    return best[0] if best else None
+    acts: dict[Hashable, Act] = {}
+    for found in best:
+        if isinstance(found, Act):
+            key = (found.intent, found.device_ids, tuple(found.params.items()))
+            acts[key] = max(found, acts.get(key, found), key=lambda act: act.confidence)
+    if len(acts) > 1:
+        return _two_deeds([*acts.values()])
+    return next(iter(acts.values()), best[0] if best else None)
 
 
 def _two_deeds(acts: Sequence[Act]) -> Understood:
@@ -97,12 +101,11 @@ def _two_deeds(acts: Sequence[Act]) -> Understood:
 def _read(context: Context, reading: Reading) -> Understood | None:
     rule, captures = reading
     family, _, detail = rule.partition(":")
-    if rule in ACTS:
-        return ACTS[rule](context, captures)
     if family == "ask" and context.said.question:
         return status(context, _AS_QUESTION[detail], captures)
-    if family in ("act", "ask", "all"):
-        return act(context, rule, captures)
+    if rule in ACTS or family in ("act", "ask", "all"):
+        found = ACTS.get(rule, act)(context, rule, captures)
+        return None if found is None else _checked(context, found)
     if family == "status":
         return status(context, rule, captures)
     if family in ("who", "when", "what"):
@@ -112,10 +115,6 @@ def _read(context: Context, reading: Reading) -> Understood | None:
 
 def _checked(context: Context, found: Understood) -> Understood:
     """Return the meaning, or NeedsModel where the sentence as a whole forbids a deed."""
-    if not isinstance(found, Act | Ambiguous | BadValue | Unsupported | NotFound):
-        return found
-    if isinstance(found, NotFound) and found.what == "person":
-        return found
     if (guard := _guard(context)) is not None:
         return NeedsModel(reason=guard)
     if not _quotes_only_names(context):

@@ -1,7 +1,7 @@
 """OctoPrint: REST for orders and files, its push socket for everything that is observed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from http import HTTPStatus
 import json
@@ -52,7 +52,7 @@ _PICTURE: Final = ClientTimeout(total=5)
 _HELLO_S: Final = 15.0
 _HEARTBEAT_S: Final = 20.0
 _KEY_CHECK_S: Final = 60.0
-_MAX_ANSWER: Final = 2 * 1024 * 1024
+_MAX_ANSWER: Final = 16 * 1024 * 1024
 _MAX_PICTURE: Final = 8 * 1024 * 1024
 _MAX_UPLOAD: Final = 1024 * 1024 * 1024
 _PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
@@ -101,7 +101,7 @@ class OctoPrint(Driver):
             default=True,
         ),
     )
-    order_timeout: ClassVar[ClientTimeout] = _CALL
+    order_timeout_s: ClassVar[float] = 20.0
 
     def __init__(self, context: DriverContext) -> None:
         """Take up the job that the last state tells of."""
@@ -177,6 +177,11 @@ class OctoPrint(Driver):
             raise DeviceError("camera_failed", "The camera's answer is not a picture")
         return picture
 
+    async def files(self) -> list[str]:
+        """Return the paths of the print files that OctoPrint holds."""
+        answer = await self._ask("GET", ("files", "local"), query={"recursive": "true"})
+        return sorted(_paths(answer))
+
     async def upload(self, name: str, content: AsyncIterator[bytes]) -> str:
         """Store a file, read back that all of it is there, and return the name it was given."""
         safe = _file_name(name)
@@ -245,8 +250,9 @@ class OctoPrint(Driver):
 
     async def _send(self, path: Path, body: Json) -> Outcome | None:
         """Send an order in one request that is never repeated."""
+        limit = ClientTimeout(total=self.order_timeout_s, connect=5)
         try:
-            status, answer = await self._request("POST", path, body, limit=self.order_timeout)
+            status, answer = await self._request("POST", path, body, limit=limit)
         except (ClientConnectorError, ConnectionTimeoutError) as err:
             raise DeviceError("cannot_connect", "OctoPrint does not answer") from err
         except (ClientError, TimeoutError) as err:
@@ -342,11 +348,14 @@ class OctoPrint(Driver):
         body: Json | None = None,
         *,
         data: FormData | None = None,
+        query: dict[str, str] | None = None,
         limit: ClientTimeout = _CALL,
     ) -> Json:
         """Make a call that is not an order and return the answer; DeviceError otherwise."""
         try:
-            status, answer = await self._request(method, path, body, data=data, limit=limit)
+            status, answer = await self._request(
+                method, path, body, data=data, query=query, limit=limit
+            )
         except (ClientError, TimeoutError) as err:
             raise DeviceError("cannot_connect", "OctoPrint does not answer") from err
         await self._check(method, status, answer)
@@ -359,12 +368,14 @@ class OctoPrint(Driver):
         body: Json | None = None,
         *,
         data: FormData | None = None,
+        query: dict[str, str] | None = None,
         limit: ClientTimeout,
     ) -> tuple[int, Json]:
         """Make one HTTP call and return its status and, where that is JSON, its answer."""
         async with self.context.session.request(
             method,
             self._base.joinpath("api", *path),
+            params=query,
             json=body,
             data=data,
             # A connection of its own: on a kept one that the server has just closed, nobody could
@@ -442,6 +453,14 @@ def _file_name(name: str) -> str:
     if not safe or len(safe) > 200:  # noqa: PLR2004 - bytes that every file system takes
         raise InvalidRequest("invalid_file_name", "This is not a file name")
     return safe
+
+
+def _paths(folder: Json) -> Iterator[str]:
+    """Yield the print files of a folder and of those in it."""
+    for entry in folder.get("files") or folder.get("children") or ():
+        if entry.get("type") == "machinecode":
+            yield entry["path"]
+        yield from _paths(entry)
 
 
 async def _read(response: ClientResponse, limit: int) -> bytes:

@@ -126,8 +126,8 @@ _PRINTS: Final = {
         "(bring|get|put|raise) {part} [<of> {device}] [up] <goal>",
         "(bring|get|put|raise) {device} {part} [up] <goal>",
         "<heat> [up] {part} [to] {number} <degrees> [and] {part} [to] {number} <degrees>",
-        "<heat> [up] {part} <goal> and {part} <goal> <of> {device}",
         "<heat> [up] {device} {part} <goal> and {part} <goal>",
+        "<heat> [up] {part} <goal> [and] {part} <goal> [<of> {device}]",
         "set {part} <goal> and {part} <goal>",
         "set {part} <goal> and {part} <goal> on {device}",
     ),
@@ -502,7 +502,7 @@ LANGUAGE: Final = Language(
         ),
     },
     function_words=frozenset(
-        "i you he she we they me him us is are was were am be been being do does did done has have had"
+        "close closed closing i you he she we they me him us is are was were am be been being do does did done has have had"
         " having will can must ought to than as so too very there because since although though"
         " about against between through ever only really going want wants wanted need needs needed"
         " like wish hope get got let make made go goes went come comes came am im please thanks".split()

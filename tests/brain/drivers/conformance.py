@@ -1,0 +1,440 @@
+"""What every printer driver must do: one table, for which a new driver needs no new tests.
+
+A rig without a feature is not put through the checks that need it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+import json
+from typing import Any
+
+from aiohttp import ClientSession
+import pytest
+
+from brain_server.drivers import OptionType, Order
+from brain_server.errors import DeviceError, InvalidRequest
+from brain_server.protocol import CommandStatus, Kind, OnlineState, PrinterStatus
+from tests.brain.drivers.rigs import Rig
+from tests.brain.drivers.watch import Watch, build, watching
+
+RUNNING = ("preparing", "printing")
+ENDED = ("completed", "failed", "aborted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One line of the table."""
+
+    sentence: str
+    needs: frozenset[str]
+    run: Callable[[Rig], Awaitable[None]]
+
+
+CHECKS: list[Check] = []
+
+
+def check(*needs: str) -> Callable[[Callable[[Rig], Awaitable[None]]], None]:
+    """Add a function to the table; its name is the sentence."""
+
+    def add(run: Callable[[Rig], Awaitable[None]]) -> None:
+        sentence = run.__name__.replace("_", " ")  # type: ignore[attr-defined]
+        CHECKS.append(Check(sentence=sentence, needs=frozenset(needs), run=run))
+
+    return add
+
+
+def cases(*rigs: type[Rig]) -> list[Any]:
+    """Return each rig with each check that it is fit for, for ``parametrize``."""
+    return [
+        pytest.param(rig, check, id=f"{rig.name}-{check.sentence}", marks=rig.marks)
+        for rig in rigs
+        for check in CHECKS
+        if check.needs <= rig.features
+    ]
+
+
+async def in_pieces(content: bytes, size: int = 4096) -> AsyncIterator[bytes]:
+    """Yield a file as it comes in over a network."""
+    for start in range(0, len(content), size):
+        yield content[start : start + size]
+        await asyncio.sleep(0)
+
+
+async def printing(rig: Rig, watch: Watch, *, seconds: float = 60, warm_up: bool = False) -> str:
+    """Upload a file, start it, and return its name when it is seen to run."""
+    await watch.online()
+    content = rig.print_file(seconds=seconds, warm_up=warm_up)
+    file = await watch.driver.upload("part.gcode", in_pieces(content))
+    await watch.done("print_start", file=file)
+    return file
+
+
+# -- adding a device ----------------------------------------------------------------------------------
+
+
+@check()
+async def a_printer_describes_itself(rig: Rig) -> None:
+    """The id is stable and the capabilities are those that a printer has."""
+    async with ClientSession() as session:
+        first = await build(rig.driver, rig.options, session).probe()
+        again = await build(rig.driver, rig.options, session).probe()
+    assert first == again
+    assert first.kind is Kind.PRINTER
+    assert first.external_id
+    assert first.name
+    assert {"print_start", "print_pause", "print_resume", "print_cancel"} <= first.capabilities
+
+
+@check()
+async def every_option_can_be_drawn_as_a_field(rig: Rig) -> None:
+    """Each has words for people, and what its type needs."""
+    for option in rig.driver.options:
+        assert option.label
+        assert option.help
+        assert (option.type is OptionType.SELECT) is bool(option.choices)
+    json.dumps([option.default for option in rig.driver.options])
+
+
+@check("key")
+async def a_wrong_key_is_told_from_a_wrong_address(rig: Rig) -> None:
+    """So that the form marks the right field."""
+    async with ClientSession() as session:
+        stranger = build(rig.driver, rig.options | {"api_key": "WRONG"}, session)
+        with pytest.raises(DeviceError) as raised:
+            await stranger.probe()
+        assert raised.value.code == "invalid_auth"
+
+
+@check("network")
+async def an_address_where_nothing_answers_cannot_be_connected(rig: Rig) -> None:
+    """Refused is not the same as broken."""
+    await rig.proxy.close()
+    async with ClientSession() as session:
+        with pytest.raises(DeviceError) as raised:
+            await build(rig.driver, rig.options, session).probe()
+    assert raised.value.code == "cannot_connect"
+
+
+@check("network")
+async def what_is_no_address_is_named_as_the_wrong_field(rig: Rig) -> None:
+    """Before anything is asked of anybody."""
+    async with ClientSession() as session:
+        for url in ("octopi", "ftp://octopi", "http://"):
+            with pytest.raises(InvalidRequest) as raised:
+                await build(rig.driver, rig.options | {"url": url}, session).probe()
+            assert (raised.value.code, raised.value.fields["field"]) == ("invalid_option", "url")
+
+
+@check()
+async def a_picture_is_a_picture_or_there_is_none(rig: Rig) -> None:
+    """What the description says of a camera is true."""
+    async with ClientSession() as session:
+        driver = build(rig.driver, rig.options, session)
+        has_camera = (await driver.probe()).has_camera
+        try:
+            picture = await driver.snapshot()
+        except DeviceError as err:
+            assert (err.code, has_camera) == ("no_camera", False)
+        else:
+            assert picture.startswith((b"\x89PNG", b"\xff\xd8\xff"))
+            assert has_camera
+
+
+# -- printing -----------------------------------------------------------------------------------------
+
+
+@check()
+async def a_file_is_stored_and_started_by_the_name_that_was_returned(rig: Rig) -> None:
+    """The job that is then seen is this file's, and new."""
+    async with watching(rig.driver, rig.options) as watch:
+        file = await printing(rig, watch)
+        seen = await watch.status(*RUNNING)
+        assert file in await watch.driver.files()
+    assert seen.online is OnlineState.ONLINE
+    assert seen.state["job"]["file"] == file
+    assert seen.state["job"]["started_at"]
+    assert seen.state["job"]["error"] is None
+
+
+@check()
+async def a_name_with_a_path_in_it_is_stored_as_a_plain_file(rig: Rig) -> None:
+    """Nobody writes outside the printer's folder."""
+    content = rig.print_file(seconds=1)
+    async with watching(rig.driver, rig.options) as watch:
+        await watch.online()
+        for name in ("../../etc/evil é 100%.gcode", "C:\\temp\\evil é 100%.gcode"):
+            stored = await watch.driver.upload(name, in_pieces(content))
+            assert "/" not in stored
+            assert "\\" not in stored
+            assert stored in await watch.driver.files()
+        await watch.done("print_start", file=stored)
+        with pytest.raises(InvalidRequest):
+            await watch.driver.upload("..", in_pieces(content))
+
+
+@check()
+async def a_print_that_ends_by_itself_is_completed_and_stays_so(rig: Rig) -> None:
+    """Until the next one begins, which is another run."""
+    async with watching(rig.driver, rig.options) as watch:
+        file = await printing(rig, watch, seconds=2)
+        ended = await watch.status(*ENDED)
+        assert ended.state["status"] == "completed"
+        assert ended.state["job"]["progress"] == 100
+        await watch.done("print_start", file=file)
+        again = await watch.status(*RUNNING)
+    assert again.state["job"]["started_at"] != ended.state["job"]["started_at"]
+    assert "failed" not in watch.statuses
+
+
+@check()
+async def a_pause_while_heating_is_done_only_when_it_is_seen(rig: Rig) -> None:
+    """The acceptance of the order is not the pause."""
+    async with watching(rig.driver, rig.options) as watch:
+        await printing(rig, watch, warm_up=True)
+        before = watch.state
+        order = Order(command_id="1", intent="print_pause", params={})
+        assert await watch.driver.execute(order) is None
+        assert watch.driver.confirms(order, before, watch.state) is False
+        paused = await watch.status("paused")
+    assert watch.driver.confirms(order, before, paused.state) is True
+    assert paused.state["job"]["started_at"] == before["job"]["started_at"]
+
+
+@check()
+async def a_paused_print_goes_on_as_the_same_run(rig: Rig) -> None:
+    """Resuming does not start a new one."""
+    async with watching(rig.driver, rig.options) as watch:
+        await printing(rig, watch)
+        paused = await watch.done("print_pause")
+        resumed = await watch.done("print_resume")
+    assert resumed.state["status"] in RUNNING
+    assert resumed.state["job"]["started_at"] == paused.state["job"]["started_at"]
+
+
+@check()
+async def a_cancelled_print_is_aborted_and_never_failed(rig: Rig) -> None:
+    """Also where the server reports a cancel twice, once as a failure."""
+    async with watching(rig.driver, rig.options) as watch:
+        file = await printing(rig, watch)
+        await watch.done("print_cancel")
+        ended = await watch.status(*ENDED)
+        assert ended.state["status"] == "aborted"
+        assert ended.state["job"]["error"] is None
+        await started_at_last(watch, file)
+    assert "failed" not in watch.statuses
+
+
+async def started_at_last(watch: Watch, file: str) -> None:
+    """Start a file on a printer that may still be busy with the end of the last one."""
+    while True:
+        try:
+            await watch.done("print_start", file=file)
+        except DeviceError:
+            await asyncio.sleep(0.1)
+        else:
+            return
+
+
+@check()
+async def a_pause_can_be_cancelled(rig: Rig) -> None:
+    """From paused the way goes straight to aborted."""
+    async with watching(rig.driver, rig.options) as watch:
+        await printing(rig, watch)
+        await watch.done("print_pause")
+        await watch.done("print_cancel")
+        await watch.status("aborted")
+    assert "failed" not in watch.statuses
+
+
+@check()
+async def what_the_printer_cannot_do_now_is_refused_and_nothing_happens(rig: Rig) -> None:
+    """A second start, and a pause of nothing."""
+    async with watching(rig.driver, rig.options) as watch:
+        await watch.online()
+        for intent in ("print_pause", "print_cancel"):
+            with pytest.raises(DeviceError) as raised:
+                await watch.order(intent)
+            assert raised.value.code == "device_refused"
+        file = await printing(rig, watch)
+        run = watch.state["job"]["started_at"]
+        with pytest.raises(DeviceError) as raised:
+            await watch.order("print_start", file=file)
+        assert raised.value.code == "device_refused"
+        await watch.done("print_pause")
+    assert watch.state["job"]["started_at"] == run
+
+
+@check()
+async def what_no_printer_can_do_is_refused(rig: Rig) -> None:
+    """By name, before anything is sent."""
+    async with watching(rig.driver, rig.options) as watch:
+        await watch.online()
+        with pytest.raises(DeviceError) as raised:
+            await watch.order("unlock")
+    assert raised.value.code == "not_supported"
+
+
+@check()
+async def a_state_is_whole_plain_and_not_too_frequent(rig: Rig) -> None:
+    """Every observation says everything, as JSON, and figures alone come once a second at most."""
+    async with watching(rig.driver, rig.options) as watch:
+        await printing(rig, watch, seconds=5)
+        await watch.status("completed")
+    for seen in watch.seen:
+        json.dumps(seen.state, allow_nan=False)
+        assert {"status", "job", "nozzle", "bed"} <= seen.state.keys()
+        assert seen.state["status"] in set(PrinterStatus)
+    same = [
+        later - earlier
+        for earlier, later, one, other in zip(
+            watch.times, watch.times[1:], watch.seen, watch.seen[1:], strict=False
+        )
+        if one.state["status"] == other.state["status"] and one.state["job"] and other.state["job"]
+    ]
+    assert all(apart > 0.9 for apart in same)
+    progress = [seen.state["job"]["progress"] for seen in watch.seen if seen.state["job"]]
+    known = [share for share in progress if share is not None]
+    assert known == sorted(known)
+    assert known[-1] == 100
+
+
+@check("fault")
+async def a_broken_printer_is_a_fault_and_its_job_failed(rig: Rig) -> None:
+    """With the printer's own words."""
+    async with watching(rig.driver, rig.options) as watch:
+        await printing(rig, watch)
+        words = await fault(rig, watch)
+        failed = await watch.until(lambda seen: seen.online is OnlineState.FAULT)
+    assert failed.state["status"] == "failed"
+    assert words in failed.state["job"]["error"]
+    assert words in str(failed.reason)
+    assert "aborted" not in watch.statuses
+
+
+async def fault(rig: Rig, watch: Watch) -> str:
+    """Break a printer from outside, or by the G-code of one that is only simulated."""
+    if rig.name != "demo":
+        return await rig.fault()
+    await watch.order("gcode", script="FAULT Thermal runaway")
+    return "Thermal runaway"
+
+
+# -- a world that is not perfect ----------------------------------------------------------------------
+
+
+@check("network")
+async def a_slow_road_only_takes_longer(rig: Rig) -> None:
+    """With 0.3 s each way, orders are still sent once and seen."""
+    rig.proxy.latency = 0.3
+    async with watching(rig.driver, rig.options) as watch:
+        await printing(rig, watch)
+        await watch.done("print_pause")
+    assert rig.proxy.count(rig.heads["print_pause"]) == 1
+
+
+@check("network")
+async def an_order_whose_answer_is_lost_is_unknown_and_not_sent_again(rig: Rig) -> None:
+    """What it did is told by the state that is then seen."""
+    rig.proxy.swallow = rig.heads["print_pause"]
+
+    class Impatient(rig.driver):  # type: ignore[misc,name-defined]
+        """The driver with less patience."""
+
+        order_timeout_s = 1.0
+
+    async with watching(Impatient, rig.options) as watch:
+        await printing(rig, watch)
+        outcome = await watch.order("print_pause")
+        await watch.status("paused")
+    assert outcome is not None
+    assert outcome.status is CommandStatus.UNKNOWN
+    assert rig.proxy.count(rig.heads["print_pause"]) == 1
+
+
+@check("network")
+async def an_order_that_could_not_be_sent_is_certainly_not_done(rig: Rig) -> None:
+    """A refused connection is no unknown outcome."""
+    async with watching(rig.driver, rig.options) as watch:
+        await watch.online()
+        await rig.proxy.close()
+        with pytest.raises(DeviceError) as raised:
+            await watch.order("print_start", file="part.gcode")
+    assert raised.value.code == "cannot_connect"
+
+
+@check("network")
+async def a_job_goes_on_as_the_same_run_when_the_line_was_cut(rig: Rig) -> None:
+    """Gone and back again, with nothing said of a failure."""
+    async with watching(rig.driver, rig.options) as watch:
+        await printing(rig, watch)
+        run = watch.state["job"]["started_at"]
+        await rig.proxy.close()
+        gone = await watch.offline()
+        await rig.proxy.open()
+        back = await watch.online()
+    assert gone.state == {}
+    assert back.state["job"]["started_at"] == run
+    assert "failed" not in watch.statuses
+
+
+@check("network")
+async def a_printer_that_is_switched_off_is_reported_once(
+    rig: Rig,
+) -> None:
+    """However often it is looked for."""
+    async with watching(rig.driver, rig.options) as watch:
+        await watch.online()
+        rig.proxy.dead = True
+        rig.proxy.cut()
+        gone = await watch.offline()
+        tries = rig.proxy.attempts
+        async with asyncio.timeout(20):
+            while rig.proxy.attempts < tries + 2:
+                await asyncio.sleep(0.05)
+        offline = [seen for seen in watch.seen if seen.online is OnlineState.OFFLINE]
+    assert offline == [gone]
+    assert gone.reason == "cannot_connect"
+
+
+@check("restart", "memory")
+async def a_job_that_was_lost_with_its_server_has_failed(rig: Rig) -> None:
+    """Though the server, back again, knows nothing of it."""
+    async with watching(rig.driver, rig.options) as watch:
+        file = await printing(rig, watch)
+        run = watch.state["job"]["started_at"]
+        await rig.kill()
+        await watch.offline()
+        await rig.start()
+        lost = await watch.status("failed")
+        assert lost.state["job"]["error"] == "lost"
+        assert (lost.state["job"]["file"], lost.state["job"]["started_at"]) == (file, run)
+        await watch.online()
+        assert watch.state["status"] == "failed"
+        again = await watch.done("print_start", file=file)
+    assert again.state["job"]["started_at"] != run
+
+
+@check("memory")
+async def a_job_is_the_same_run_to_a_brain_that_was_restarted(rig: Rig) -> None:
+    """By the last state that the new driver is given."""
+    async with watching(rig.driver, rig.options) as watch:
+        await printing(rig, watch)
+        await watch.until(lambda seen: seen.state["status"] == "printing")
+        kept = watch.state
+    async with watching(rig.driver, rig.options, last_state=kept) as watch:
+        seen = await watch.online()
+    assert seen.state["job"]["started_at"] == kept["job"]["started_at"]
+
+
+@check("key")
+async def a_key_that_was_revoked_is_told_by_name(rig: Rig) -> None:
+    """The order is refused, and the printer counts as gone because of the key."""
+    async with watching(rig.driver, await rig.guest()) as watch:
+        await printing(rig, watch)
+        await rig.revoke()
+        with pytest.raises(DeviceError) as raised:
+            await watch.order("print_pause")
+        gone = await watch.offline()
+    assert raised.value.code == "invalid_auth"
+    assert gone.reason == "invalid_auth"

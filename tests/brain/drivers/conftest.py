@@ -1,0 +1,35 @@
+"""Printers for the drivers' tests: one real OctoPrint for the session, and what each test needs."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+pytest.register_assert_rewrite("tests.brain.drivers.conformance", "tests.brain.drivers.watch")
+
+from tests.brain.drivers.rigs import Rig
+from tests.standins.octoprint import PROGRAM, OctoPrint
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the mark of the tests that need the real OctoPrint."""
+    config.addinivalue_line("markers", "octoprint: needs OctoPrint: script/setup --octoprint")
+
+
+@pytest.fixture(scope="session")
+def octoprint_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OctoPrint]:
+    """Start a real OctoPrint, for all tests that need one."""
+    if not PROGRAM.exists():
+        pytest.skip("There is no OctoPrint: script/setup --octoprint")
+    server = OctoPrint(tmp_path_factory.mktemp("octoprint"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    """Give the rig of a class, its printer at rest."""
+    kind: type[Rig] = request.param
+    server = request.getfixturevalue(kind.server) if kind.server else None
+    async with kind.open(server) as ready:
+        yield ready

@@ -1,0 +1,12 @@
+"""Every driver of a printer, put through the one table of what a driver must do."""
+
+import pytest
+
+from tests.brain.drivers.conformance import Check, cases
+from tests.brain.drivers.rigs import DemoRig, OctoPrintRig, Rig
+
+
+@pytest.mark.parametrize(("rig", "check"), cases(DemoRig, OctoPrintRig), indirect=["rig"])
+async def test_the_driver_does_what_every_driver_must(rig: Rig, check: Check) -> None:
+    """See ``conformance.py``."""
+    await check.run(rig)
