@@ -99,8 +99,8 @@ class Brain:
             self.tokens,
             self.link,
             self.tasks,
-            self.snapshot,
-            {"instance_id": keys.instance_id, "public_key": keys.public_key},
+            snapshot=self.snapshot,
+            hello={"instance_id": keys.instance_id, "public_key": keys.public_key},
             most_clients=settings.max_clients,
             queue=settings.client_queue,
         )

@@ -124,11 +124,13 @@ class Fabrication:
         if to not in OPEN:
             values |= {"completed_at": time.time(), "error": error[:255] if error else None}
         done = await self._db.write(
-            lambda connection: connection.execute(
-                update(jobs)
-                .where(jobs.c.id == job_id, jobs.c.status.in_(sources))
-                .values(values)
-            ).rowcount
+            lambda connection: (
+                connection.execute(
+                    update(jobs)
+                    .where(jobs.c.id == job_id, jobs.c.status.in_(sources))
+                    .values(values)
+                ).rowcount
+            )
         )
         if done != 1:
             raise Conflict("impossible_transition", f"This job cannot become {to}", to=to)

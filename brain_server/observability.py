@@ -69,7 +69,7 @@ def setup_logging(level: str) -> None:
 
 def checkpoint(name: str) -> None:
     """Die here, as by a power cut, when a kill test asked for it by ``KITTY_CRASH=name``."""
-    if _CRASH_AT == name:
+    if name == _CRASH_AT:
         os.kill(os.getpid(), signal.SIGKILL)
 
 

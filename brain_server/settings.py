@@ -73,12 +73,15 @@ class Settings:
 
 
 def _typed(name: str, value: Any, default: Any) -> Any:
+    convert = (
+        _boolean
+        if isinstance(default, bool)
+        else Path
+        if isinstance(default, Path)
+        else type(default)
+    )
     try:
-        if isinstance(default, bool):
-            return _boolean(value)
-        if isinstance(default, (int, float)) and isinstance(value, bool):
-            raise ValueError
-        return type(default)(value) if not isinstance(default, Path) else Path(value)
+        return convert(str(value) if isinstance(value, bool) else value)
     except (TypeError, ValueError) as err:
         kind = "path" if isinstance(default, Path) else type(default).__name__
         raise InvalidRequest(

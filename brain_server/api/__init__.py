@@ -1,0 +1,1 @@
+"""The brain on the wire: WebSocket, REST, tokens."""

@@ -51,7 +51,7 @@ class HttpError(KittyError):
 class Rest:
     """Serves HTTP."""
 
-    def __init__(  # noqa: PLR0913 - the composition root hands in the process' parts
+    def __init__(
         self,
         dispatcher: Dispatcher,
         tokens: Tokens,

@@ -53,7 +53,5 @@ class System:
         """Return the checks as one verdict with its parts."""
         return {
             "status": "ok" if all(part["ok"] for part in parts) else "degraded",
-            "parts": {
-                part["name"]: {"ok": part["ok"], "detail": part["detail"]} for part in parts
-            },
+            "parts": {part["name"]: {"ok": part["ok"], "detail": part["detail"]} for part in parts},
         }

@@ -68,16 +68,16 @@ class Client:
 class WebSockets:
     """Serves ``/ws`` to all clients."""
 
-    def __init__(  # noqa: PLR0913 - the composition root hands in the process' parts
+    def __init__(
         self,
         bus: Bus,
         dispatcher: Dispatcher,
         tokens: Tokens,
         link: Link,
         tasks: Tasks,
+        *,
         snapshot: Callable[[], Awaitable[Json]],
         hello: Json,
-        *,
         most_clients: int,
         queue: int,
     ) -> None:

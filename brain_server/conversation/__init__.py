@@ -55,9 +55,7 @@ class Conversations:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @command("conversation.process", Scope.CONTROL, streams=True, timeout=PROCESSING_TIMEOUT)
-    async def process(
-        self, caller: Caller, params: Process, emit: Callable[[Json], None]
-    ) -> Json:
+    async def process(self, caller: Caller, params: Process, emit: Callable[[Json], None]) -> Json:
         """Answer one turn; the answer is only given once it is recorded."""
         conversation_id = params.conversation_id or new_id()
         lock = self._locks.setdefault(conversation_id, asyncio.Lock())
@@ -65,7 +63,9 @@ class Conversations:
             row = await self._db.read(lambda connection: _row(connection, conversation_id))
             owner = row["owner"] if row else caller.user_id
             if owner is not None and owner != caller.user_id:
-                raise Forbidden("not_your_conversation", "This conversation belongs to another person")
+                raise Forbidden(
+                    "not_your_conversation", "This conversation belongs to another person"
+                )
             turn = Turn(
                 text=params.text,
                 language=params.language,

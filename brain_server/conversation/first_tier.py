@@ -101,21 +101,17 @@ class FirstTier(Tier):
             self._home = home, compile_home(home)
         return self._home
 
-    async def _reply(  # noqa: PLR0911 - one arm for each thing that can be meant
-        self, turn: Turn, meant: Understood, home: Home, open_: Json
-    ) -> Reply | None:
+    async def _reply(self, turn: Turn, meant: Understood, home: Home, open_: Json) -> Reply | None:
         turn.state.pop("open", None)
         match meant:
             case Act():
                 return await self._act(turn, meant)
-            case Confirm() if open_.get("event_id"):
-                return await self._decide(turn, open_, "approve")
-            case Cancel() if open_.get("event_id"):
-                return await self._decide(turn, open_, "deny")
             case Confirm() | Cancel():
-                return _said(words.NOTHING_OPEN, reason="nothing_open")
+                return await self._answered(turn, open_, yes=isinstance(meant, Confirm))
             case Chosen(candidates=chosen):
                 return await self._chosen(turn, open_, chosen)
+            case Ambiguous():
+                return self._which(turn, meant)
             case Status():
                 lives = [self._devices.registry.get(one) for one in meant.device_ids]
                 lives = lives or self._devices.registry.all()
@@ -124,10 +120,15 @@ class FirstTier(Tier):
                 return await self._audit(meant, home)
             case Pending():
                 return await self._pending(home)
+            case NeedsModel():
+                return None
+            case _:
+                return self._explained(meant)
+
+    def _explained(self, meant: Help | NotFound | Unsupported | BadValue) -> Reply:
+        match meant:
             case Help():
                 return _said(words.HELP, reason="help")
-            case Ambiguous():
-                return self._which(turn, meant)
             case NotFound(what=what, name=name):
                 return _said(words.not_found(what, name), reason="not_found")
             case Unsupported(intent=intent, device_id=device_id):
@@ -135,8 +136,6 @@ class FirstTier(Tier):
                 return _said(words.unsupported(name, intent), reason="not_capable")
             case BadValue(wrong=wrong):
                 return _said(words.bad_value(wrong), reason="invalid_params")
-            case NeedsModel():
-                return None
 
     # -- doing ----------------------------------------------------------------------------------------
 
@@ -163,7 +162,10 @@ class FirstTier(Tier):
                 asks = self._can_confirm_here(turn, event)
                 replies.append(words.asked(event, await self._names(event["eligible"]), asks=asks))
                 if asks:
-                    turn.state["open"] = {"event_id": event["id"], "command_id": event["command_id"]}
+                    turn.state["open"] = {
+                        "event_id": event["id"],
+                        "command_id": event["command_id"],
+                    }
         return Reply(
             text=" ".join(replies),
             confidence=act.confidence,
@@ -180,8 +182,11 @@ class FirstTier(Tier):
             return turn.caller.channel is Channel.VOICE and event["voice_may_confirm"]
         return turn.caller.user_id in event["eligible"]
 
-    async def _decide(self, turn: Turn, open_: Json, decision: str) -> Reply:
+    async def _answered(self, turn: Turn, open_: Json, *, yes: bool) -> Reply:
         """Let Home Assistant, which knows who speaks, decide for that person; then tell what happened."""
+        if not open_.get("event_id"):
+            return _said(words.NOTHING_OPEN, reason="nothing_open")
+        decision = "approve" if yes else "deny"
         link = self._devices.registry.link
         asked = {
             "event_id": open_["event_id"],
@@ -279,9 +284,7 @@ class FirstTier(Tier):
         return [known[one] for one in ids if one in known]
 
 
-def _said(
-    text: str, reason: str, *, asks: bool = False, data: Json | None = None
-) -> Reply:
+def _said(text: str, reason: str, *, asks: bool = False, data: Json | None = None) -> Reply:
     return Reply(text=text, confidence=1.0, reason=reason, asks=asks, data=data or {})
 
 

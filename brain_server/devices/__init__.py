@@ -11,14 +11,12 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from brain_server.bus import Bus, Event
-from brain_server.commands import NoParams, Page, Params, Scope, command, paged
-from brain_server.commands import Caller as Caller  # noqa: PLC0414 - part of this module's signatures
+from brain_server.commands import Caller, Page, Params, Scope, command, paged
 from brain_server.devices.evidence import Evidence, image_type, picture
 from brain_server.devices.live import Live
 from brain_server.devices.registry import PROBE_TIMEOUT, Registry
 from brain_server.drivers import DeviceInfo, Observation, Order, Outcome
 from brain_server.errors import (
-    Conflict,
     DeviceError,
     InvalidRequest,
     KittyError,
@@ -448,7 +446,7 @@ class Devices:
         return {"items": names, "cursor": None}
 
 
-def _judged(proven: bool | None) -> Outcome:  # noqa: FBT001
+def _judged(proven: bool | None) -> Outcome:
     match proven:
         case True:
             return Outcome(status=CommandStatus.ACKED, detail="observed")

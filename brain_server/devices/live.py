@@ -47,7 +47,7 @@ class Live:
     record: Record
     driver: Driver
     changed: Callable[[Live], None]
-    observed: Observation = Observation(online=OnlineState.OFFLINE)
+    observed: Observation = field(default_factory=lambda: Observation(online=OnlineState.OFFLINE))
     # Counts observations, so that a waiter can tell a new one from an old one.
     version: int = 0
     off_when_cool: bool = False
@@ -109,10 +109,20 @@ class Live:
     def view(self) -> Json:
         """Return the device as it goes over the wire."""
         record = self.record
-        names = (
-            "id driver external_id name kind zone_id manufacturer model sw_version has_camera "
-            "last_seen feeds"
-        ).split()
+        names = [
+            "id",
+            "driver",
+            "external_id",
+            "name",
+            "kind",
+            "zone_id",
+            "manufacturer",
+            "model",
+            "sw_version",
+            "has_camera",
+            "last_seen",
+            "feeds",
+        ]
         return {name: getattr(record, name) for name in names} | {
             "capabilities": sorted(record.capabilities),
             "online": self.observed.online.value,

@@ -24,7 +24,7 @@ from brain_server.drivers import (
 )
 from brain_server.errors import Conflict, InvalidRequest, NotFound
 from brain_server.observability import Tasks
-from brain_server.protocol import INTENTS, Json, Kind, OnlineState
+from brain_server.protocol import INTENTS, Kind, OnlineState
 from brain_server.storage import Database
 from brain_server.storage.tables import devices, new_id
 
@@ -36,7 +36,7 @@ PROBE_TIMEOUT: Final = 10.0
 class Registry:
     """Keeps one running driver for each stored device."""
 
-    def __init__(  # noqa: PLR0913 - the composition root hands in the process' parts
+    def __init__(
         self,
         database: Database,
         bus: Bus,

@@ -177,7 +177,7 @@ class Driver(ABC):
         """Return the names of the print files that the device holds."""
         return []
 
-    async def refresh(self) -> None:
+    async def refresh(self) -> None:  # noqa: B027 - a driver that pushes has nothing to do
         """Ask the device for its state now, if it does not push; publishes."""
 
     async def snapshot(self) -> bytes:

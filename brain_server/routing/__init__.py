@@ -83,7 +83,9 @@ class Decision:
 class Router:
     """Asks the tiers in order."""
 
-    def __init__(self, database: Database, tiers: Sequence[Tier], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, tiers: Sequence[Tier], clock: Callable[[], float]
+    ) -> None:
         """Take the database of decisions, the tiers from cheap to dear, and a clock."""
         self._db = database
         self._tiers = tiers

@@ -1,0 +1,1 @@
+"""The gate: who may do what, where, and what was done."""

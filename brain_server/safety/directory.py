@@ -14,7 +14,6 @@ from brain_server.safety.audit import Head
 from brain_server.safety.gate import INTEGRATION_KEY, Gate
 from brain_server.safety.step import Step
 from brain_server.storage import Database, tables
-from brain_server.storage.tables import new_id
 
 type Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 type Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]

@@ -121,8 +121,9 @@ class Gate:
         try:
             return await self.step(lambda step: self._authorize(step, ask))
         except Unavailable as err:
-            if err.code == "storage_full":  # the reserve has just been freed for exactly this row
-                await self.step(lambda step: _audit_refusal(step, ask, err.code))
+            code = err.code
+            if code == "storage_full":  # the reserve has just been freed for exactly this row
+                await self.step(lambda step: _audit_refusal(step, ask, code))
             raise
 
     def _authorize(self, step: Step, ask: Ask) -> Authorized | Refusal:

@@ -95,10 +95,23 @@ def approvers_of(connection: Connection, event_id: str) -> frozenset[str]:
 
 def command_view(row: Row[Any], event_id: str | None) -> Json:
     """Return a command as it goes over the wire."""
-    names = (
-        "id device_id device_name intent params status requested_by channel created_at claimed_at "
-        "sent_at ack_at detail conversation_id idempotency_key"
-    ).split()
+    names = [
+        "id",
+        "device_id",
+        "device_name",
+        "intent",
+        "params",
+        "status",
+        "requested_by",
+        "channel",
+        "created_at",
+        "claimed_at",
+        "sent_at",
+        "ack_at",
+        "detail",
+        "conversation_id",
+        "idempotency_key",
+    ]
     return {name: getattr(row, name) for name in names} | {"event_id": event_id}
 
 
@@ -110,10 +123,25 @@ def event_view(connection: Connection, event: Row[Any], now: float) -> Json:
     approvers = approvers_of(connection, event.id)
     wish, facts = wish_of(command), read_facts(connection, command.zone_id, now)
     pending = event.status == "pending"
-    names = (
-        "id command_id event_type level people_needed status initiated_by denied_by reason subject "
-        "nonce policy_version requires_ppe evidence_key created_at expires_at resolved_at"
-    ).split()
+    names = [
+        "id",
+        "command_id",
+        "event_type",
+        "level",
+        "people_needed",
+        "status",
+        "initiated_by",
+        "denied_by",
+        "reason",
+        "subject",
+        "nonce",
+        "policy_version",
+        "requires_ppe",
+        "evidence_key",
+        "created_at",
+        "expires_at",
+        "resolved_at",
+    ]
     return {name: getattr(event, name) for name in names} | {
         "device_id": command.device_id,
         "device_name": command.device_name,

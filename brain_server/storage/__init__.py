@@ -179,8 +179,8 @@ class Database:
         started = time.perf_counter()
         try:
             with self._engine.begin() as connection:
-                for work in batch:
-                    results.append((work, *_run_one(connection, work, alone=len(batch) == 1)))
+                alone = len(batch) == 1
+                results.extend((work, *_run_one(connection, work, alone=alone)) for work in batch)
         except (DBAPIError, _Rollback) as err:
             self._fail(batch, err)
             return
@@ -228,7 +228,7 @@ class Database:
             self._ballast.unlink(missing_ok=True)
 
 
-class _Rollback(Exception):  # noqa: N818 - carries another error out of a transaction
+class _Rollback(Exception):
     """The transaction of a single piece of work was rolled back because it raised."""
 
     def __init__(self, reason: BaseException) -> None:

@@ -211,10 +211,14 @@ APPEND_ONLY_SQLITE: Final = tuple(
     for verb in ("update", "delete")
 )
 APPEND_ONLY_POSTGRES: Final = (
-    "CREATE OR REPLACE FUNCTION audit_log_refuse() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN RAISE EXCEPTION 'audit_log is append-only'; END $$",
-    "CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log "
-    "FOR EACH STATEMENT EXECUTE FUNCTION audit_log_refuse()",
+    (
+        "CREATE OR REPLACE FUNCTION audit_log_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'audit_log is append-only'; END $$"
+    ),
+    (
+        "CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log "
+        "FOR EACH STATEMENT EXECUTE FUNCTION audit_log_refuse()"
+    ),
 )
 _ddl: Final = cast("Callable[[str], DDL]", DDL)  # SQLAlchemy leaves its constructor untyped
 for _statement in APPEND_ONLY_SQLITE:

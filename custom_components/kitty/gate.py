@@ -202,7 +202,7 @@ class Executor:
     async def _carry_out(
         self, grant: Grant, bound: Bound, action: Action
     ) -> tuple[CommandStatus, str | None]:
-        """Act on a spent grant; something may have happened, so no error may say that nothing did."""
+        """Act on a spent grant; it may have worked, so no error says that nothing was done."""
         known = self._ledger.event(grant.event_id) or {}
         context = Context(parent_id=known.get("context_id"))
         try:

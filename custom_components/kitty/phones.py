@@ -125,7 +125,7 @@ class Phones:
         ]
 
     def _data(self, words: dict[str, str], event: Json, tokens: dict[str, str]) -> Json:
-        """Return what makes it safe: tokens bound to one person, an unlocked phone, a short life."""
+        """Return what makes it safe: one person's tokens, an unlocked phone, a short life."""
         seconds = max(1, round(event["expires_at"] - self._ledger.now()))
         approve = words["approve_ppe" if event["requires_ppe"] else "approve"]
         return {
@@ -167,8 +167,6 @@ class Phones:
         details = ", ".join(f"{name}: {value}" for name, value in event["params"].items())
         text = words["message"].format(
             who=who,
-            intent=words.get(f"intent_{event['intent']}", str(event["intent"])),
-            device=self._device_name(event),
             have=len(event["people"]),
             needed=event["people_needed"],
             level=words.get(f"level_{event['level']}", str(event["level"])),
@@ -184,14 +182,17 @@ class Phones:
         return str(event["device_id"])
 
     async def _words(self) -> dict[str, str]:
-        """Return the words of the notification in the language of the house."""
-        prefix = f"component.{DOMAIN}.selector.notification.options."
+        """Return the words of notifications and intents in the language of the house."""
         found = await async_get_translations(
             self._hass, self._hass.config.language, "selector", {DOMAIN}
         )
-        return {
-            key.removeprefix(prefix): text for key, text in found.items() if key.startswith(prefix)
-        }
+        words: dict[str, str] = {}
+        for selector, prefix in (("notification", ""), ("intent", "intent_")):
+            start = f"component.{DOMAIN}.selector.{selector}.options."
+            for key, text in found.items():
+                if key.startswith(start):
+                    words[prefix + key.removeprefix(start)] = text
+        return words
 
 
 def _tag(event_id: str) -> str:

@@ -30,7 +30,7 @@ from homeassistant.core import (
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import area_registry as ar, entity_registry as er, issue_registry as ir
 from homeassistant.helpers.http import current_request
-import probatio as vol
+from homeassistant.helpers.start import async_at_started
 
 from .const import (
     APPROVAL_KEYS,
@@ -271,44 +271,35 @@ def raw_entities(entry: Entry) -> Iterator[tuple[str, str]]:
 def async_scan_exposed(hass: HomeAssistant, entry: Entry) -> None:
     """Raise or clear an issue for each entity that lets an assistant go round the gate."""
     raw = {
-        entity_id: name
+        entity_id: {"entity_id": entity_id, "device": name}
         for entity_id, name in raw_entities(entry)
-        if any(_exposed(hass, assistant, entity_id) for assistant in KNOWN_ASSISTANTS)
+        if _exposed(hass, entity_id)
     }
-    for entity_id, name in raw.items():
-        _create(
-            hass,
-            EXPOSED_RAW_ENTITY,
-            (entry.entry_id, entity_id),
-            {"entity_id": entity_id, "device": name},
-            data={"entity_id": entity_id, "device": name},
-        )
-    _delete_others(hass, _issue_id(EXPOSED_RAW_ENTITY, entry.entry_id), set(raw))
-
+    _report(hass, entry, EXPOSED_RAW_ENTITY, raw)
     buttons = {
-        item.entity_id
+        item.entity_id: {"entity_id": item.entity_id}
         for item in er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
-        if item.translation_key in APPROVAL_KEYS
-        and any(_exposed(hass, assistant, item.entity_id) for assistant in KNOWN_ASSISTANTS)
+        if item.translation_key in APPROVAL_KEYS and _exposed(hass, item.entity_id)
     }
-    for entity_id in buttons:
-        _create(
-            hass,
-            EXPOSED_APPROVAL,
-            (entry.entry_id, entity_id),
-            {"entity_id": entity_id},
-            data={"entity_id": entity_id},
-        )
-    _delete_others(hass, _issue_id(EXPOSED_APPROVAL, entry.entry_id), buttons)
+    _report(hass, entry, EXPOSED_APPROVAL, buttons)
 
 
-def _exposed(hass: HomeAssistant, assistant: str, entity_id: str) -> bool:
-    """Tell whether an assistant may use an entity; the cloud's only where a person said so."""
-    if assistant == ASSIST:
-        known = er.async_get(hass).async_get(entity_id) or hass.states.get(entity_id)
-        return known is not None and async_should_expose(hass, assistant, entity_id)
-    settings = async_get_assistant_settings(hass, assistant).get(entity_id, {})
-    return settings.get("should_expose") is True
+def _report(hass: HomeAssistant, entry: Entry, kind: str, found: dict[str, dict[str, str]]) -> None:
+    """Have exactly one issue of a kind for each entity that was found."""
+    for entity_id, words in found.items():
+        _create(hass, kind, (entry.entry_id, entity_id), words, data={**words})
+    _delete_others(hass, _issue_id(kind, entry.entry_id), set(found))
+
+
+def _exposed(hass: HomeAssistant, entity_id: str) -> bool:
+    """Tell whether a voice may use an entity; one of the cloud only where a person said so."""
+    known = er.async_get(hass).async_get(entity_id) or hass.states.get(entity_id)
+    if known is not None and async_should_expose(hass, ASSIST, entity_id):
+        return True
+    return any(
+        async_get_assistant_settings(hass, name).get(entity_id, {}).get("should_expose")
+        for name in KNOWN_ASSISTANTS
+    )
 
 
 @callback
@@ -316,7 +307,7 @@ def async_watch_exposed(hass: HomeAssistant, entry: Entry) -> CALLBACK_TYPE:
     """Scan now, and again whenever an exposure or one of the entities changes; returns the end."""
 
     @callback
-    def scan() -> None:
+    def scan(_hass: HomeAssistant | None = None) -> None:
         async_scan_exposed(hass, entry)
 
     @callback
@@ -329,6 +320,8 @@ def async_watch_exposed(hass: HomeAssistant, entry: Entry) -> CALLBACK_TYPE:
 
     ends = [async_listen_entity_updates(hass, name, scan) for name in KNOWN_ASSISTANTS]
     ends.append(hass.bus.async_listen(er.EVENT_ENTITY_REGISTRY_UPDATED, registry_changed))
+    # Entities without registration are only there when everything has started.
+    ends.append(async_at_started(hass, scan))
     scan()
 
     @callback
@@ -339,30 +332,35 @@ def async_watch_exposed(hass: HomeAssistant, entry: Entry) -> CALLBACK_TYPE:
     return stop
 
 
-class UnexposeFlow(RepairsFlow):
-    """One tap: the entity is no longer exposed to any assistant."""
+class ExplainedFlow(ConfirmRepairFlow):
+    """Explain, then do what cures; what the issue is about fills the words."""
 
     def __init__(self, data: IssueData) -> None:
         """Take over what the issue is about."""
-        self._entity_id = str(data["entity_id"])
-        self._placeholders = {name: str(value) for name, value in data.items()}
+        self._about = {name: str(value) for name, value in data.items()}
 
-    async def async_step_init(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
-        """Start with the question."""
-        return await self.async_step_confirm()
-
+    @override
     async def async_step_confirm(
         self, user_input: dict[str, str] | None = None
     ) -> RepairsFlowResult:
-        """Ask, then take the entity away from the assistants."""
+        """Ask, then cure."""
         if user_input is None:
-            return self.async_show_form(
-                step_id="confirm",
-                data_schema=vol.Schema({}),
-                description_placeholders=self._placeholders,
-            )
+            return await super().async_step_confirm()
+        return await self._cure()
+
+    async def _cure(self) -> RepairsFlowResult:
+        """Do nothing but close the issue."""
+        return self.async_create_entry(data={})
+
+
+class UnexposeFlow(ExplainedFlow):
+    """One tap: the entity is no longer exposed to any assistant."""
+
+    @override
+    async def _cure(self) -> RepairsFlowResult:
+        """Take the entity away from the assistants."""
         for assistant in KNOWN_ASSISTANTS:
-            async_expose_entity(self.hass, assistant, self._entity_id, should_expose=False)
+            async_expose_entity(self.hass, assistant, self._about["entity_id"], False)
         return self.async_create_entry(data={})
 
 
@@ -422,35 +420,26 @@ def _person_at_the_screen() -> Caller:
     )
 
 
-class ReconfigureFlow(ConfirmRepairFlow):
+class ReconfigureFlow(ExplainedFlow):
     """Lead to the form that cures; the issue goes when the cure has worked, not before."""
 
     flow_type = FlowType.CONFIG_FLOW
 
-    def __init__(self, data: IssueData) -> None:
-        """Take over what the issue is about."""
-        self._entry_id = str(data["entry_id"])
-        self._placeholders = {name: str(value) for name, value in data.items()}
-
     @override
-    async def async_step_confirm(
-        self, user_input: dict[str, str] | None = None
-    ) -> RepairsFlowResult:
-        """Explain, then open the form."""
-        if user_input is None:
-            return await super().async_step_confirm()
-        if self.hass.config_entries.async_get_entry(self._entry_id) is None:
+    async def _cure(self) -> RepairsFlowResult:
+        """Open the form."""
+        if self.hass.config_entries.async_get_entry(self._about["entry_id"]) is None:
             return self.async_create_entry(data={})
         return self.async_abort(
             reason="form_opened",
-            description_placeholders=self._placeholders,
+            description_placeholders=self._about,
             next_flow=(self.flow_type, await self._open_form()),
         )
 
     async def _open_form(self) -> str:
         """Start the flow with the address of the brain and return its id."""
         result = await self.hass.config_entries.flow.async_init(
-            DOMAIN, context={"source": SOURCE_RECONFIGURE, "entry_id": self._entry_id}
+            DOMAIN, context={"source": SOURCE_RECONFIGURE, "entry_id": self._about["entry_id"]}
         )
         return result["flow_id"]
 
@@ -463,31 +452,24 @@ class OptionsRepairFlow(ReconfigureFlow):
     @override
     async def _open_form(self) -> str:
         """Start the options flow and return its id."""
-        result = await self.hass.config_entries.options.async_init(self._entry_id)
+        result = await self.hass.config_entries.options.async_init(self._about["entry_id"])
         return result["flow_id"]
 
 
-class AcceptAuditFlow(ConfirmRepairFlow):
+class AcceptAuditFlow(ExplainedFlow):
     """Take the brain's record as it is now, because a person says that this is right."""
 
-    def __init__(self, data: IssueData) -> None:
-        """Take over what the issue is about."""
-        self._entry_id = str(data["entry_id"])
-
     @override
-    async def async_step_confirm(
-        self, user_input: dict[str, str] | None = None
-    ) -> RepairsFlowResult:
-        """Explain, then remember the head of the record that there is."""
-        if user_input is None:
-            return await super().async_step_confirm()
-        entry = self.hass.config_entries.async_get_entry(self._entry_id)
-        if entry is not None:
-            if entry.state is not ConfigEntryState.LOADED:
-                return self.async_abort(reason="entry_not_loaded")
-            data: KittyData = entry.runtime_data
-            if data.coordinator.data.audit:
-                await data.ledger.keep_audit_head(data.coordinator.data.audit)
+    async def _cure(self) -> RepairsFlowResult:
+        """Remember the head of the record that there is."""
+        entry = self.hass.config_entries.async_get_entry(self._about["entry_id"])
+        if entry is None:
+            return self.async_create_entry(data={})
+        if entry.state is not ConfigEntryState.LOADED:
+            return self.async_abort(reason="entry_not_loaded")
+        data: KittyData = entry.runtime_data
+        if data.coordinator.data.audit:
+            await data.ledger.keep_audit_head(data.coordinator.data.audit)
         return self.async_create_entry(data={})
 
 

@@ -1,7 +1,7 @@
 """A real OctoPrint with its own virtual printer, on this machine alone."""
 
 from collections.abc import Callable
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 import json
 import os
 from pathlib import Path
@@ -93,7 +93,8 @@ class OctoPrint:
         """Return what OctoPrint calls the printer's state."""
         try:
             return str(self.call("GET", "/api/job").get("state"))
-        except OSError:
+        except (OSError, HTTPException):
+            # While it starts, something answers for it that does not speak HTTP.
             return None
 
     def command(self, gcode: str) -> None:

@@ -1,10 +1,10 @@
 """Readings that ask for a deed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from brain_server.conversation.rules.context import ALL_KINDS, Context
-from brain_server.conversation.rules.files import find_files
 from brain_server.conversation.rules.grammar import Captures
 from brain_server.conversation.rules.model import (
     Act,
@@ -252,12 +252,11 @@ def _files_for(
 ) -> tuple[tuple[str, ...], bool]:
     """Return the files of a printer that the words can mean, and whether that is certain."""
     words = context.words[slice(*span)]
-    lang = context.home.language
-    if printer.files is not None:
-        found = find_files(words, printer.files, lang)
+    if printer.id in context.home.files:
+        found = context.home.files[printer.id].find(words)
         return found.names, found.sure
     # A printer that does not tell its files takes the words as they are, so they must look like a file.
-    if words[-1] in lang.file_endings or (named and context.is_name(words)):
+    if words[-1] in context.home.language.file_endings or (named and context.is_name(words)):
         return (context.raw(*span),), True
     return (), True
 
@@ -287,12 +286,13 @@ def print_which(context: Context, _rule: str, captures: Captures) -> Understood 
     """Ask which file, for the start of a print without one."""
     reference = context.refer(context.slot(captures, "device") or ("it",), _PRINTERS)
     able = [m for m in reference.matches if "print_start" in m.device.capabilities]
-    acts = [
+    acts = (
         _print(match, name)
         for match in _nearest(context, reference, able)
         for name in (match.device.files or ())
-    ]
-    return _ambiguous(acts[:_MOST_FILES]) if acts else None
+    )
+    offered = [*islice(acts, _MOST_FILES)]
+    return _ambiguous(offered) if offered else None
 
 
 def heat(context: Context, _rule: str, captures: Captures) -> Understood | None:

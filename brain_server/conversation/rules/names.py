@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from rapidfuzz.distance import OSA
 
+from brain_server.conversation.rules.files import FileIndex
 from brain_server.conversation.rules.language import Language, language
 from brain_server.conversation.rules.model import Home, Named
 from brain_server.conversation.rules.text import words_of
@@ -128,17 +129,19 @@ class CompiledHome:
         self.vocabulary = frozenset(self._by_word) | {w for _, ws in self._areas for w in ws}
         self._long_words = tuple(w for w in sorted(self.vocabulary) if len(w) >= 4)  # noqa: PLR2004
         self._joined = self._joins()
-        self.phrases = frozenset(
-            words
-            for words in (
-                *(words for variants in self._variants.values() for words in variants),
-                *(words_of(name, lang.endings) for d in home.devices for name in d.files or ()),
-            )
-        )
+        self.files = {
+            device.id: FileIndex(device.files, lang)
+            for device in home.devices
+            if device.files is not None
+        }
+        self._names = frozenset(words for names in self._variants.values() for words in names)
 
-    def refer(
-        self, words: Sequence[str], kinds: frozenset[Kind], area_id: str | None
-    ) -> Reference:
+    def is_name(self, quoted: str) -> bool:
+        """True when a text is the whole name of a device or names a file."""
+        words = words_of(quoted, self.language.endings)
+        return words in self._names or any(index.find(words).sure for index in self.files.values())
+
+    def refer(self, words: Sequence[str], kinds: frozenset[Kind], area_id: str | None) -> Reference:
         """Return what a reference can mean among the devices of some kinds, said in an area."""
         if len(words) > _MAX_REFERENCE:
             return Reference()
@@ -230,7 +233,9 @@ class CompiledHome:
             if not (0 < index < last and word in lang.joining) and word not in ("the",)
         )
         if len(bare) == 1 and bare[0] in lang.everything:
-            return _Spoken((), plural=True, every=True, count=0, here=here is not None, pronoun=True)
+            return _Spoken(
+                (), plural=True, every=True, count=0, here=here is not None, pronoun=True
+            )
         pronoun = len(bare) == 1 and bare[0] in lang.pronouns
         plural = any(lang.nouns.get(kind, {}).get(word) for kind in kinds for word in bare)
         if pronoun:

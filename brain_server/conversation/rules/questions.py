@@ -4,7 +4,6 @@ from typing import Final, Literal
 
 from brain_server.conversation.rules.acts import VERBS, Verb
 from brain_server.conversation.rules.context import ALL_KINDS, Context
-from brain_server.conversation.rules.files import find_files
 from brain_server.conversation.rules.grammar import Captures
 from brain_server.conversation.rules.model import AskAudit, Named, NotFound, Status, Understood
 from brain_server.conversation.rules.names import Level, Reference
@@ -219,9 +218,8 @@ def _without_device(
     if not verb and (place := context.home.area(words, context.here.area_id)) is not None:
         return None, None, place, None
     if verb in ("print", "start"):
-        for device in context.home.home.devices:
-            if find_files(words, device.files or (), context.home.language).names:
-                return "print_start", None, None, None
+        if any(index.find(words).names for index in context.home.files.values()):
+            return "print_start", None, None, None
     missing = context.missing(words, kinds=ALL_KINDS)
     if missing is None:
         raise _Unknown

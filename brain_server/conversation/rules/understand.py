@@ -5,7 +5,7 @@ from typing import Final
 
 from brain_server.conversation.rules.acts import ACTS, act, hazardous
 from brain_server.conversation.rules.context import ALL_KINDS, Context
-from brain_server.conversation.rules.files import find_files
+from brain_server.conversation.rules.files import FileIndex
 from brain_server.conversation.rules.grammar import Captures, Reading
 from brain_server.conversation.rules.language import Language
 from brain_server.conversation.rules.model import (
@@ -25,7 +25,7 @@ from brain_server.conversation.rules.model import (
 )
 from brain_server.conversation.rules.names import CompiledHome, Level
 from brain_server.conversation.rules.questions import audit, status
-from brain_server.conversation.rules.text import Said, Token, listen, words_of
+from brain_server.conversation.rules.text import Said, Token, listen
 
 # Which kind of meaning wins where a sentence has several; questions and acts come first.
 _RANK: Final = {
@@ -147,10 +147,8 @@ def _guard(context: Context) -> str | None:
 
 def _quotes_only_names(context: Context) -> bool:
     """True when quotation marks stand only around names of devices and files."""
-    endings = context.home.language.endings
     return all(
-        quoted is not None and words_of(quoted, endings) in context.home.phrases
-        for quoted in context.said.quoted
+        quoted is not None and context.home.is_name(quoted) for quoted in context.said.quoted
     )
 
 
@@ -197,7 +195,9 @@ def _index(
         return None
     _, start, end = captures[0]
     spoken = words[start] if end - start == 1 else ""
-    number = int(spoken) if spoken.isdecimal() else lang.numbers.get(spoken) or lang.ordinals.get(spoken)
+    number = (
+        int(spoken) if spoken.isdecimal() else lang.numbers.get(spoken) or lang.ordinals.get(spoken)
+    )
     return number - 1 if number else None
 
 
@@ -219,7 +219,7 @@ def _named(words: tuple[str, ...], home: CompiledHome, here: Here) -> str | None
     if len(found.matches) == 1 and found.level > Level.NONE and not found.weak:
         return found.matches[0].device.id
     files = tuple(name for name in here.candidates if name not in home.devices)
-    named = find_files(bare, files, lang)
+    named = FileIndex(files, lang).find(bare)
     return named.names[0] if named.sure else None
 
 
@@ -260,9 +260,7 @@ def _strip_start(
     return gone, words
 
 
-def _strip_end(
-    words: tuple[str, ...], phrases: Sequence[str]
-) -> tuple[list[str], tuple[str, ...]]:
+def _strip_end(words: tuple[str, ...], phrases: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     gone: list[str] = []
     while (found := _phrase_at(words, phrases, at_end=True)) is not None:
         gone.append(found)

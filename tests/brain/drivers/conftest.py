@@ -21,9 +21,11 @@ def octoprint_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OctoP
     if not PROGRAM.exists():
         pytest.skip("There is no OctoPrint: script/setup --octoprint")
     server = OctoPrint(tmp_path_factory.mktemp("octoprint"))
-    server.start()
-    yield server
-    server.kill()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
 
 
 @pytest.fixture

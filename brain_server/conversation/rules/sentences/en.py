@@ -32,14 +32,14 @@ _RULES: Final = {
     "deed_of": "[the] {deed} [[of|for|on] {device}]",
 }
 
-_DOOR: Final = "<still> (locked|unlocked|open|opened|closed|shut) [or (locked|unlocked|open|closed|not)]"
-_SWITCH: Final = "<still> (on|off|turned on|turned off|switched on|switched off|powered|enabled|live)"
-_JOB: Final = (
-    "<still> (printing|paused|done|finished|complete|completed|ready|busy|idle|heating|stuck|failed)"
+_DOOR: Final = (
+    "<still> (locked|unlocked|open|opened|closed|shut) [or (locked|unlocked|open|closed|not)]"
 )
-_ANY: Final = (
-    "<still> (running|working|online|offline|connected|available|free|hot|cold|warm|cool|okay|ok|alright)"
+_SWITCH: Final = (
+    "<still> (on|off|turned on|turned off|switched on|switched off|powered|enabled|live)"
 )
+_JOB: Final = "<still> (printing|paused|done|finished|complete|completed|ready|busy|idle|heating|stuck|failed)"
+_ANY: Final = "<still> (running|working|online|offline|connected|available|free|hot|cold|warm|cool|okay|ok|alright)"
 
 _ACTS: Final = {
     "act:unlock": (
@@ -564,7 +564,15 @@ LANGUAGE: Final = Language(
     parts={
         phrase: part
         for part, phrases in {
-            "bed": ("bed", "build plate", "plate", "heatbed", "heat bed", "heated bed", "print bed"),
+            "bed": (
+                "bed",
+                "build plate",
+                "plate",
+                "heatbed",
+                "heat bed",
+                "heated bed",
+                "print bed",
+            ),
             "nozzle": ("nozzle", "hotend", "hot end", "extruder", "tool", "print head", "head"),
         }.items()
         for phrase in phrases
@@ -590,13 +598,26 @@ LANGUAGE: Final = Language(
         "this month": (2_592_000, None),
     },
     units=_UNITS_OF_TIME | {f"{unit}s": length for unit, length in _UNITS_OF_TIME.items()},
-    past=("in the last", "in the past", "within the last", "during the last", "over the last",
-          "the last", "the past", "for the last", "in last", "last", "past"),
+    past=(
+        "in the last",
+        "in the past",
+        "within the last",
+        "during the last",
+        "over the last",
+        "the last",
+        "the past",
+        "for the last",
+        "in last",
+        "last",
+        "past",
+    ),
     numbers={word: value for value, word in enumerate(_ONES.split())}
     | {word: 10 * value for value, word in enumerate(_TENS.split(), 2)},
     ordinals={
         word: value
-        for value, word in enumerate("first second third fourth fifth sixth seventh eighth".split(), 1)
+        for value, word in enumerate(
+            "first second third fourth fifth sixth seventh eighth".split(), 1
+        )
     },
     hundred="hundred",
     file_words=frozenset("file files model part job print gcode version".split()),

@@ -55,7 +55,12 @@ def describe(found: Understood) -> str:
         case Status(device_ids=ids):
             return " ".join(["status", *sorted(ids)])
         case AskAudit():
-            about = (found.intent, found.device_id or found.area_id, found.person_id, found.decision)
+            about = (
+                found.intent,
+                found.device_id or found.area_id,
+                found.person_id,
+                found.decision,
+            )
             return " ".join(["audit", found.question, *(part for part in about if part)])
         case Ambiguous():
             return "ambiguous"
