@@ -30,7 +30,6 @@ class Settings:
     max_clients: int = 1100
     client_queue: int = 512
     session_ttl: float = 3600.0
-    presence_ttl: float = 300.0
     telemetry_days: int = 30
     lockout_attempts: int = 5
     slow_query_ms: float = 250.0

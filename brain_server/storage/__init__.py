@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from brain_server.errors import Unavailable
@@ -165,7 +165,9 @@ class Database:
             batch: list[_Work] = []
             item = self._queue.get()
             while item is not None:
-                batch.append(item)
+                # From here on a waiter that is cancelled no longer takes its write back.
+                if item.done.set_running_or_notify_cancel():
+                    batch.append(item)
                 if len(batch) == BATCH or self._queue.empty():
                     break
                 item = self._queue.get()
@@ -181,7 +183,7 @@ class Database:
             with self._engine.begin() as connection:
                 alone = len(batch) == 1
                 results.extend((work, *_run_one(connection, work, alone=alone)) for work in batch)
-        except (DBAPIError, _Rollback) as err:
+        except (SQLAlchemyError, _Rollback) as err:
             self._fail(batch, err)
             return
         self.broken = None
@@ -192,7 +194,7 @@ class Database:
             else:
                 work.done.set_exception(error)
 
-    def _fail(self, batch: list[_Work], err: DBAPIError | _Rollback) -> None:
+    def _fail(self, batch: list[_Work], err: SQLAlchemyError | _Rollback) -> None:
         """Nothing of the batch was kept: say so to each that waits."""
         reason = err.reason if isinstance(err, _Rollback) else err
         if isinstance(reason, OperationalError) and _is_full(reason):

@@ -1,6 +1,199 @@
-"""What all tests of the integration share."""
+"""What all tests of the integration share: a brain on loopback, a workshop with one door, its people."""
+
+from collections.abc import AsyncIterator, Callable
+from types import MappingProxyType
+from typing import Any, Final
+from unittest.mock import patch
+
+from homeassistant.config_entries import ConfigSubentryData
+from homeassistant.core import Context, HomeAssistant, ServiceCall
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
 
 # Before the first ``hass``: else the test plugin's own folder becomes ``custom_components``.
 import custom_components.kitty
+from custom_components.kitty.const import DOMAIN
+from custom_components.kitty.protocol import Json
+
+from .fake_brain import TOKEN, FakeBrain
 
 __all__ = ["custom_components"]
+
+DOOR: Final = "d0" * 16
+DOOR_ENTITY: Final = "lock.workshop"
+ZONE: Final = "workshop"
+ADA: Final = "ada0" * 8
+BOB: Final = "b0b0" * 8
+EVE: Final = "e5e0" * 8
+
+
+@pytest.fixture
+async def brain(socket_enabled: None) -> AsyncIterator[FakeBrain]:
+    """Return a brain that listens."""
+    fake = await FakeBrain().start()
+    yield fake
+    await fake.stop()
+
+
+@pytest.fixture
+async def people(hass: HomeAssistant) -> dict[str, MockUser]:
+    """Return the people of the house: Ada and Bob have roles, Eve has none."""
+    return {
+        user_id: MockUser(id=user_id, name=name).add_to_hass(hass)
+        for user_id, name in ((ADA, "Ada"), (BOB, "Bob"), (EVE, "Eve"))
+    }
+
+
+def door_subentry(**options: Any) -> ConfigSubentryData:
+    """Return the door as a person added it: a lock of Home Assistant in the workshop."""
+    return ConfigSubentryData(
+        data={
+            "device_id": DOOR,
+            "driver": "home_assistant",
+            "zone_id": ZONE,
+            "options": {"entity_id": DOOR_ENTITY, **options},
+            "info": {
+                "external_id": "lock-1",
+                "name": "Workshop door",
+                "kind": "door",
+                "capabilities": ["lock", "unlock", "open"],
+            },
+        },
+        subentry_type="device",
+        title="Workshop door",
+        unique_id="home_assistant:lock-1",
+    )
+
+
+def rules(level: str = "medium", **policy: Any) -> dict[str, Any]:
+    """Return options with one area of this hazard level, and roles for Ada and Bob."""
+    return {
+        "zones": {ZONE: {"hazard_level": level, "requires_ppe": False, "door_ids": [DOOR]}},
+        "policies": {ZONE: {"required_roles": ["engineer", "safety"], "checks": {}} | policy},
+        "people": {
+            ADA: {"roles": ["engineer"], "email": "ada@example.com", "notify": []},
+            BOB: {"roles": ["safety"], "email": "bob@example.com", "notify": []},
+        },
+        "presence": {},
+    }
+
+
+def kitty_entry(
+    brain: FakeBrain,
+    options: dict[str, Any] | None = None,
+    subentries: tuple[ConfigSubentryData, ...] | None = None,
+) -> MockConfigEntry:
+    """Return a config entry of this brain, not yet added."""
+    return MockConfigEntry(
+        domain=DOMAIN,
+        title="Brain",
+        unique_id=brain.instance_id,
+        data={
+            "url": brain.url,
+            "token": TOKEN,
+            "instance_id": brain.instance_id,
+            "brain_public_key": brain.public_key,
+            "slug": None,
+        },
+        options=rules() if options is None else options,
+        subentries_data=(door_subentry(),) if subentries is None else subentries,
+    )
+
+
+async def set_up(hass: HomeAssistant, entry: MockConfigEntry) -> MockConfigEntry:
+    """Set an entry up without entities, and wait until the brain has heard everything."""
+    assert await async_setup_component(hass, "homeassistant", {})
+    if hass.config_entries.async_get_entry(entry.entry_id) is None:
+        entry.add_to_hass(hass)
+    with patch("custom_components.kitty.PLATFORMS", ()):
+        await hass.config_entries.async_setup(entry.entry_id)
+        await hass.async_block_till_done()
+    return entry
+
+
+async def unload(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Unload an entry that was set up without entities."""
+    with patch("custom_components.kitty.PLATFORMS", ()):
+        assert await hass.config_entries.async_unload(entry.entry_id)
+        await hass.async_block_till_done()
+
+
+class Door:
+    """A lock of Home Assistant: its services do what the test says, and count."""
+
+    def __init__(self, hass: HomeAssistant) -> None:
+        """Show a locked door and offer its three services."""
+        self._hass = hass
+        self.calls: list[ServiceCall] = []
+        self.becomes: dict[str, str] = {"lock": "locked", "unlock": "unlocked", "open": "open"}
+        self.before: Callable[[], Any] = lambda: None
+        self.show("locked")
+        for name in self.becomes:
+            hass.services.async_register("lock", name, self._serve)
+
+    def show(self, state: str, **attributes: Any) -> None:
+        """Show a state."""
+        self._hass.states.async_set(
+            DOOR_ENTITY, state, {"supported_features": 1} | attributes, force_update=True
+        )
+
+    async def _serve(self, call: ServiceCall) -> None:
+        self.calls.append(call)
+        if (waiting := self.before()) is not None:
+            await waiting
+        if call.service in self.becomes:
+            self.show(self.becomes[call.service])
+
+
+@pytest.fixture
+def door(hass: HomeAssistant) -> Door:
+    """Return the lock of the workshop."""
+    return Door(hass)
+
+
+@pytest.fixture
+def options() -> dict[str, Any]:
+    """Return the rules of the house; a test module may want others."""
+    return rules()
+
+
+@pytest.fixture
+async def kitty(
+    hass: HomeAssistant,
+    enable_custom_integrations: None,
+    brain: FakeBrain,
+    people: dict[str, MockUser],
+    door: Door,
+    options: dict[str, Any],
+) -> MockConfigEntry:
+    """Return the entry, set up and known to the brain."""
+    entry = await set_up(hass, kitty_entry(brain, options))
+    await brain.received_command("devices.observe")
+    return entry
+
+
+def of(user_id: str | None, **more: Any) -> Context:
+    """Return the context of a finger on a dashboard."""
+    return Context(user_id=user_id, **more)
+
+
+def frozen(data: dict[str, Any]) -> MappingProxyType[str, Any]:
+    """Return options as Home Assistant holds them."""
+    return MappingProxyType(data)
+
+
+async def request(entry: MockConfigEntry, intent: str, user_id: str | None, **more: Any) -> Json:
+    """Ask for something at the door."""
+    answer: Json = await entry.runtime_data.approvals.request(
+        DOOR, intent, {}, context=of(user_id), **more
+    )
+    return answer
+
+
+async def decide(entry: MockConfigEntry, event: Json, decision: str, user_id: str | None) -> Json:
+    """Decide an event with a finger on a dashboard."""
+    decided: Json = await entry.runtime_data.approvals.decide(
+        event["id"], decision, context=of(user_id)
+    )
+    return decided

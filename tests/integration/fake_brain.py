@@ -440,11 +440,12 @@ class FakeBrain:
         number, params = frame["id"], frame.get("params") or {}
         self.received.append(Received(frame["action"], params, frame.get("caller")))
         await self._notify()
-        answer = self.answers.get(frame["action"], lambda _params, _caller: {})
+        answer: Answer = self.answers.get(frame["action"], _nothing)
         try:
             made = answer(params, frame.get("caller"))
             if inspect.isasyncgen(made):
-                await self._stream(socket, number, made)
+                parts: AsyncIterator[Json] = made
+                await self._stream(socket, number, parts)
                 return
             data = await made if inspect.isawaitable(made) else made
         except FakeError as err:
@@ -508,6 +509,10 @@ class FakeBrain:
     async def _notify(self) -> None:
         async with self._news:
             self._news.notify_all()
+
+
+def _nothing(_params: Json, _caller: Json | None) -> Json:
+    return {}
 
 
 def add_devices(brain: FakeBrain, devices: Iterable[Json]) -> None:

@@ -55,7 +55,7 @@ def make_entry(hass: HomeAssistant) -> Callable[..., MockConfigEntry]:
             domain=DOMAIN,
             title="KITTY",
             entry_id="kitty1",
-            data={"url": "http://brain.invalid:8765"},
+            data={"url": "http://brain.invalid:8100"},
             options=options,
             subentries_data=list(devices),
         )

@@ -65,9 +65,9 @@ def act(context: Context, rule: str, captures: Captures) -> Understood | None:
     manner, verb = rule.split(":")
     if verb == "kill" and context.urgent:
         verb = "cut"
-    if manner == "all":
-        return _all_of(context, verb)
     words = context.slot(captures, "device")
+    if manner == "all" and (everything := _all_of(context, verb, words)) is not None:
+        return everything
     area = context.slot(captures, "area")
     if area:
         words = (*words, "in", *area)
@@ -179,9 +179,16 @@ def _which(context: Context, verb: str) -> Understood | None:
     return _ambiguous(acts) if acts else None
 
 
-def _all_of(context: Context, verb: str) -> Understood | None:
-    able = [device for device in context.home.home.devices if _intent(verb, device)]
-    acts = [_act(verb, Match(device, Level.KIND, 0)) for device in able]
+def _all_of(context: Context, verb: str, words: tuple[str, ...]) -> Understood | None:
+    """Return a deed for every device that can do it, at home or in the area that is named."""
+    place = context.home.area(words, context.here.area_id) if words else None
+    if words and place is None:
+        return None
+    acts = [
+        _act(verb, Match(device, Level.KIND, 0))
+        for device in context.home.home.devices
+        if _intent(verb, device) and (place is None or device.area_id == place)
+    ]
     return _together(acts) if acts else None
 
 

@@ -113,12 +113,12 @@ class Context:
             value = lang.numbers.get(word)
             if word in lang.articles and not total:
                 total, last = 1, 10
-            elif word == lang.hundred and 0 < total < 10:  # noqa: PLR2004
+            elif word == lang.hundred and 0 < total < 10:
                 total, last = total * 100, 100
-            elif word in lang.conjunctions and last == 100:  # noqa: PLR2004
+            elif word in lang.conjunctions and last == 100:
                 continue
-            elif value is None or value >= last or (last < 100 and value == 0):  # noqa: PLR2004
+            elif value is None or value >= last or (last < 100 and value == 0):
                 return None
             else:
-                total, last = total + value, 10 if value >= 20 else 1  # noqa: PLR2004
+                total, last = total + value, 10 if value >= 20 else 1
         return float(total) if words else None

@@ -79,9 +79,8 @@ class _Spoken(NamedTuple):
     words: tuple[str, ...]
     plural: bool
     every: bool
-    count: int
+    said: int
     here: bool
-    pronoun: bool
 
 
 class _Name(NamedTuple):
@@ -127,7 +126,7 @@ class CompiledHome:
             for word in (word for words in variants for word in words):
                 self._by_word[word].add(device_id)
         self.vocabulary = frozenset(self._by_word) | {w for _, ws in self._areas for w in ws}
-        self._long_words = tuple(w for w in sorted(self.vocabulary) if len(w) >= 4)  # noqa: PLR2004
+        self._long_words = tuple(w for w in sorted(self.vocabulary) if len(w) >= 4)
         self._joined = self._joins()
         self.files = {
             device.id: FileIndex(device.files, lang)
@@ -154,9 +153,11 @@ class CompiledHome:
                 return found
         return Reference(plural=spoken.plural, every=spoken.every)
 
-    def only(self, device_ids: Iterable[str]) -> "CompiledHome":
+    def only(self, device_ids: Iterable[str]) -> CompiledHome:
         """Return a home of some of the devices, for answers to "which"."""
-        devices = tuple(self.devices[name] for name in device_ids if name in self.devices)
+        devices = tuple(
+            replace(self.devices[name], files=None) for name in device_ids if name in self.devices
+        )
         return CompiledHome(replace(self.home, devices=devices), self.language)
 
     def area(self, words: Sequence[str], here: str | None) -> str | None:
@@ -170,9 +171,10 @@ class CompiledHome:
         whole = [area_id for area_id, span in spans if len(span) == len(bare)]
         return whole[0] if whole and len(set(whole)) == 1 else None
 
-    def in_area(self, area_id: str) -> tuple[Named, ...]:
-        """Return the devices of an area."""
-        return tuple(device for device in self.home.devices if device.area_id == area_id)
+    def in_area(self, area_id: str | None) -> tuple[Named, ...]:
+        """Return the devices of an area; none for no area."""
+        found = (device for device in self.home.devices if device.area_id == area_id)
+        return tuple(found) if area_id is not None else ()
 
     def person(self, words: Sequence[str]) -> str | None:
         """Return the id of the one person whose name, or a part of it, the words are."""
@@ -206,16 +208,18 @@ class CompiledHome:
         lang = self.language
         every, count, at = False, 0, 0
         while at < len(words) and (
-            words[at] in lang.articles or words[at] in lang.every or (every and words[at].isdigit())
+            words[at] in lang.articles
+            or words[at] in lang.every
+            or (every and words[at].isdecimal())
         ):
             if words[at] in lang.pronouns and at == len(words) - 1:
                 break
             if words[at] in lang.every:
                 every, count = True, lang.every[words[at]]
-            elif words[at].isdigit():
+            elif words[at].isdecimal():
                 count = int(words[at])
             at += 1
-            if every and at < len(words) and words[at] in ("of",):
+            if every and at < len(words) and words[at] in lang.joining:
                 at += 1
             if every and at < len(words) and words[at] in lang.numbers:
                 count = lang.numbers[words[at]]
@@ -232,16 +236,12 @@ class CompiledHome:
             for index, word in enumerate(rest)
             if not (0 < index < last and word in lang.joining) and word not in ("the",)
         )
-        if len(bare) == 1 and bare[0] in lang.everything:
-            return _Spoken(
-                (), plural=True, every=True, count=0, here=here is not None, pronoun=True
-            )
-        pronoun = len(bare) == 1 and bare[0] in lang.pronouns
+        if bare and bare[0] in lang.everything:
+            every, bare = True, bare[1:]
         plural = any(lang.nouns.get(kind, {}).get(word) for kind in kinds for word in bare)
-        if pronoun:
-            plural = lang.pronouns[bare[0]]
-            bare = ()
-        return _Spoken(bare, plural, every, count, here is not None, pronoun)
+        if len(bare) == 1 and bare[0] in lang.pronouns:
+            plural, bare = lang.pronouns[bare[0]], ()
+        return _Spoken(bare, plural, every, count, here is not None)
 
     def _starts_with_verb(self, words: Sequence[str]) -> bool:
         """True for a verb that only looks like a noun: "lock the front door" after "unlock"."""
@@ -268,7 +268,8 @@ class CompiledHome:
             if spoken.here and device.area_id != area_id:
                 continue
             if spoken.words:
-                match = self._fit(device, words, alternatives, at_place.get(device.area_id, set()))
+                placed = at_place.get(device.area_id, set())
+                match = self._fit(device, words, alternatives, placed, every=spoken.every)
             else:
                 match = Match(device, Level.KIND, 0)
             if match.level and match.edits <= _MAX_EDITS:
@@ -281,7 +282,7 @@ class CompiledHome:
             matches=tuple(match for match in matches if match.level >= best),
             plural=spoken.plural,
             every=spoken.every,
-            count=spoken.count,
+            count=spoken.said,
             place=area_id if spoken.here else next(iter(at_place), None),
             weak=weak,
         )
@@ -323,7 +324,7 @@ class CompiledHome:
         if number is not None and str(number) in self.vocabulary:
             return {str(number): 0}
         known = word in self.language.known_words
-        if known or len(word) < 4 or not word.isalpha():  # noqa: PLR2004
+        if known or len(word) < 4 or not word.isalpha():
             return {}
         return {
             near: edits
@@ -369,6 +370,8 @@ class CompiledHome:
         words: Sequence[str],
         alternatives: Sequence[Alternatives],
         placed: set[int],
+        *,
+        every: bool,
     ) -> Match:
         nouns = self.language.nouns.get(device.kind, {})
         area = self._area_words.get(device.area_id or "", frozenset())
@@ -376,11 +379,14 @@ class CompiledHome:
             _cover(device, _Name(name, nouns, area), words, alternatives, placed)
             for name in self._variants[device.id]
         ]
-        best = max(matches, key=lambda match: (match.level, match.telling, -match.edits))
-        if best.level is Level.KIND and not any(word in nouns for word in words):
-            by_place = device.kind in _NAMED_BY_PLACE
-            return best if by_place else Match(device, Level.NONE, 0)
-        return best
+        nothing = Match(device, Level.NONE, 0)
+        best = max(
+            matches,
+            key=lambda match: (match.level, match.telling, -match.edits),
+            default=nothing,
+        )
+        by_place = every or device.kind in _NAMED_BY_PLACE or any(word in nouns for word in words)
+        return nothing if best.level is Level.KIND and not by_place else best
 
 
 def compile_home(home: Home, code: str = "en") -> CompiledHome:

@@ -35,7 +35,7 @@ _MIDNIGHT_UNKNOWN: Final = 86_400
 _MAX_PERSON: Final = 3
 
 
-class _Unknown(Exception):  # noqa: N818
+class _Unknown(Exception):
     """A slot holds what it cannot hold: this reading is wrong."""
 
 

@@ -23,7 +23,7 @@ from brain_server.conversation.rules.model import (
     Understood,
     Unsupported,
 )
-from brain_server.conversation.rules.names import CompiledHome, Level
+from brain_server.conversation.rules.names import CompiledHome
 from brain_server.conversation.rules.questions import audit, status
 from brain_server.conversation.rules.text import Said, Token, listen
 
@@ -205,6 +205,8 @@ def _named(words: tuple[str, ...], home: CompiledHome, here: Here) -> str | None
     """Return the one candidate that the words name."""
     lang = home.language
     bare = _stripped(words, lang)
+    if len(bare) > 2 and bare[0] in lang.pronouns and bare[1] in lang.joining:
+        bare = bare[2:]
     while len(bare) > 1 and bare[-1] in lang.pronouns and bare[-1] not in home.vocabulary:
         bare = bare[:-1]
     foreign = lang.function_words | set(lang.switches) | {w for d in lang.deeds for w in d.split()}
@@ -216,8 +218,13 @@ def _named(words: tuple[str, ...], home: CompiledHome, here: Here) -> str | None
         return None
     devices = home.only(here.candidates)
     found = devices.refer(bare, ALL_KINDS, here.area_id)
-    if len(found.matches) == 1 and found.level > Level.NONE and not found.weak:
-        return found.matches[0].device.id
+    if found.weak:
+        return None
+    ids = [match.device.id for match in found.matches] or [
+        device.id for device in devices.in_area(home.area(bare, here.area_id))
+    ]
+    if len(ids) == 1:
+        return ids[0]
     files = tuple(name for name in here.candidates if name not in home.devices)
     named = FileIndex(files, lang).find(bare)
     return named.names[0] if named.sure else None

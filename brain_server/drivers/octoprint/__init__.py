@@ -51,7 +51,6 @@ _TRANSFER: Final = ClientTimeout(total=1800, connect=5, sock_read=120)
 _PICTURE: Final = ClientTimeout(total=5)
 _HELLO_S: Final = 15.0
 _HEARTBEAT_S: Final = 20.0
-_KEY_CHECK_S: Final = 60.0
 _MAX_ANSWER: Final = 16 * 1024 * 1024
 _MAX_PICTURE: Final = 8 * 1024 * 1024
 _MAX_UPLOAD: Final = 1024 * 1024 * 1024
@@ -102,6 +101,7 @@ class OctoPrint(Driver):
         ),
     )
     order_timeout_s: ClassVar[float] = 20.0
+    key_check_s: ClassVar[float] = 60.0
 
     def __init__(self, context: DriverContext) -> None:
         """Take up the job that the last state tells of."""
@@ -232,7 +232,7 @@ class OctoPrint(Driver):
     async def _listen(self, socket: ClientWebSocketResponse, hello: asyncio.Timeout) -> None:
         """Take messages until the socket ends; ``hello`` is called off by the first state."""
         loop = asyncio.get_running_loop()
-        check_key_at = loop.time() + _KEY_CHECK_S
+        check_key_at = loop.time() + self.key_check_s
         async for frame in socket:
             message = record(_json(frame.data)) if frame.type is WSMsgType.TEXT else {}
             if "reauthRequired" in message:
@@ -242,7 +242,7 @@ class OctoPrint(Driver):
             self._printer.hear(message)
             self._serial_log.hear(message)
             if loop.time() >= check_key_at:
-                check_key_at = loop.time() + _KEY_CHECK_S
+                check_key_at = loop.time() + self.key_check_s
                 await self._key_works()
 
     def _changed(self) -> None:

@@ -5,8 +5,10 @@ A rig without a feature is not put through the checks that need it.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 import json
+import logging
 from typing import Any
 
 from aiohttp import ClientSession
@@ -59,6 +61,20 @@ async def in_pieces(content: bytes, size: int = 4096) -> AsyncIterator[bytes]:
     for start in range(0, len(content), size):
         yield content[start : start + size]
         await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def logged() -> AsyncIterator[list[str]]:
+    """Collect what the brain logs in a block."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("brain_server")
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
 
 
 async def printing(rig: Rig, watch: Watch, *, seconds: float = 60, warm_up: bool = False) -> str:
@@ -379,11 +395,9 @@ async def a_job_goes_on_as_the_same_run_when_the_line_was_cut(rig: Rig) -> None:
 
 
 @check("network")
-async def a_printer_that_is_switched_off_is_reported_once(
-    rig: Rig,
-) -> None:
-    """However often it is looked for."""
-    async with watching(rig.driver, rig.options) as watch:
+async def a_printer_that_is_switched_off_is_reported_once(rig: Rig) -> None:
+    """However often it is looked for: one observation, one line in the log."""
+    async with watching(rig.driver, rig.options) as watch, logged() as lines:
         await watch.online()
         rig.proxy.dead = True
         rig.proxy.cut()
@@ -395,6 +409,8 @@ async def a_printer_that_is_switched_off_is_reported_once(
         offline = [seen for seen in watch.seen if seen.online is OnlineState.OFFLINE]
     assert offline == [gone]
     assert gone.reason == "cannot_connect"
+    assert [line for line in lines if "cannot_connect" in line] == lines
+    assert len(lines) == 1
 
 
 @check("restart", "memory")

@@ -5,6 +5,15 @@ from typing import Final
 from brain_server.conversation.rules.language import Language
 from brain_server.protocol import Kind
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+def _phrases(text: str) -> tuple[str, ...]:
+    return tuple(" ".join(phrase.split()) for phrase in text.split("|"))
+
+
 _RULES: Final = {
     "turn": "(turn|switch|power)",
     "turned": "(turn|turned|switch|switched|power|powered|shut)",
@@ -23,12 +32,14 @@ _RULES: Final = {
     "printing": "(printing|print|the print of|a print of|the print|the job|job|print job)",
     "last": "[last|most recently]",
     "did": "({deed} {device}|<turned> {device} {switch})",
-    "anyone": "{person}",
     "ago": "[{period}]",
     "approved": "(approved|allowed|authorized|authorised|confirmed|signed off|okayed|permitted)",
     "denied": "(denied|refused|rejected|declined)",
     "requested": "(requested|asked for)",
     "it": "[it|that|this|the request|that request|the last one|the last request]",
+    "yes": "(yes|yeah|yep|yup|yea|aye|ja|sure|ok|okay|certainly|absolutely|definitely|of course"
+    "|affirmative|correct|positive|by all means|sounds good|please|yes sir)",
+    "no": "(no|nope|nah|nay|nein|negative|no no|not at all|certainly not|absolutely not|of course not)",
     "deed_of": "[the] {deed} [[of|for|on] {device}]",
 }
 
@@ -50,13 +61,12 @@ _ACTS: Final = {
     "ask:open": ("{device} open",),
     "act:lock": (
         "(lock|bolt|latch|secure) {device}",
-        "lock up {device}",
         "lock {device} up",
         "(make sure|ensure) [that] {device} <be> locked",
         "(get|have|keep) {device} locked",
         "lock",
     ),
-    "all:lock": ("lock up [everything]",),
+    "all:lock": ("lock up [{device}]",),
     "act:on": (
         "<turn> [back] on {device}",
         "<turn> {device} [back] on",
@@ -70,8 +80,7 @@ _ACTS: Final = {
     "act:power_on": (
         "<turn> [the] power on (to|for|at|of|on|in) {device}",
         "<turn> [the] power (to|for|at|of|on|in) {device} on",
-        "give {device} power",
-        "give power to {device}",
+        "give ({device} power|power to {device})",
     ),
     "act:off": (
         "(turn|switch|power|shut) off {device}",
@@ -316,17 +325,7 @@ _ANSWERS: Final = {
     "every": ("(both|all|all of them|both of them|every one|all of those|each|everything)",),
 }
 
-_ANSWER_RULES: Final = {
-    "yes": "(yes|yeah|yep|yup|yea|aye|ja|sure|ok|okay|certainly|absolutely|definitely|of course"
-    "|affirmative|correct|positive|by all means|sounds good|please|yes sir)",
-    "no": "(no|nope|nah|nay|nein|negative|no no|not at all|certainly not|absolutely not|of course not)",
-}
-
-_UNITS_OF_TIME: Final = {
-    "second": 1,
-    "minute": 60,
-    "min": 60,
-    "hour": 3600,
+_UNITS_OF_TIME: Final = {"second": 1, "minute": 60, "min": 60, "hour": 3600} | {
     "day": 86_400,
     "week": 604_800,
     "month": 2_592_000,
@@ -350,244 +349,157 @@ _DEEDS: Final = {
     " power_down powered_down shut_down shut_off disable disabled deactivated",
 }
 
-_TENS: Final = "twenty thirty forty fifty sixty seventy eighty ninety"
-_ONES: Final = (
+_ONES: Final = _words(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
     " sixteen seventeen eighteen nineteen"
+)
+_TENS: Final = _words("twenty thirty forty fifty sixty seventy eighty ninety")
+_ORDINALS: Final = _words("first second third fourth fifth sixth seventh eighth")
+
+_PARTS: Final = {
+    "bed": "bed | build plate | plate | heatbed | heat bed | heated bed | print bed",
+    "nozzle": "nozzle | hotend | hot end | extruder | tool | print head | head",
+}
+
+_GUARDS: Final = {
+    "negation": "not no never nor neither none nothing nobody nowhere without hardly barely scarcely"
+    " seldom rarely refuse avoid forbid forbidden prohibit prohibited nope nah negative dnt nt except"
+    " besides excluding but",
+    "condition": "if unless whether provided assuming suppose supposing case otherwise else or either"
+    " depending maybe perhaps possibly might",
+    "time": "when whenever once until till after before while during tomorrow tonight later soon today"
+    " yesterday morning afternoon evening night noon midnight oclock am pm minute minutes second"
+    " seconds hour hours day days week weeks monday tuesday wednesday thursday friday saturday sunday"
+    " schedule timer delay remind next eventually someday always weekend sunset sunrise daily nightly"
+    " hourly",
+    "steps": "then also plus instead rather afterwards followed meanwhile",
+    "speech": "say said says saying tell told tells telling ask asked asks asking repeat quote word"
+    " words phrase sentence pretend imagine imagining hypothetically theoretically example joke"
+    " kidding explain describe translate spell story poem how why should shall would could may wonder"
+    " wondering think thinks thought believe heard hear write wrote written meant means mean called"
+    " song movie what who where which",
+}
+
+_CONTRACTIONS: Final = {
+    "do not": "don't dont",
+    "can not": "can't cant cannot",
+    "will not": "won't wont",
+    "is not": "isnt ain't aint",
+    "are not": "arent",
+    "was not": "wasnt",
+    "does not": "doesnt",
+    "did not": "didnt",
+    "should not": "shouldnt",
+    "would not": "wouldnt",
+    "could not": "couldnt",
+    "must not": "mustnt",
+    "need not": "neednt",
+    "do not know": "dunno",
+    "let us": "let's lets",
+    "what is": "what's whats",
+    "who is": "who's whos",
+    "how is": "how's hows",
+    "where is": "where's",
+    "when is": "when's",
+    "there is": "there's",
+    "that is": "that's thats",
+    "it is": "it's",
+    "he is": "he's",
+    "she is": "she's",
+    "everything is": "everything's",
+    "please": "pls plz",
+    "oclock": "o'clock",
+}
+
+_ENDINGS: Final = dict(
+    zip(
+        ("n't", "'re", "'ll", "'ve", "'d", "'m", "'s"),
+        _phrases("not|are|will|have|would|am|"),
+        strict=True,
+    )
+)
+
+_POLITE: Final = ("can you", "could you", "will you", "would you")
+_URGENT: Final = _phrases(
+    "now | right now | immediately | instantly | at once | right away | this instant"
 )
 
 LANGUAGE: Final = Language(
     sentences=_ACTS | _PRINTS | _STATUS | _RECORD | _OTHER,
-    rules=_RULES | _ANSWER_RULES,
+    rules=_RULES,
     answers=_ANSWERS,
-    before=(
-        "please",
-        "kitty",
-        "hey kitty",
-        "hi kitty",
-        "hello kitty",
-        "ok kitty",
-        "okay kitty",
-        "hey",
-        "hi",
-        "hello",
-        "ok",
-        "okay",
-        "so",
-        "well",
-        "um",
-        "uh",
-        "erm",
-        "hmm",
-        "now",
-        "just",
-        "quickly",
-        "i want you to",
-        "i would like you to",
-        "i need you to",
-        "go ahead and",
-        "be so kind and",
-        "do me a favor and",
-        "do me a favour and",
-        "can you",
-        "could you",
-        "will you",
-        "would you",
-        ".",
+    before=_phrases(
+        "please | kitty | hey kitty | hi kitty | hello kitty | ok kitty | okay kitty | hey | hi | hello"
+        " | ok | okay | so | well | um | uh | erm | hmm | now | just | quickly | i want you to"
+        " | i would like you to | i need you to | go ahead and | be so kind and | do me a favor and"
+        " | do me a favour and | can you | could you | will you | would you | ."
     ),
-    polite=("can you", "could you", "will you", "would you"),
     after=(
-        "please",
-        "kitty",
-        "thanks",
-        "thank you",
-        "now",
-        "right now",
-        "immediately",
-        "instantly",
-        "at once",
-        "right away",
-        "this instant",
-        "quickly",
-        "again",
-        "for me",
-        "for us",
-        "will you",
-        "would you",
-        "could you",
-        "can you",
-        "would you please",
-        ".",
+        *_URGENT,
+        *_POLITE,
+        *_phrases("please | kitty | thanks | thank you | quickly | again | for me | for us | ."),
     ),
-    urgent=frozenset(
-        {"now", "right now", "immediately", "instantly", "at once", "right away", "this instant"}
-    ),
-    offering=("i mean", "i meant", "it is", "that is", "i want", "i would like", "take", "use"),
-    agreeing=("yes", "yeah", "yep", "ok", "okay", "sure", "yes please"),
-    contractions={
-        "don't": "do not",
-        "dont": "do not",
-        "can't": "can not",
-        "cant": "can not",
-        "cannot": "can not",
-        "won't": "will not",
-        "wont": "will not",
-        "isnt": "is not",
-        "arent": "are not",
-        "wasnt": "was not",
-        "doesnt": "does not",
-        "didnt": "did not",
-        "shouldnt": "should not",
-        "wouldnt": "would not",
-        "couldnt": "could not",
-        "mustnt": "must not",
-        "neednt": "need not",
-        "aint": "is not",
-        "ain't": "is not",
-        "dunno": "do not know",
-        "let's": "let us",
-        "lets": "let us",
-        "what's": "what is",
-        "whats": "what is",
-        "who's": "who is",
-        "whos": "who is",
-        "how's": "how is",
-        "hows": "how is",
-        "where's": "where is",
-        "when's": "when is",
-        "there's": "there is",
-        "that's": "that is",
-        "thats": "that is",
-        "it's": "it is",
-        "he's": "he is",
-        "she's": "she is",
-        "pls": "please",
-        "plz": "please",
-        "everything's": "everything is",
-        "o'clock": "oclock",
-    },
-    endings={
-        "n't": "not",
-        "'re": "are",
-        "'ll": "will",
-        "'ve": "have",
-        "'d": "would",
-        "'m": "am",
-        "'s": "",
-    },
-    guards={
-        "negation": frozenset(
-            "not no never nor neither none nothing nobody nowhere without hardly barely scarcely seldom"
-            " rarely refuse avoid forbid forbidden prohibit prohibited nope nah negative dnt nt"
-            " except besides excluding but".split()
-        ),
-        "condition": frozenset(
-            "if unless whether provided assuming suppose supposing case otherwise else or either"
-            " depending maybe perhaps possibly might".split()
-        ),
-        "time": frozenset(
-            "when whenever once until till after before while during tomorrow tonight later soon today"
-            " yesterday morning afternoon evening night noon midnight oclock am pm minute minutes second"
-            " seconds hour hours day days week weeks monday tuesday wednesday thursday friday saturday"
-            " sunday schedule timer delay remind next eventually someday always weekend sunset sunrise"
-            " daily nightly hourly".split()
-        ),
-        "steps": frozenset("then also plus instead rather afterwards followed meanwhile".split()),
-        "speech": frozenset(
-            "say said says saying tell told tells telling ask asked asks asking repeat quote word words"
-            " phrase sentence pretend imagine imagining hypothetically theoretically example joke"
-            " kidding explain describe translate spell story poem how why should shall would could may"
-            " wonder wondering think thinks thought believe heard hear write wrote written meant means"
-            " mean called song movie what who where which".split()
-        ),
-    },
+    polite=_POLITE,
+    offering=_phrases("i mean | i meant | it is | that is | i want | i would like | take | use"),
+    urgent=frozenset(_URGENT),
+    agreeing=_phrases("yes | yeah | yep | ok | okay | sure | yes please"),
+    contractions={word: whole for whole, text in _CONTRACTIONS.items() for word in _words(text)},
+    endings=_ENDINGS,
+    guards={reason: frozenset(_words(text)) for reason, text in _GUARDS.items()},
     function_words=frozenset(
-        "close closed closing i you he she we they me him us is are was were am be been being do does did done has have had"
-        " having will can must ought to than as so too very there because since although though"
-        " about against between through ever only really going want wants wanted need needs needed"
-        " like wish hope get got let make made go goes went come comes came am im please thanks".split()
+        _words(
+            "close closed closing i you he she we they me him us is are was were am be been being do"
+            " does did done has have had having will can must ought to than as so too very there"
+            " because since although though about against between through ever only really going want"
+            " wants wanted need needs needed like wish hope get got let make made go goes went come"
+            " comes came please thanks"
+        )
     ),
-    articles=frozenset("the my our your a an this that these those some current".split()),
-    joining=frozenset("in at of inside from to for on by into near with behind under over".split()),
+    articles=frozenset(_words("the my our your a an this that these those some current")),
+    joining=frozenset(_words("in at of inside from to for on by into near with behind under over")),
     conjunctions=frozenset({"and"}),
-    nobody_named=frozenset("i we you kitty anyone anybody someone somebody they".split()),
+    nobody_named=frozenset(_words("i we you kitty anyone anybody someone somebody they")),
     every={"all": 0, "every": 0, "each": 0, "both": 2, "any": 0},
     everything=frozenset({"everything"}),
     pronouns={"it": False, "this": False, "that": False, "one": False, "them": True, "these": True},
-    here=("in this room", "this room", "in the room", "in here", "here"),
+    here=_phrases("in this room | this room | in the room | in here | here"),
     nouns={
         Kind.DOOR: {"door": False, "lock": False, "doors": True, "locks": True},
         Kind.LIGHT: {
-            "light": False,
-            "lamp": False,
-            "lighting": True,
-            "lights": True,
-            "lamps": True,
+            **dict.fromkeys(("light", "lamp"), False),
+            **dict.fromkeys(("lights", "lamps", "lighting"), True),
         },
         Kind.POWER: {
-            "power": False,
-            "plug": False,
-            "socket": False,
-            "outlet": False,
-            "switch": False,
-            "supply": False,
-            "electricity": False,
-            "plugs": True,
-            "sockets": True,
-            "outlets": True,
+            **dict.fromkeys(
+                ("power", "plug", "socket", "outlet", "switch", "supply", "electricity"), False
+            ),
+            **dict.fromkeys(("plugs", "sockets", "outlets", "switches"), True),
         },
         Kind.PRINTER: {
-            "printer": False,
-            "print": False,
-            "job": False,
-            "printing": False,
-            "printers": True,
-            "prints": True,
-            "jobs": True,
+            **dict.fromkeys(("printer", "print", "job", "printing"), False),
+            **dict.fromkeys(("printers", "prints", "jobs"), True),
         },
         Kind.CAMERA: {"camera": False, "cam": False, "cameras": True},
         Kind.SENSOR: {"sensor": False, "sensors": True},
     },
     deeds={
-        phrase.replace("_", " "): deed
-        for deed, phrases in _DEEDS.items()
-        for phrase in phrases.split()
+        phrase.replace("_", " "): deed for deed, text in _DEEDS.items() for phrase in _words(text)
     },
     switches={
-        "on": "on",
-        "up": "on",
-        "back on": "on",
-        "off": "off",
-        "down": "off",
-        "back off": "off",
+        **dict.fromkeys(("on", "up", "back on"), "on"),
+        **dict.fromkeys(("off", "down", "back off"), "off"),
     },
-    parts={
-        phrase: part
-        for part, phrases in {
-            "bed": (
-                "bed",
-                "build plate",
-                "plate",
-                "heatbed",
-                "heat bed",
-                "heated bed",
-                "print bed",
-            ),
-            "nozzle": ("nozzle", "hotend", "hot end", "extruder", "tool", "print head", "head"),
-        }.items()
-        for phrase in phrases
-    },
+    parts={phrase: part for part, text in _PARTS.items() for phrase in _phrases(text)},
     day_periods={
-        "today": (0, None),
-        "so far today": (0, None),
-        "this morning": (0, None),
-        "this afternoon": (0, None),
-        "this evening": (0, None),
-        "tonight": (0, None),
+        **dict.fromkeys(
+            _phrases(
+                "today | so far today | this morning | this afternoon | this evening | tonight"
+            ),
+            (0, None),
+        ),
+        **dict.fromkeys(_phrases("last night | overnight"), (21_600, None)),
         "yesterday": (86_400, 0),
         "since yesterday": (86_400, None),
-        "last night": (21_600, None),
-        "overnight": (21_600, None),
     },
     periods={
         "just now": (900, None),
@@ -598,28 +510,16 @@ LANGUAGE: Final = Language(
         "this month": (2_592_000, None),
     },
     units=_UNITS_OF_TIME | {f"{unit}s": length for unit, length in _UNITS_OF_TIME.items()},
-    past=(
-        "in the last",
-        "in the past",
-        "within the last",
-        "during the last",
-        "over the last",
-        "the last",
-        "the past",
-        "for the last",
-        "in last",
-        "last",
-        "past",
+    past=_phrases(
+        "in the last | in the past | within the last | during the last | over the last | the last"
+        " | the past | for the last | in last | last | past"
     ),
-    numbers={word: value for value, word in enumerate(_ONES.split())}
-    | {word: 10 * value for value, word in enumerate(_TENS.split(), 2)},
-    ordinals={
-        word: value
-        for value, word in enumerate(
-            "first second third fourth fifth sixth seventh eighth".split(), 1
-        )
+    numbers={
+        **{word: value for value, word in enumerate(_ONES)},
+        **{word: 10 * value for value, word in enumerate(_TENS, 2)},
     },
+    ordinals={word: value for value, word in enumerate(_ORDINALS, 1)},
     hundred="hundred",
-    file_words=frozenset("file files model part job print gcode version".split()),
-    file_endings=frozenset("gcode bgcode gco g 3mf stl ufp".split()),
+    file_words=frozenset(_words("file files model part job print gcode version")),
+    file_endings=frozenset(_words("gcode bgcode gco g 3mf stl ufp")),
 )
