@@ -114,8 +114,7 @@ class Brain:
     async def open_safety(self) -> Keys:
         """Open what decisions need, and nothing else."""
         settings = self.settings
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        keys = Keys.load(settings.data_dir / "keys.json")
+        keys = await asyncio.to_thread(Keys.load, settings.data_dir / "keys.json")
         await self.safety_db.open()
         self.gate = Gate(
             self.safety_db, keys, self.bus, time.time, lockout_attempts=settings.lockout_attempts

@@ -1,5 +1,6 @@
 """Tokens: 256 random bits, kept only as SHA-256, with a scope, an optional end, and rotation."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 import hashlib
@@ -70,9 +71,7 @@ class Tokens:
             await self._add("first", Scope.INTEGRATION, first)
         elif not rows and not first:
             made = secrets.token_urlsafe(32)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(made + "\n")
+            await asyncio.to_thread(_write_private, path, made)
             await self._add("first", Scope.INTEGRATION, made)
 
     def caller(self, header: str | None) -> Caller:
@@ -170,6 +169,12 @@ class Tokens:
             allowance=self._burst,
             refilled=self._clock(),
         )
+
+
+def _write_private(path: Path, token: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token + "\n")
 
 
 def _digest(token: str) -> str:

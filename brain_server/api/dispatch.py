@@ -1,4 +1,4 @@
-"""Runs one command for one caller: the same for every road, with its timeout, counters and errors."""
+"""Runs one command for one caller: the same for every road, with its timeout, its log line and errors."""
 
 import asyncio
 from collections import deque
@@ -8,6 +8,8 @@ import logging
 import time
 from typing import Any, Final
 
+import msgspec
+
 from brain_server.commands import Caller, Command, Scope, prepare
 from brain_server.errors import Forbidden, InvalidRequest, KittyError, Unavailable
 from brain_server.observability import counters
@@ -16,6 +18,8 @@ from brain_server.protocol import Channel, Json
 _LOGGER = logging.getLogger(__name__)
 
 RETRY_AFTER: Final = 1
+# What somebody does is worth a line; what is read, or told every second, only when one looks for it.
+LOGGED: Final = frozenset({Scope.CONTROL, Scope.ADMIN})
 
 
 class InternalError(KittyError):
@@ -68,26 +72,30 @@ class Dispatcher:
         started = time.perf_counter()
         try:
             async with asyncio.timeout(spec.timeout):
-                if spec.streams:
-                    return await spec.run(caller, given, emit)
-                return await spec.run(caller, given)
-        except KittyError as err:
-            counters[f"errors_{err.code}"] += 1
+                extra = (emit,) if spec.streams else ()
+                result = await spec.run(caller, given, *extra)
+        except KittyError:
             raise
         except TimeoutError as err:
-            counters["errors_timeout"] += 1
             raise Unavailable(
                 "timeout", f"No result within {spec.timeout:g} s", seconds=spec.timeout
             ) from err
         except Exception as err:
             counters["errors_internal"] += 1
-            _LOGGER.exception("Command %s failed", spec.action)
+            _LOGGER.exception("%s broke", spec.action)
             raise InternalError("internal", "Something went wrong inside the brain") from err
         finally:
+            elapsed = time.perf_counter() - started
+            self.durations.append(elapsed)
             self._running -= 1
-            self.durations.append(time.perf_counter() - started)
             if self._running == 0:
                 self._idle.set()
+        about = {"user_id": caller.user_id, "endpoint": spec.action, "token": caller.name}
+        level = logging.INFO if spec.scope in LOGGED else logging.DEBUG
+        _LOGGER.log(
+            level, "%s done", spec.action, extra=about | {"duration_ms": round(elapsed * 1000, 3)}
+        )
+        return result
 
     async def drain(self, limit: float) -> None:
         """Take no more commands and wait for those that run, at most ``limit`` seconds."""
@@ -97,6 +105,27 @@ class Dispatcher:
                 await self._idle.wait()
         except TimeoutError:
             _LOGGER.warning("%d commands were cut off at shutdown", self._running)
+
+
+def refused(err: KittyError, endpoint: str) -> None:
+    """Count and log an error that a caller is told: one line, once, on the road that tells it."""
+    if isinstance(err, InternalError):
+        return
+    counters[f"errors_{err.code}"] += 1
+    level = logging.WARNING if err.status >= 500 else logging.INFO  # noqa: PLR2004 - HTTP's own line
+    _LOGGER.log(level, "%s refused: %s", endpoint, err.code, extra={"endpoint": endpoint})
+
+
+def decode(text: str | bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Raises InvalidRequest ``invalid_json``, also for what JSON does not have: NaN, numbers beyond a
+    double, half of a surrogate pair, and more nesting than a stack holds.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError) as err:
+        raise InvalidRequest("invalid_json", "This is not JSON") from err
 
 
 def on_behalf(caller: Caller, named: object) -> Caller:
@@ -117,14 +146,16 @@ def on_behalf(caller: Caller, named: object) -> Caller:
     return replace(
         caller,
         channel=channel,
-        user_id=_text(named, "user_id"),
-        name=_text(named, "name"),
-        context_id=_text(named, "context_id"),
+        user_id=_text(named, "user_id", 64),
+        name=_text(named, "name", 255),
+        context_id=_text(named, "context_id", 64),
     )
 
 
-def _text(named: Json, field: str) -> str | None:
+def _text(named: Json, field: str, most: int) -> str | None:
     value = named.get(field)
-    if value is not None and not isinstance(value, str):
-        raise InvalidRequest("invalid_caller", f"{field} must be text or null", field=field)
+    if value is not None and (not isinstance(value, str) or len(value) > most):
+        raise InvalidRequest(
+            "invalid_caller", f"{field} must be null or text of at most {most}", field=field
+        )
     return value or None

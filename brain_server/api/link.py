@@ -10,6 +10,8 @@ from brain_server.protocol import Json
 
 GONE: Final = "home_assistant_offline"
 
+type Send = Callable[[Json], None]
+
 
 class HomeAssistantError(KittyError):
     """Home Assistant answered a request with an error."""
@@ -22,26 +24,27 @@ class Link:
 
     def __init__(self) -> None:
         """Start without Home Assistant."""
-        self._send: Callable[[Json], None] | None = None
+        self._sends: list[Send] = []
         self._ids = itertools.count(1)
-        self._open: dict[int, asyncio.Future[Json]] = {}
+        self._open: dict[int, tuple[Send, asyncio.Future[Json]]] = {}
 
     @property
     def connected(self) -> bool:
         """Tell whether Home Assistant is there."""
-        return self._send is not None
+        return bool(self._sends)
 
-    def attach(self, send: Callable[[Json], None]) -> None:
+    def attach(self, send: Send) -> None:
         """Use this socket from now on."""
-        self._send = send
+        if send in self._sends:
+            self._sends.remove(send)
+        self._sends.append(send)
 
-    def detach(self, send: Callable[[Json], None]) -> None:
+    def detach(self, send: Send) -> None:
         """Forget a socket; what was asked over it will not be answered."""
-        if self._send is not send:
-            return
-        self._send = None
-        for future in self._open.values():
-            if not future.done():
+        if send in self._sends:
+            self._sends.remove(send)
+        for used, future in self._open.values():
+            if used == send and not future.done():
                 future.set_exception(TimeoutError("Home Assistant went away"))
 
     async def call(self, method: str, params: Json, *, timeout: float) -> Json:  # noqa: ASYNC109
@@ -50,13 +53,13 @@ class Link:
         Raises Unavailable ``home_assistant_offline`` when nothing was sent, HomeAssistantError with its
         code when it refused, TimeoutError when it may or may not have acted.
         """
-        if self._send is None:
+        if not self._sends:
             raise Unavailable(GONE, "Home Assistant is not connected")
-        number = next(self._ids)
+        number, send = next(self._ids), self._sends[-1]
         future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
-        self._open[number] = future
+        self._open[number] = send, future
         try:
-            self._send({"type": "request", "id": number, "method": method, "params": params})
+            send({"type": "request", "id": number, "method": method, "params": params})
             async with asyncio.timeout(timeout):
                 return await future
         finally:
@@ -65,9 +68,10 @@ class Link:
     def answer(self, frame: Json) -> None:
         """Take an answer; one that nobody waits for is ignored."""
         number = frame.get("id")
-        future = self._open.get(number) if isinstance(number, int) else None
-        if future is None or future.done():
+        asked = self._open.get(number) if isinstance(number, int) else None
+        if asked is None or asked[1].done():
             return
+        future = asked[1]
         error = frame.get("error")
         if isinstance(error, dict):
             code, words = str(error.get("code", "unknown")), str(error.get("message", ""))

@@ -7,8 +7,10 @@ only read are also ``GET /api/v1/<action>`` with their parameters in the query.
 import asyncio
 from collections.abc import Awaitable, Callable
 import gzip
+import hashlib
 import json
 import logging
+import re
 import resource
 import time
 import tracemalloc
@@ -33,6 +35,7 @@ GZIP_ABOVE: Final = 1024
 READY_TIMEOUT: Final = 2.5
 MAX_UPLOAD: Final = 512 * 1024 * 1024
 PROBLEM: Final = "application/problem+json"
+_SNAKE: Final = re.compile("_([a-z0-9])")
 _HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -176,7 +179,13 @@ class Rest:
         if "fields" in query:
             query["fields"] = query["fields"].split(",")
         result = await self._dispatcher.run(spec, caller, query, strict=False)
-        return self._answer(request, result, started)
+        tag = f'"{hashlib.sha256(json.dumps(result).encode()).hexdigest()[:32]}"'
+        if request.headers.get("If-None-Match") == tag:
+            return web.Response(status=304, headers={"ETag": tag})
+        response = self._answer(request, result, started)
+        response.headers["ETag"] = tag
+        response.headers["Cache-Control"] = "private, no-cache"
+        return response
 
     async def _upload(self, request: web.Request) -> web.Response:
         """Stream a print file to its device."""
@@ -216,6 +225,8 @@ class Rest:
     def _answer(
         self, request: web.Request, data: Any, started: float, *, status: int = 200
     ) -> web.Response:
+        if request.headers.get("X-Case") == "camel":
+            data = camel_case(data)
         body = {"status": "success", "data": data, "metadata": _metadata(started)}
         return _compressed(request, json.dumps(body).encode(), "application/json", status)
 
@@ -244,6 +255,15 @@ class Rest:
             }
             text, kind = json.dumps(body), "application/json"
         return web.Response(text=text, status=err.status, content_type=kind, headers=headers)
+
+
+def camel_case(value: Any) -> Any:
+    """Return JSON with every key in camelCase, for clients that ask with ``X-Case: camel``."""
+    if isinstance(value, dict):
+        return {_SNAKE.sub(lambda m: m[1].upper(), k): camel_case(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [camel_case(item) for item in value]
+    return value
 
 
 def _metadata(started: float) -> Json:

@@ -1,5 +1,6 @@
 """The devices that there are: stored, started, observed, removed."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -46,7 +47,7 @@ class Registry:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Take the database, the bus, the task keeper, an HTTP session and the road to Home Assistant."""
-        self.drivers: dict[str, type[Driver]] = discover()
+        self.drivers: dict[str, type[Driver]] = {}
         self._db = database
         self._bus = bus
         self._tasks = tasks
@@ -58,7 +59,8 @@ class Registry:
         self.listeners: list[Callable[[Live], None]] = []
 
     async def start(self) -> None:
-        """Start the driver of every stored device; one whose driver is gone stays offline."""
+        """Find the drivers and start that of every stored device."""
+        self.drivers = await asyncio.to_thread(discover)
         rows = await self._db.read(
             lambda connection: connection.execute(select(devices)).mappings().all()
         )

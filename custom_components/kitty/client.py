@@ -129,6 +129,8 @@ class BrainClient:
                     await self._serve()
                     attempt = 0 if monotonic() - began > GOOD_AFTER else attempt
                     lost: KittyError = BrainUnavailable()
+                except (ClientError, ConnectionError) as err:
+                    lost = CannotConnect(error=err)
                 except BrainUnavailable as err:
                     lost = err
                 except (InvalidAuth, SchemaMismatch, WrongBrain) as err:
@@ -213,9 +215,24 @@ class BrainClient:
         if self._epoch == hello.epoch:
             subscribe |= {"epoch": self._epoch, "after": self._event_id}
         await self._send(subscribe)
-        async for message in ws:
-            if message.type is WSMsgType.TEXT:
-                self._take(message.data)
+        silent = False
+        while True:
+            try:
+                message = await ws.receive(HEARTBEAT)
+            except TimeoutError as err:
+                if silent:
+                    raise BrainUnavailable("brain_timeout") from err
+                silent = True
+                await ws.ping()
+                continue
+            silent = False
+            match message.type:
+                case WSMsgType.TEXT:
+                    self._take(message.data)
+                case WSMsgType.PING:
+                    await ws.pong(message.data)
+                case WSMsgType.CLOSE | WSMsgType.CLOSING | WSMsgType.CLOSED | WSMsgType.ERROR:
+                    return
 
     def _take(self, text: str) -> None:
         """Take one frame; one that makes no sense is logged and changes nothing."""
@@ -235,7 +252,8 @@ class BrainClient:
                     self._event_id = frame["event_id"]
                     self.on_event(frame["event"], frame["data"])
                 case "request" if self._spawn is not None:
-                    self._spawn(self._answer(frame), f"kitty {frame['method']}")
+                    name = f"kitty {frame['method']}"
+                    self._spawn(self._answer(frame), name)
         except (ValueError, KeyError, TypeError, AttributeError) as err:
             LOGGER.warning("The brain sent a frame that makes no sense: %r", err)
 
@@ -320,7 +338,8 @@ async def _open(
             ws = await session.ws_connect(
                 f"{url.rstrip('/')}/ws",
                 headers={"Authorization": f"Bearer {token}"},
-                heartbeat=HEARTBEAT,
+                # We ping ourselves: aiohttp's heartbeat leaves a timer behind when it closes.
+                autoping=False,
                 max_msg_size=MAX_FRAME_BYTES,
                 timeout=ClientWSTimeout(ws_close=2.0),
             )
@@ -339,7 +358,8 @@ async def _open(
 
 async def _receive(ws: ClientWebSocketResponse) -> Json:
     """Return the next frame; CannotConnect where the socket closes instead."""
-    message = await ws.receive()
+    while (message := await ws.receive()).type is WSMsgType.PING:
+        await ws.pong(message.data)
     if message.type is not WSMsgType.TEXT:
         raise CannotConnect(error=f"close code {ws.close_code}")
     frame = json.loads(message.data)

@@ -13,11 +13,12 @@ from homeassistant.components.conversation import (
     ToolResultContentDeltaDict,
 )
 from homeassistant.const import MATCH_ALL
-from homeassistant.core import HomeAssistant
+from homeassistant.core import Context, HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er, intent, llm
 from homeassistant.helpers.chat_session import current_session
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.util import dt as dt_util
 
 from . import KittyConfigEntry
 from .const import DOMAIN
@@ -55,6 +56,24 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         # Home Assistant's conversation id -> whose it is, and what the brain calls it.
         self._owners: dict[str, str | None] = {}
         self._brain_ids: dict[str, str] = {}
+        # The turns that are being answered, by the id of their context.
+        self._turns: dict[str, tuple[Context, Caller]] = {}
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Let the brain pass on a yes or no that was said in a turn."""
+        await super().async_added_to_hass()
+        self.coordinator.config_entry.runtime_data.client.register("ha.decide", self._async_decide)
+
+    async def _async_decide(self, params: Json) -> Json:
+        """Decide as the person who is speaking right now, by the road of that turn; nobody else."""
+        if (turn := self._turns.get(params["context_id"])) is None:
+            raise Refused("no_such_turn")
+        context, caller = turn
+        approvals = self.coordinator.config_entry.runtime_data.approvals
+        return await approvals.decide(
+            params["event_id"], params["decision"], context=context, channel=caller.channel
+        )
 
     @property
     @override
@@ -77,6 +96,7 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         conversation_id = chat_log.conversation_id
         self._claim(conversation_id, caller)
         result: Json = {}
+        self._turns[user_input.context.id] = (user_input.context, caller)
         try:
             deltas = self._deltas(self._params(user_input, chat_log), caller, result)
             async for _ in chat_log.async_add_delta_content_stream(self.entity_id, deltas):
@@ -85,6 +105,7 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         except BrainUnavailable as err:
             raise self._away() from err
         finally:
+            del self._turns[user_input.context.id]
             # Home Assistant keeps no session of a first turn that failed.
             if conversation_id not in self._brain_ids:
                 self._forget(conversation_id)
@@ -118,6 +139,8 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
             params["conversation_id"] = brain_id
         if area_id := self._area(user_input):
             params["area_id"] = area_id
+        now = dt_util.now()
+        params["second_of_day"] = now.hour * 3600 + now.minute * 60 + now.second
         return params
 
     def _area(self, user_input: ConversationInput) -> str | None:

@@ -10,7 +10,7 @@ from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, Upda
 
 from .client import BrainClient
 from .const import DOMAIN, LOGGER
-from .errors import InvalidAuth, KittyError
+from .errors import InvalidAuth, KittyError, SchemaMismatch, WrongBrain
 from .protocol import CommandStatus, EventStatus, Json
 
 if TYPE_CHECKING:
@@ -161,6 +161,9 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
         self._down_logged = True
         if isinstance(lost, InvalidAuth):
             self.config_entry.async_start_reauth(self.hass)
+        elif isinstance(lost, SchemaMismatch | WrongBrain):
+            # The setup says what is wrong, and a person has to act.
+            self.hass.config_entries.async_schedule_reload(self.config_entry.entry_id)
         if self.data.connected:
             self.data = replace(self.data, connected=False)
             self.last_update_success = False

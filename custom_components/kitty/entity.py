@@ -112,14 +112,17 @@ def async_add_device_entities(
                 del added[device_id]
         for device_id, device in devices.items():
             shape = (device["kind"], sorted(device["capabilities"]), device["has_camera"])
-            if shapes.get(device_id) == shape:
+            subentry_id = subentry_of(entry, device_id)
+            # While a device is being added the brain has it before its subentry exists; entities
+            # added now would have to move to the subentry later, which Home Assistant forbids.
+            if subentry_id is None or shapes.get(device_id) == shape:
                 continue
             shapes[device_id] = shape
             known = added.setdefault(device_id, set())
             new = [item for item in build(coordinator, device) if item.unique_id not in known]
             known.update(item.unique_id for item in new)
             if new:
-                async_add_entities(new, config_subentry_id=subentry_of(entry, device_id))
+                async_add_entities(new, config_subentry_id=subentry_id)
 
     add_new()
     entry.async_on_unload(coordinator.async_add_listener(add_new))

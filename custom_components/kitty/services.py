@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import probatio as vol
-
 from homeassistant.auth.models import User
 from homeassistant.auth.permissions.const import POLICY_CONTROL, POLICY_READ
 from homeassistant.const import ATTR_DEVICE_ID
@@ -29,6 +27,7 @@ from homeassistant.helpers.service import (
     async_get_device_and_config_entry,
     async_register_admin_service,
 )
+import probatio as vol
 
 from .const import DOMAIN
 from .entity import person_name

@@ -1,9 +1,17 @@
-"""What all tests of the brain share."""
+"""What all tests of the brain share: no blocked loop, a clock, databases, and a gate with its people."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from blockbuster import BlockBuster, blockbuster_ctx
 import pytest
+
+from brain_server.safety.gate import Gate
+from tests.brain.gatehouse import Clock, Gatehouse
+from tests.standins.postgres import Postgres
+
+ENGINES = ("sqlite", pytest.param("postgres", marks=pytest.mark.service))
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +19,62 @@ def blockbuster() -> Iterator[BlockBuster]:
     """Fail a test in which the brain blocks the event loop."""
     with blockbuster_ctx("brain_server") as guard:
         yield guard
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Start a PostgreSQL for all tests that need one."""
+    server = Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def sqlite_file(folder: Path, _request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give the address of a database in a file, and remove its reserve of a megabyte afterwards."""
+    yield f"sqlite:///{folder / 'safety.db'}"
+    (folder / "safety.db.ballast").unlink(missing_ok=True)
+
+
+@contextmanager
+def postgres_database(_folder: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give the address of an empty database on a server."""
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.new_database()
+    yield url
+    server.drop_database(url)
+
+
+MAKERS = {"sqlite": sqlite_file, "postgres": postgres_database}
+
+
+@pytest.fixture(params=ENGINES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Give the address of an empty database, of each kind in turn."""
+    with MAKERS[request.param](tmp_path, request) as url:
+        yield url
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Give a clock that the test sets."""
+    return Clock()
+
+
+@pytest.fixture
+async def house(database_url: str, tmp_path: Path, clock: Clock) -> AsyncIterator[Gatehouse]:
+    """Give a gate with people, zones and a paired Home Assistant."""
+    made = Gatehouse(database_url, tmp_path, clock)
+    await made.open()
+    await made.furnish()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def gate(house: Gatehouse) -> Gate:
+    """Give the gate of the house."""
+    return house.gate

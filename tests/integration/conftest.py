@@ -1,6 +1,7 @@
 """What all tests of the integration share: a brain on loopback, a workshop with one door, its people."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import MappingProxyType
 from typing import Any, Final
 from unittest.mock import patch
@@ -14,6 +15,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUs
 # Before the first ``hass``: else the test plugin's own folder becomes ``custom_components``.
 import custom_components.kitty
 from custom_components.kitty.const import DOMAIN
+from custom_components.kitty.coordinator import Snapshot
 from custom_components.kitty.protocol import Json
 
 from .fake_brain import TOKEN, FakeBrain
@@ -102,21 +104,20 @@ def kitty_entry(
 
 
 async def set_up(hass: HomeAssistant, entry: MockConfigEntry) -> MockConfigEntry:
-    """Set an entry up without entities, and wait until the brain has heard everything."""
+    """Set an entry up."""
     assert await async_setup_component(hass, "homeassistant", {})
     if hass.config_entries.async_get_entry(entry.entry_id) is None:
         entry.add_to_hass(hass)
-    with patch("custom_components.kitty.PLATFORMS", ()):
-        await hass.config_entries.async_setup(entry.entry_id)
-        await hass.async_block_till_done()
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
     return entry
 
 
-async def unload(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """Unload an entry that was set up without entities."""
+@pytest.fixture
+def no_platforms(enable_custom_integrations: None) -> Iterator[None]:
+    """Leave the entities out, where a test is about something else."""
     with patch("custom_components.kitty.PLATFORMS", ()):
-        assert await hass.config_entries.async_unload(entry.entry_id)
-        await hass.async_block_till_done()
+        yield
 
 
 class Door:
@@ -161,16 +162,45 @@ def options() -> dict[str, Any]:
 @pytest.fixture
 async def kitty(
     hass: HomeAssistant,
-    enable_custom_integrations: None,
+    no_platforms: None,
     brain: FakeBrain,
     people: dict[str, MockUser],
     door: Door,
     options: dict[str, Any],
 ) -> MockConfigEntry:
-    """Return the entry, set up and known to the brain."""
+    """Return the entry, set up without entities and known to the brain."""
     entry = await set_up(hass, kitty_entry(brain, options))
     await brain.received_command("devices.observe")
     return entry
+
+
+async def until(entry: MockConfigEntry, true: Callable[[Snapshot], object]) -> Snapshot:
+    """Wait until something is true of what the coordinator knows."""
+    coordinator = entry.runtime_data.coordinator
+    news = asyncio.Event()
+    stop = coordinator.async_add_listener(news.set)
+    try:
+        async with asyncio.timeout(5):
+            while not true(coordinator.data):
+                news.clear()
+                await news.wait()
+    finally:
+        stop()
+    data: Snapshot = coordinator.data
+    return data
+
+
+async def eventually(true: Callable[[], object]) -> None:
+    """Wait until something is true of which nobody sends news."""
+    async with asyncio.timeout(5):
+        while not true():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.01)
+
+
+async def heard(entry: MockConfigEntry) -> None:
+    """Wait until everything that the brain has sent so far has been taken."""
+    await until(entry, lambda data: data.connected)
+    await entry.runtime_data.client.command("devices.list")
 
 
 def of(user_id: str | None, **more: Any) -> Context:

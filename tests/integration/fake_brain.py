@@ -89,6 +89,7 @@ class FakeBrain:
         self._questions: dict[int, asyncio.Future[Json]] = {}
         self._numbers = 0
         self._news = asyncio.Condition()
+        self._order = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
         self._port = 0
@@ -179,9 +180,11 @@ class FakeBrain:
         }
         if name in parts:
             parts[name][data["id"]] = data
-        for socket, subscribed in list(self._sockets.items()):
-            if subscribed:
-                await self._send(socket, self._event_frame(self._event_id, name, data))
+        number = self._event_id
+        async with self._order:
+            for socket, subscribed in list(self._sockets.items()):
+                if subscribed:
+                    await self._send(socket, self._event_frame(number, name, data))
 
     async def say(self, frame: Json | str) -> None:
         """Send any frame to every client, whatever the protocol says."""
@@ -443,9 +446,8 @@ class FakeBrain:
         answer: Answer = self.answers.get(frame["action"], _nothing)
         try:
             made = answer(params, frame.get("caller"))
-            if inspect.isasyncgen(made):
-                parts: AsyncIterator[Json] = made
-                await self._stream(socket, number, parts)
+            if isinstance(made, AsyncIterator):
+                await self._stream(socket, number, made)
                 return
             data = await made if inspect.isawaitable(made) else made
         except FakeError as err:
@@ -468,6 +470,12 @@ class FakeBrain:
 
     async def _subscribe(self, socket: web.WebSocketResponse, frame: Json) -> None:
         await self.snapshot_gate.wait()
+        async with self._order:
+            await self._catch_up(socket, frame)
+            if socket in self._sockets:
+                self._sockets[socket] = True
+
+    async def _catch_up(self, socket: web.WebSocketResponse, frame: Json) -> None:
         if frame.get("epoch") == self.epoch:
             missed = [one for one in self._log if one[0] > frame["after"]]
             resumed = {"type": "result", "id": frame["id"], "data": {"resumed": len(missed)}}
@@ -492,7 +500,6 @@ class FakeBrain:
                     },
                 },
             )
-        self._sockets[socket] = True
 
     def _event_frame(self, number: int, name: str, data: Json) -> Json:
         return {"type": "event", "event_id": number, "event": name, "data": data}

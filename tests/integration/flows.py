@@ -98,11 +98,11 @@ def _missing(words: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[st
     match result["type"]:
         case FlowResultType.FORM:
             used = [step.get("title"), step.get("description", "")]
-            for field in result["data_schema"].schema:
-                used += [
-                    step.get("data", {}).get(field),
-                    step.get("data_description", {}).get(field),
-                ]
+            for field in map(str, result["data_schema"].schema):
+                # The name of a field may be its words.
+                words_of_its_own = field if " " in field else None
+                used.append(step.get("data", {}).get(field, words_of_its_own))
+                used.append(step.get("data_description", {}).get(field, words_of_its_own))
             used += [words["error"].get(error) for error in (result["errors"] or {}).values()]
         case FlowResultType.MENU:
             used = [step.get("title"), step.get("description", "")]

@@ -19,6 +19,7 @@ from custom_components.kitty.errors import (
 )
 from custom_components.kitty.protocol import Json
 
+from .conftest import heard
 from .fake_brain import TOKEN, FakeBrain, FakeError
 
 
@@ -211,29 +212,29 @@ async def test_a_broken_socket_ends_what_waits(kitty: MockConfigEntry, brain: Fa
 
 async def test_missed_events_are_made_up_for(kitty: MockConfigEntry, brain: FakeBrain) -> None:
     """After a break exactly what was missed comes, once and in order."""
-    heard: list[str] = []
-    kitty.runtime_data.coordinator.async_listen("note", lambda data: heard.append(data["n"]))
+    notes: list[str] = []
+    kitty.runtime_data.coordinator.async_listen("note", lambda data: notes.append(data["n"]))
     await brain.push("note", {"n": "one"})
     await brain.drop()
     await brain.push("note", {"n": "two"})
     await brain.push("note", {"n": "three"})
     await brain.until(lambda: len(brain.subscriptions) == 2)
     await brain.push("note", {"n": "four"})
-    await _until(lambda: len(heard) == 4)
-    assert heard == ["one", "two", "three", "four"]
+    await heard(kitty)
+    assert notes == ["one", "two", "three", "four"]
 
 
 async def test_an_event_that_comes_twice_counts_once(
     kitty: MockConfigEntry, brain: FakeBrain
 ) -> None:
     """An event that was seen is not seen again."""
-    heard: list[str] = []
-    kitty.runtime_data.coordinator.async_listen("note", lambda data: heard.append(data["n"]))
+    notes: list[str] = []
+    kitty.runtime_data.coordinator.async_listen("note", lambda data: notes.append(data["n"]))
     await brain.push("note", {"n": "one"})
     await brain.say(brain._event_frame(brain._event_id, "note", {"n": "one"}))
     await brain.push("note", {"n": "two"})
-    await _until(lambda: "two" in heard)
-    assert heard == ["one", "two"]
+    await heard(kitty)
+    assert notes == ["one", "two"]
 
 
 async def test_a_brain_that_restarted_sends_everything(
@@ -244,10 +245,12 @@ async def test_a_brain_that_restarted_sends_everything(
     await brain.drop()
     await brain.until(lambda: len(brain.subscriptions) == 2)
     assert "after" not in brain.subscriptions[1]
-    await _until(lambda: kitty.runtime_data.coordinator.data.connected)
+    await heard(kitty)
 
 
-@pytest.mark.parametrize("frame", ["not json", "[]", "{}", '{"type":"event"}', '{"type":"request"}'])
+@pytest.mark.parametrize(
+    "frame", ["not json", "[]", "{}", '{"type":"event"}', '{"type":"request"}']
+)
 async def test_a_frame_that_makes_no_sense_changes_nothing(
     kitty: MockConfigEntry, brain: FakeBrain, frame: str
 ) -> None:
@@ -274,9 +277,3 @@ async def test_what_is_too_large_for_a_frame_is_not_sent(kitty: MockConfigEntry)
     """The limit of the wire is kept on this side, too."""
     with pytest.raises(Exception, match="too large"):
         await kitty.runtime_data.client.command("x", {"text": "x" * 1024 * 1024})
-
-
-async def _until(true: Any) -> None:
-    async with asyncio.timeout(5):
-        while not true():
-            await asyncio.sleep(0.01)

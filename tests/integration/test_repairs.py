@@ -1,8 +1,10 @@
 """Repair issues: there while something is wrong, gone when it is mended, by one tap where one can."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from aiohttp.test_utils import TestClient
 from homeassistant.components.homeassistant.exposed_entities import (
     async_expose_entity,
     async_get_assistant_settings,
@@ -19,13 +21,16 @@ from homeassistant.helpers import (
 from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.kitty import repairs
 from custom_components.kitty.const import DOMAIN
 
+from .conftest import DOOR
+from .fake_brain import FakeBrain, FakeError
 from .flows import flows_are_translated, house  # noqa: F401
 
-pytestmark = pytest.mark.usefixtures("house", "flows_are_translated")
+pytestmark = pytest.mark.usefixtures("house", "flows_are_translated", "no_platforms")
 
 RAW = "lock.front_door"
 
@@ -95,6 +100,7 @@ def raw_lock(entity_registry: er.EntityRegistry) -> str:
 
 async def start_fix(hass: HomeAssistant, issue_id: str) -> Any:
     """Open the fix flow of an issue."""
+    # The platform of an integration is looked up only once the integration is set up.
     hass.config.components.add(DOMAIN)
     assert await async_setup_component(hass, "repairs", {})
     manager = hass.data["repairs"]["flow_manager"]
@@ -389,4 +395,143 @@ async def test_watching_ends_when_it_is_told_to(
     stop()
     async_expose_entity(hass, "conversation", RAW, should_expose=True)
     await hass.async_block_till_done()
+    assert issues(hass) == {}
+
+
+@pytest.fixture
+async def unknown(hass: HomeAssistant, brain: FakeBrain, kitty: MockConfigEntry) -> str:
+    """Return the issue about a command of which nobody knows how it ended."""
+    heard = asyncio.Event()
+    kitty.runtime_data.coordinator.async_listen("command.updated", lambda _: heard.set())
+    command = brain.command(DOOR, "unlock", status="unknown")
+    await brain.push("command.updated", command)
+    await heard.wait()
+    return f"unknown_outcome.{kitty.entry_id}.{command['id']}"
+
+
+@pytest.fixture
+async def browser(hass: HomeAssistant, hass_client: ClientSessionGenerator) -> TestClient[Any, Any]:
+    """Return the browser of the administrator."""
+    assert await async_setup_component(hass, "repairs", {})
+    return await hass_client()
+
+
+@pytest.mark.parametrize("answer", [("happened", "acked"), ("did_not_happen", "failed")])
+async def test_a_person_says_what_happened(
+    hass: HomeAssistant,
+    brain: FakeBrain,
+    unknown: str,
+    browser: TestClient[Any, Any],
+    hass_admin_user: MockUser,
+    answer: tuple[str, str],
+) -> None:
+    """The brain hears it from that person, and the issue is closed."""
+    page = "/api/repairs/issues/fix"
+    flow = await (await browser.post(page, json={"handler": DOMAIN, "issue_id": unknown})).json()
+    assert flow["menu_options"] == ["happened", "did_not_happen"]
+    assert flow["description_placeholders"] == {"device": "Workshop door", "intent": "unlock"}
+    await browser.post(f"{page}/{flow['flow_id']}", json={"next_step_id": answer[0]})
+    assert brain.sent("commands.settle") == [
+        {"command_id": unknown.rpartition(".")[2], "outcome": answer[1]}
+    ]
+    [caller] = brain.callers("commands.settle")
+    assert caller is not None
+    assert (caller["user_id"], caller["channel"]) == (hass_admin_user.id, "dashboard")
+    assert unknown not in issues(hass)
+
+
+async def test_an_answer_that_comes_from_nobody_names_nobody(
+    hass: HomeAssistant, brain: FakeBrain, unknown: str
+) -> None:
+    """What runs a flow without a person does not become one."""
+    flow = await start_fix(hass, unknown)
+    await go_on(hass, flow, {"next_step_id": "happened"})
+    [caller] = brain.callers("commands.settle")
+    assert caller is not None
+    assert (caller["user_id"], caller["channel"]) == (None, "system")
+
+
+async def test_an_answer_that_the_brain_does_not_take_leaves_the_issue(
+    hass: HomeAssistant, brain: FakeBrain, unknown: str
+) -> None:
+    """It can be given again."""
+
+    def refuse(_params: Any, _caller: Any) -> None:
+        raise FakeError("person_required")
+
+    brain.answers["commands.settle"] = refuse
+    flow = await start_fix(hass, unknown)
+    result = await go_on(hass, flow, {"next_step_id": "happened"})
+    assert result["reason"] == "not_settled"
+    assert unknown in issues(hass)
+
+
+async def test_an_answer_needs_the_brain(
+    hass: HomeAssistant, kitty: MockConfigEntry, unknown: str
+) -> None:
+    """While it is not connected the issue stays."""
+    flow = await start_fix(hass, unknown)
+    await hass.config_entries.async_unload(kitty.entry_id)
+    result = await go_on(hass, flow, {"next_step_id": "happened"})
+    assert result["reason"] == "entry_not_loaded"
+
+
+async def test_a_record_that_a_person_accepts_is_the_one_that_counts_from_now_on(
+    hass: HomeAssistant, brain: FakeBrain, kitty: MockConfigEntry
+) -> None:
+    """A restored backup is no tampering."""
+    repairs.create_audit_rollback(hass, kitty, seq=7)
+    flow = await start_fix(hass, f"audit_rollback.{kitty.entry_id}")
+    assert flow["description_placeholders"]["seq"] == "7"
+    await go_on(hass, flow, {})
+    kept = kitty.runtime_data.ledger.audit_head
+    assert (kept["seq"], kept["hash"]) == (brain.audit["seq"], brain.audit["hash"])
+    assert issues(hass) == {}
+
+
+async def test_a_record_cannot_be_accepted_unseen(
+    hass: HomeAssistant, kitty: MockConfigEntry
+) -> None:
+    """While the brain is not connected nobody knows what it holds."""
+    repairs.create_audit_rollback(hass, kitty, seq=7)
+    await hass.config_entries.async_unload(kitty.entry_id)
+    flow = await start_fix(hass, f"audit_rollback.{kitty.entry_id}")
+    assert (await go_on(hass, flow, {}))["reason"] == "entry_not_loaded"
+    assert list(issues(hass).values()) == ["audit_rollback"]
+
+
+async def test_a_record_of_an_entry_that_is_gone_needs_no_acceptance(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    """The issue outlives restarts, and so perhaps the entry."""
+    repairs.create_audit_rollback(hass, entry, seq=7)
+    flow = await start_fix(hass, "audit_rollback.kitty1")
+    await hass.config_entries.async_remove("kitty1")
+    await go_on(hass, flow, {})
+    assert issues(hass) == {}
+
+
+async def test_a_subentry_that_is_no_device_guards_nothing(
+    hass: HomeAssistant, make_entry: Callable[..., MockConfigEntry]
+) -> None:
+    """Other kinds of subentries may come."""
+    other = device(["unlock"], entity_id="switch.saw") | {"subentry_type": "other"}
+    hass.states.async_set("switch.saw", "off")
+    repairs.async_scan_exposed(hass, make_entry(other))
+    assert issues(hass) == {}
+
+
+async def test_an_issue_without_data_is_confirmed_away(hass: HomeAssistant) -> None:
+    """As an older version may have left one."""
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        "rogue_discovery.old",
+        is_fixable=True,
+        severity=ir.IssueSeverity.ERROR,
+        translation_key="rogue_discovery",
+        translation_placeholders={"name": "KITTY", "app": "Old", "slug": "old"},
+    )
+    flow = await start_fix(hass, "rogue_discovery.old")
+    await go_on(hass, flow, {})
     assert issues(hass) == {}

@@ -93,7 +93,7 @@ class OctoPrint:
         """Return what OctoPrint calls the printer's state."""
         try:
             return str(self.call("GET", "/api/job").get("state"))
-        except (OSError, HTTPException):
+        except OSError, HTTPException:
             # While it starts, something answers for it that does not speak HTTP.
             return None
 
@@ -142,5 +142,7 @@ class OctoPrint:
 def print_file(*, seconds: float, warm_up: bool = False) -> bytes:
     """Return G-code that keeps the virtual printer busy for about so long."""
     heat = ["M104 S200", "M109 S200"] if warm_up else []
-    moves = [f"G1 X{step % 100} Y{step % 90} F6000\nG4 P100" for step in range(round(seconds / 0.1))]
+    moves = [
+        f"G1 X{step % 100} Y{step % 90} F6000\nG4 P100" for step in range(round(seconds / 0.1))
+    ]
     return "\n".join([*heat, *moves, "M104 S0", ""]).encode()

@@ -17,6 +17,7 @@ class Proxy:
         # What begins like this arrives, and its answer never comes back.
         self.swallow: bytes | None = None
         self.attempts = 0
+        self._attempt = asyncio.Condition()
         self.heads: list[bytes] = []
         self.port = 0
         self._server: asyncio.Server | None = None
@@ -60,8 +61,15 @@ class Proxy:
         """Return how many connections began like this."""
         return sum(seen.startswith(head) for seen in self.heads)
 
+    async def attempted(self, times: int) -> None:
+        """Wait until so many connections were tried."""
+        async with self._attempt:
+            await self._attempt.wait_for(lambda: self.attempts >= times)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.attempts += 1
+        async with self._attempt:
+            self.attempts += 1
+            self._attempt.notify_all()
         self._writers.add(writer)
         try:
             if not self.dead:

@@ -53,6 +53,7 @@ _PLAIN: Final = frozenset({"unlock", "lock", "open", "on", "off", "power_on", "p
 _CONFIDENCE: Final = {Level.EXACT: 1.0, Level.NAME: 0.97, Level.KIND: 0.9, Level.PART: 0.85}
 _PRINTERS: Final = frozenset({Kind.PRINTER})
 _MOST_FILES: Final = 8
+_LONGEST_FILE: Final = 8
 
 
 def hazardous(intent: str) -> bool:
@@ -233,39 +234,46 @@ def _ambiguous(acts: Sequence[Act]) -> Ambiguous:
 
 def print_file(context: Context, _rule: str, captures: Captures) -> Understood | None:
     """Read the start of a print of a named file."""
-    (start, end) = context.slots(captures, "file")[0]
-    words = context.words[start:end]
+    span = context.slots(captures, "file")[0]
+    words = context.words[slice(*span)]
     device = context.slot(captures, "device")
     reference = context.refer(device or ("it",), _PRINTERS)
-    if device and not reference.matches:
-        return None
+    able = [m for m in reference.matches if "print_start" in m.device.capabilities]
+    if device and reference.matches and not able:
+        return Unsupported(intent="print_start", device_id=reference.matches[0].device.id)
     choices: list[tuple[Match, Act]] = []
     sure = not reference.weak
-    for match in reference.matches:
-        if "print_start" not in match.device.capabilities:
-            continue
-        names, certain = _files_for(context, match.device, (start, end), named=bool(device))
-        sure = sure and (certain or not names)
-        choices.extend((match, _print(match, name)) for name in names)
-    if not choices:
-        return _no_file(context, words, device, reference)
-    near = _nearest(context, reference, [match for match, _ in choices])
+    for match in able:
+        if (index := context.home.files.get(match.device.id)) is not None:
+            found = index.find(words)
+            sure = sure and (found.sure or not found.names)
+            choices.extend((match, _print(match, name)) for name in found.names)
+    near = _nearest(context, reference, [match for match, _ in choices] or able)
     acts = [found for match, found in choices if match in near]
-    return acts[0] if sure and len(acts) == 1 else _ambiguous(acts)
+    if acts:
+        return acts[0] if sure and len(acts) == 1 else _ambiguous(acts)
+    return _untold(context, near, span, named=bool(device), sure=sure)
 
 
-def _files_for(
-    context: Context, printer: Named, span: tuple[int, int], *, named: bool
-) -> tuple[tuple[str, ...], bool]:
-    """Return the files of a printer that the words can mean, and whether that is certain."""
+def _untold(
+    context: Context, printers: Sequence[Match], span: tuple[int, int], *, named: bool, sure: bool
+) -> Understood | None:
+    """Read the file for a printer that does not tell its files: the words as they are.
+
+    Only for the one printer that can be meant, and only words that look like a file.
+    """
     words = context.words[slice(*span)]
-    if printer.id in context.home.files:
-        found = context.home.files[printer.id].find(words)
-        return found.names, found.sure
-    # A printer that does not tell its files takes the words as they are, so they must look like a file.
-    if words[-1] in context.home.language.file_endings or (named and context.is_name(words)):
-        return (context.raw(*span),), True
-    return (), True
+    lang = context.home.language
+    if not printers or not context.is_name(words, most=_LONGEST_FILE):
+        return None
+    silent = len(printers) == 1 and printers[0].device.id not in context.home.files
+    plain = lang.grammar.words.isdisjoint(set(words) - lang.articles - lang.file_words)
+    if silent and not plain:
+        return None
+    if not silent or not (named or words[-1] in lang.file_endings):
+        return NotFound(what="file", name=context.phrase(words))
+    act_of_words = _print(printers[0], context.raw(*span))
+    return act_of_words if sure else _ambiguous([act_of_words])
 
 
 def _print(match: Match, name: str) -> Act:
@@ -275,18 +283,6 @@ def _print(match: Match, name: str) -> Act:
         params={"file": name},
         confidence=_CONFIDENCE[match.level] if match.device.files is not None else 0.7,
     )
-
-
-def _no_file(
-    context: Context, words: tuple[str, ...], device: tuple[str, ...], reference: Reference
-) -> Understood | None:
-    """Return what is missing: the file, or a printer that can start one."""
-    able = [m for m in reference.matches if "print_start" in m.device.capabilities]
-    if device and reference.matches and not able:
-        return Unsupported(intent="print_start", device_id=reference.matches[0].device.id)
-    if able and context.is_name(words):
-        return NotFound(what="file", name=context.phrase(words))
-    return None
 
 
 def print_which(context: Context, _rule: str, captures: Captures) -> Understood | None:

@@ -61,11 +61,11 @@ class Context:
             start += 1
         return self.said.clean[self.tokens[start].start : self.tokens[end - 1].end]
 
-    def is_name(self, words: Sequence[str]) -> bool:
+    def is_name(self, words: Sequence[str], *, most: int = _MAX_NAME) -> bool:
         """True when the words could name a thing: none of them is a verb or says when, if or who."""
         lang = self.home.language
         bare = [word for word in words if word not in lang.articles]
-        if not bare or len(bare) > _MAX_NAME or all(word in lang.pronouns for word in bare):
+        if not bare or len(bare) > most or all(word in lang.pronouns for word in bare):
             return False
         if bare[0] in lang.joining or bare[-1] in lang.joining:
             return False
@@ -108,17 +108,17 @@ class Context:
     def _spelled(self, words: Sequence[str]) -> float | None:
         """Return the value of number words below a thousand."""
         lang = self.home.language
-        total, last = 0, 1000
-        for word in words:
+        total, below = 0, 1000
+        for index, word in enumerate(words):
             value = lang.numbers.get(word)
-            if word in lang.articles and not total:
-                total, last = 1, 10
-            elif word == lang.hundred and 0 < total < 10:
-                total, last = total * 100, 100
-            elif word in lang.conjunctions and last == 100:
+            if word == lang.hundred and (total or words[:index] == lang.one) and total < 10:
+                total, below = max(total, 1) * 100, 100
+            elif index == 0 and words[:1] == lang.one:
+                below = 0
+            elif word in lang.conjunctions and below == 100 and index < len(words) - 1:
                 continue
-            elif value is None or value >= last or (last < 100 and value == 0):
+            elif value is None or value >= below or (index and not value):
                 return None
             else:
-                total, last = total + value, 10 if value >= 20 else 1
-        return float(total) if words else None
+                total, below = total + value, 10 if value >= 20 else 1
+        return float(total) if words and words != lang.one else None

@@ -65,6 +65,8 @@ class Language:
     past: tuple[str, ...]
     numbers: Mapping[str, int]
     ordinals: Mapping[str, int]
+    # How one is said before "hundred" without saying "one".
+    one: tuple[str, ...]
     hundred: str
     # Words around a file that are not part of its name, and its kinds on disk.
     file_words: frozenset[str]

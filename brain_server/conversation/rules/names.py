@@ -140,6 +140,10 @@ class CompiledHome:
         words = words_of(quoted, self.language.endings)
         return words in self._names or any(index.find(words).sure for index in self.files.values())
 
+    def is_file(self, words: Sequence[str]) -> bool:
+        """True when the words can mean a file of some printer."""
+        return any(index.find(words).names for index in self.files.values())
+
     def refer(self, words: Sequence[str], kinds: frozenset[Kind], area_id: str | None) -> Reference:
         """Return what a reference can mean among the devices of some kinds, said in an area."""
         if len(words) > _MAX_REFERENCE:
@@ -225,7 +229,7 @@ class CompiledHome:
                 count = lang.numbers[words[at]]
                 at += 1
         rest = tuple(words[at:])
-        if (not rest and not every) or self._starts_with_verb(rest):
+        if (not rest and not every) or self._starts_with_verb(rest, bare=not at):
             return None
         here = next((phrase for phrase in lang.here if _ends(rest, phrase)), None)
         if here is not None:
@@ -234,7 +238,7 @@ class CompiledHome:
         bare = tuple(
             word
             for index, word in enumerate(rest)
-            if not (0 < index < last and word in lang.joining) and word not in ("the",)
+            if not self._joins_names(rest, index, last) and word != "the"
         )
         if bare and bare[0] in lang.everything:
             every, bare = True, bare[1:]
@@ -243,9 +247,11 @@ class CompiledHome:
             plural, bare = lang.pronouns[bare[0]], ()
         return _Spoken(bare, plural, every, count, here is not None)
 
-    def _starts_with_verb(self, words: Sequence[str]) -> bool:
+    def _starts_with_verb(self, words: Sequence[str], *, bare: bool) -> bool:
         """True for a verb that only looks like a noun: "lock the front door" after "unlock"."""
         lang = self.language
+        if len(words) > 1 and bare and " ".join(words[:2]) in lang.deeds:
+            return True
         return (
             len(words) > 1
             and words[0] in lang.verbs
@@ -253,6 +259,11 @@ class CompiledHome:
             and not any(words[1] in table for table in lang.nouns.values())
             and (words[0] not in self.vocabulary or words[1] in lang.articles)
         )
+
+    def _joins_names(self, words: Sequence[str], index: int, last: int) -> bool:
+        """True for the "in" of "door in the garage"; one such word follows another in no name."""
+        joining = self.language.joining
+        return 0 < index < last and words[index] in joining and words[index + 1] not in joining
 
     def _find(
         self, spoken: _Spoken, kinds: frozenset[Kind], area_id: str | None, *, weak: bool

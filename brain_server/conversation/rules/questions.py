@@ -217,9 +217,8 @@ def _without_device(
     """Read what is no device: an area, or a file that was printed."""
     if not verb and (place := context.home.area(words, context.here.area_id)) is not None:
         return None, None, place, None
-    if verb in ("print", "start"):
-        if any(index.find(words).names for index in context.home.files.values()):
-            return "print_start", None, None, None
+    if verb in ("print", "start") and context.home.is_file(words):
+        return "print_start", None, None, None
     missing = context.missing(words, kinds=ALL_KINDS)
     if missing is None:
         raise _Unknown

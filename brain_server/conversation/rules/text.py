@@ -19,7 +19,7 @@ _ODD: Final = re.compile(r"[^\w\s,.!?¿¡;:'\"/&°…+-]")
 # Strike-through marks and direction overrides: what is seen is not what is written.
 _DISGUISED: Final = re.compile("[\u0334-\u0338\u20d0-\u20ff\u202a-\u202e\u2066-\u2069]")
 _SAME: Final = str.maketrans(
-    "\u2018\u2019\u201b\u02bc`´\u2032\u201c\u201d\u201e\u201f«»\u2033\u2010\u2011\u2012\u2013\u2014\u2212",
+    "\u2018\u2019\u201b\u02bc`\u00b4\u2032\u201c\u201d\u201e\u201f«»\u2033\u2010\u2011\u2012\u2013\u2014\u2212",
     "'''''''\"\"\"\"\"\"\"------",
 )
 
@@ -67,8 +67,8 @@ def listen(text: str, contractions: Mapping[str, str], endings: Mapping[str, str
         if piece["stop"]:
             tokens.append(Token(STOP, piece.start(), piece.end()))
             continue
-        for word in _expand(fold(piece["word"]), contractions, endings):
-            tokens.append(Token(word, piece.start(), piece.end()))
+        words = _expand(fold(piece["word"]), contractions, endings)
+        tokens.extend(Token(word, piece.start(), piece.end()) for word in words)
     if len(tokens) > MAX_WORDS:
         return None
     return Said(

@@ -46,14 +46,15 @@ from brain_server.retry import backoff
 
 type Path = tuple[str, ...]
 
+PICTURE_S: Final = 5.0
+GCODE_WAIT_S: Final = INTENTS["gcode"].deadline
+
 _CALL: Final = ClientTimeout(total=20, connect=5)
 _TRANSFER: Final = ClientTimeout(total=1800, connect=5, sock_read=120)
-_PICTURE: Final = ClientTimeout(total=5)
-_HELLO_S: Final = 15.0
 _HEARTBEAT_S: Final = 20.0
 _MAX_ANSWER: Final = 16 * 1024 * 1024
 _MAX_PICTURE: Final = 8 * 1024 * 1024
-_MAX_UPLOAD: Final = 1024 * 1024 * 1024
+MAX_UPLOAD: Final = 1024 * 1024 * 1024
 _PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -102,6 +103,7 @@ class OctoPrint(Driver):
     )
     order_timeout_s: ClassVar[float] = 20.0
     key_check_s: ClassVar[float] = 60.0
+    hello_s: ClassVar[float] = 15.0
 
     def __init__(self, context: DriverContext) -> None:
         """Take up the job that the last state tells of."""
@@ -167,7 +169,10 @@ class OctoPrint(Driver):
             raise DeviceError("no_camera", "OctoPrint names no camera on its own host")
         try:
             async with self.context.session.get(
-                url, timeout=_PICTURE, allow_redirects=False, ssl=self._verify_ssl
+                url,
+                timeout=ClientTimeout(total=PICTURE_S),
+                allow_redirects=False,
+                ssl=self._verify_ssl,
             ) as response:
                 picture = await _read(response, _MAX_PICTURE)
         except (ClientError, TimeoutError) as err:
@@ -190,7 +195,7 @@ class OctoPrint(Driver):
             size = 0
             async for chunk in content:
                 size += len(chunk)
-                if size > _MAX_UPLOAD:
+                if size > MAX_UPLOAD:
                     raise InvalidRequest("file_too_large", "The file is larger than 1 GiB")
                 await asyncio.to_thread(spool.write, chunk)
             await asyncio.to_thread(spool.seek, 0)
@@ -211,7 +216,7 @@ class OctoPrint(Driver):
         self._printer.connecting()
         try:
             async with (
-                asyncio.timeout(_HELLO_S) as hello,
+                asyncio.timeout(self.hello_s) as hello,
                 self.context.session.ws_connect(
                     self._base / "sockjs" / "websocket",
                     heartbeat=_HEARTBEAT_S,
@@ -273,7 +278,7 @@ class OctoPrint(Driver):
             try:
                 await socket.send_json(_subscription(logs=True))
                 outcome = await self._send(path, body)
-                async with asyncio.timeout(INTENTS["gcode"].deadline):
+                async with asyncio.timeout(GCODE_WAIT_S):
                     await seen.wait()
             except ClientError as err:
                 raise DeviceError("cannot_connect", "OctoPrint's push socket broke") from err
@@ -450,7 +455,7 @@ def _file_name(name: str) -> str:
     """Return the last part of a name, cleaned; InvalidRequest when nothing is left of it."""
     last = PurePosixPath(name.replace("\\", "/")).name
     safe = "".join(char for char in last if char.isprintable() and char != '"').strip(" .")
-    if not safe or len(safe) > 200:  # noqa: PLR2004 - bytes that every file system takes
+    if not safe or len(safe) > 200:
         raise InvalidRequest("invalid_file_name", "This is not a file name")
     return safe
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+import math
 import re
 from typing import Any, Final
 
@@ -150,7 +151,7 @@ class Printer:
             self._end(Status.FAILED, self._reason)
         elif not self._first and self._now() - self._missed < _EVENT_GRACE:
             return
-        elif same and done == 100:  # noqa: PLR2004 - percent
+        elif same and done == 100:
             self._end(Status.COMPLETED)
         elif same and done is None:
             self._end(Status.ABORTED)
@@ -242,7 +243,8 @@ def one_line(text: Any) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    return round(float(value), 1) if isinstance(value, int | float) else None
+    known = isinstance(value, int | float) and math.isfinite(value)
+    return round(float(value), 1) if known else None
 
 
 def record(value: Any) -> Json:

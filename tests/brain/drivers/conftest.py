@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-pytest.register_assert_rewrite("tests.brain.drivers.conformance", "tests.brain.drivers.watch")
-
 from tests.brain.drivers.rigs import Rig
 from tests.standins.octoprint import PROGRAM, OctoPrint
 

@@ -309,8 +309,28 @@ JSON = st.recursive(
         st.lists(part, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                "history current event state flags printing job file path progress completion "
-                "printTime temps tool0 actual type payload reason error state_id".split()
+                [
+                    "history",
+                    "current",
+                    "event",
+                    "state",
+                    "flags",
+                    "printing",
+                    "job",
+                    "file",
+                    "path",
+                    "progress",
+                    "completion",
+                    "printTime",
+                    "temps",
+                    "tool0",
+                    "actual",
+                    "type",
+                    "payload",
+                    "reason",
+                    "error",
+                    "state_id",
+                ]
             ),
             part,
             max_size=4,

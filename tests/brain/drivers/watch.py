@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -58,9 +58,7 @@ class Watch:
         """Return what the printer was seen doing, one after the other."""
         return [status for status, _ in groupby(seen.state.get("status") for seen in self.seen)]
 
-    async def until(
-        self, tells: Callable[[Observation], Any], within: float = 20
-    ) -> Observation:
+    async def until(self, tells: Callable[[Observation], Any], within: float = 20) -> Observation:
         """Return the first observation, beginning with the last one, that tells this."""
         start = max(len(self.seen) - 1, 0)
         try:
@@ -132,10 +130,12 @@ async def watching(
 ) -> AsyncIterator[Watch]:
     """Run a driver for the time of a block."""
     watch = Watch()
-    async with ClientSession() as session, asyncio.TaskGroup() as group:
+    async with ClientSession() as session:
         watch.driver = build(driver, options, session, publish=watch.publish, **around)
-        run = group.create_task(watch.driver.run())
+        run = asyncio.get_running_loop().create_task(watch.driver.run())
         try:
             yield watch
         finally:
             run.cancel()
+            with suppress(asyncio.CancelledError):
+                await run

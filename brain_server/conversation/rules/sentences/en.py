@@ -40,6 +40,15 @@ _RULES: Final = {
     "yes": "(yes|yeah|yep|yup|yea|aye|ja|sure|ok|okay|certainly|absolutely|definitely|of course"
     "|affirmative|correct|positive|by all means|sounds good|please|yes sir)",
     "no": "(no|nope|nah|nay|nein|negative|no no|not at all|certainly not|absolutely not|of course not)",
+    "go": "(do it|do that|do so|go ahead|go for it|proceed|make it so|do go ahead)",
+    "allow": "(confirm|confirmed|approve|approved|accept|accepted|allow|authorize|authorise)",
+    "deny": "(cancel|stop|abort|deny|denied|reject|decline|refuse|forget|drop)",
+    "not": "(do not|do not do it|do not do that|do not bother|leave it|skip it|never)",
+    "mind": "(never mind|nevermind|forget it|not now|not yet|no way|no need|hold on|wait)",
+    "waiting": "(waiting|pending|open|outstanding|still waiting)",
+    "approvals": "(approvals|requests|confirmations)",
+    "for_me": "[for (approval|me|confirmation)]",
+    "my": "[my|an] (approval|confirmation)",
     "deed_of": "[the] {deed} [[of|for|on] {device}]",
 }
 
@@ -53,10 +62,7 @@ _JOB: Final = "<still> (printing|paused|done|finished|complete|completed|ready|b
 _ANY: Final = "<still> (running|working|online|offline|connected|available|free|hot|cold|warm|cool|okay|ok|alright)"
 
 _ACTS: Final = {
-    "act:unlock": (
-        "(unlock|unbolt|unlatch) [{device}]",
-        "(get|have) {device} unlocked",
-    ),
+    "act:unlock": ("(unlock|unbolt|unlatch) [{device}]", "(get|have) {device} unlocked"),
     "act:open": ("open [up] [{device}]", "open {device} up", "swing open {device}"),
     "ask:open": ("{device} open",),
     "act:lock": (
@@ -73,8 +79,7 @@ _ACTS: Final = {
         "<turn> {device} on (in|at) {area}",
         "(power up|power|enable|activate|energize|energise) {device}",
         "power {device} up",
-        "put {device} on",
-        "put on {device}",
+        "put ({device} on|on {device})",
     ),
     "ask:on": ("{device} on", "{device} on (in|at) {area}"),
     "act:power_on": (
@@ -88,19 +93,14 @@ _ACTS: Final = {
         "(turn|switch|power|shut) {device} off (in|at) {area}",
         "(power down|shut down|disable|deactivate|deenergize) {device}",
         "(power|shut) {device} down",
-        "put {device} off",
-        "put out {device}",
+        "put ({device} off|out {device})",
     ),
     "ask:off": ("{device} off", "{device} off (in|at) {area}"),
     "act:power_off": ("<turn> [the] power off (to|for|at|of|on|in) {device}",),
     "act:kill": ("(kill|cut|cut off) {device}",),
     "act:light_on": ("light up {device}", "light {device}", "illuminate {device}"),
     "act:start": ("(start|start up|fire up|boot up|boot|run) {device}", "(start|fire) {device} up"),
-    "act:pause": (
-        "(pause|suspend|hold) {device}",
-        "put {device} on (hold|pause)",
-        "pause",
-    ),
+    "act:pause": ("(pause|suspend|hold) {device}", "put {device} on (hold|pause)", "pause"),
     "act:resume": (
         "(resume|continue|unpause) {device}",
         "(continue|carry on|go on|keep going) with {device}",
@@ -148,10 +148,8 @@ _STATUS: Final = {
         "(status|state) report",
         "<look> [current] (status|state|overview|summary|update)",
         "<look> [current] (status|state|overview) of everything",
-        "how is (everything|it going|it all going)",
-        "how are things",
-        "is everything (ok|okay|alright|fine|all right)",
-        "everything (ok|okay|alright|fine)",
+        "how (is (everything|it going|it all going)|are things)",
+        "[is] everything (ok|okay|alright|fine|all right)",
         "what is (going on|happening|up) [right now|now]",
         "(report|status update|overview)",
     ),
@@ -173,7 +171,7 @@ _STATUS: Final = {
         f"<be> {{device}} {_DOOR} <yet>",
         f"<whether> {{device}} <be> {_DOOR}",
         "which doors are (open|locked|unlocked|closed)",
-        "<be> (there|any) (a door|any doors|doors|any door) (open|unlocked)",
+        "<be> there (a door|any doors|doors|any door) (open|unlocked)",
         "{device} (locked|unlocked|closed|shut)",
     ),
     "status:switch": (
@@ -196,8 +194,7 @@ _STATUS: Final = {
         "progress",
     ),
     "status:left": (
-        "how (long|much time|much longer|much) [time] [is] [left|remaining|to go]"
-        " [(on|for|of|with) {device}]",
+        "how (long|much time|much longer|much) [is] [left|remaining|to go] [(on|for|of|with) {device}]",
         "how much (longer|more time) (does|will) {device} (need|take)",
         "how (much longer|long) (until|till|before) {device} (is|finishes) [done|finished|ready]",
         "how long (will|does) {device} [still] take",
@@ -238,50 +235,39 @@ _RECORD: Final = {
         "(has|have) {device} been {deed} <ago>",
         "(was|were) {device} {deed} <ago>",
         "(did|has|have) {person} <last> <did> <ago>",
-        "when (was|were) {device} <last> (used|opened or unlocked)",
     ),
     "what": (
         "what (happened|has happened|went on|was going on|has been going on|did i miss) <ago>",
         "what (happened|has happened|went on) (in|at|with|to|on) {device} <ago>",
         "what (did|has|have) {person} (do|done|been doing|been up to) <ago>",
         "what (did|has|have) {person} (do|done) (to|with|in|at) {device} <ago>",
-        "<look> [audit|event|activity] (log|history|trail|events|activity) [(of|for|from|on) {device}] <ago>",
+        "<look> [audit|event|activity] (log|history|trail|events|activity) [<of> {device}] <ago>",
         "<look> {device} (log|history|events)",
         "<look> [everything that|what] happened <ago>",
     ),
     "who:approved": (
-        "who <approved> <it> <ago>",
-        "who <approved> <deed_of> <ago>",
-        "who <approved> {device} <ago>",
+        "who <approved> (<it>|<deed_of>|{device}) <ago>",
         "who gave (permission|approval|the approval|the okay) [for it|for that] <ago>",
     ),
-    "who:denied": (
-        "who <denied> <it> <ago>",
-        "who <denied> <deed_of> <ago>",
-    ),
-    "who:requested": (
-        "who <requested> <it> <ago>",
-        "who <requested> <deed_of> <ago>",
-    ),
+    "who:denied": ("who <denied> (<it>|<deed_of>) <ago>",),
+    "who:requested": ("who <requested> (<it>|<deed_of>) <ago>",),
     "when:approved": ("when was (it|that|the request|<deed_of>) <approved> <ago>",),
 }
 
 _OTHER: Final = {
     "pending": (
-        "what is (waiting|pending|open|outstanding|still waiting) [for (approval|me|confirmation)]",
-        "what (needs|requires|is awaiting|still needs) [my|an] (approval|confirmation)",
+        "what is <waiting> <for_me>",
+        "what (needs|requires|is awaiting|still needs) <my>",
         "what (do i have|have i got|do i need|is there) to (approve|confirm)",
-        "(is|are) (there|there anything|anything|something) [still] (waiting|pending|to approve|to confirm)"
-        " [for (approval|me|confirmation)]",
-        "(is|are) there [any] [pending|open|waiting] (approvals|requests|confirmations)"
-        " [waiting|pending|open]",
-        "any [pending|open] (approvals|requests)",
-        "[<look>] [my|any|all] (pending|open|waiting|outstanding) (approvals|requests|confirmations)",
+        "<be> (there|there anything|anything|something) [still] (<waiting>|to (approve|confirm)) <for_me>",
+        "<be> there [any] [<waiting>] <approvals> [<waiting>]",
+        "any [<waiting>] <approvals>",
+        "[<look>] [my|any|all] <waiting> <approvals>",
         "<look> approvals",
         "pending",
-        "list (approvals|pending approvals|pending requests|requests|the requests)",
-        "(anything|something) (pending|waiting|to approve) [for (approval|me)]",
-        "does (anything|something) need [my|an] approval",
+        "list [the] [pending] (approvals|requests)",
+        "(anything|something) (pending|waiting|to approve) <for_me>",
+        "does (anything|something) need <my>",
     ),
     "help": (
         "help [me]",
@@ -298,24 +284,17 @@ _OTHER: Final = {
 _ANSWERS: Final = {
     "confirm": (
         "<yes> [<yes>] [kitty] [please]",
-        "[<yes>] [please] (do it|do that|do so|go ahead|go for it|proceed|make it so|do go ahead)"
-        " [please] [kitty]",
-        "[<yes>] [please] (confirm|confirmed|approve|approved|i confirm|i approve|accept|accepted|allow"
-        "|allow it|authorize|authorized|authorise|authorised) [it|that|this|the request] [please]",
+        "[<yes>] [please] <go> [please] [kitty]",
+        "[<yes>] [please] [i] <allow> [it|that|this|the request] [please]",
         "[<yes>] that is (right|correct|fine|ok|okay)",
-        "[<yes>] you (may|can)",
-        "[<yes>] i am sure",
-        "[<yes>] please do",
+        "[<yes>] (you (may|can)|i am sure|please do)",
         "<yes> thank you",
     ),
     "cancel": (
         "<no> [<no>] [kitty] [please] [thank you|thanks]",
-        "[<no>] [please] (cancel|stop|abort|deny|denied|reject|decline|refuse|forget|drop)"
-        " [it|that|this|the request|about it|everything|please|all]",
-        "[<no>] [please] (do not|do not do it|do not do that|do not bother|leave it|skip it|never)"
-        " [please]",
-        "[<no>] (never mind|nevermind|forget it|not now|not yet|no way|no need|changed my mind"
-        "|i changed my mind|hold on|wait|on second thought no)",
+        "[<no>] [please] <deny> [it|that|this|the request|about it|everything|please|all]",
+        "[<no>] [please] <not> [please]",
+        "[<no>] (<mind>|[i] changed my mind)",
         "[<no>] (cancel|stop) (cancel|stop)",
         "(do not|please do not) (confirm|approve|proceed|go ahead) [it|that]",
     ),
@@ -519,6 +498,7 @@ LANGUAGE: Final = Language(
         **{word: 10 * value for value, word in enumerate(_TENS, 2)},
     },
     ordinals={word: value for value, word in enumerate(_ORDINALS, 1)},
+    one=("a",),
     hundred="hundred",
     file_words=frozenset(_words("file files model part job print gcode version")),
     file_endings=frozenset(_words("gcode bgcode gco g 3mf stl ufp")),

@@ -80,7 +80,7 @@ def _sorted(meaning: str) -> str:
     head, *rest = meaning.split(" ")
     fixed = {"act": 1, "status": 0}.get(head, len(rest))
     text = " ".join(rest[fixed:])
-    ids, equals, values = text.partition("=")
+    ids, equals, _ = text.partition("=")
     if equals:
         return meaning
     return " ".join([head, *rest[:fixed], *sorted(ids.split())])

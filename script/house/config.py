@@ -1,0 +1,282 @@
+"""What the house is made of: Home Assistant's configuration, its devices and its dashboard."""
+
+from typing import Any, Final
+
+from script.house.people import Account, Json
+
+LATITUDE: Final = 52.3731
+LONGITUDE: Final = 4.8922
+
+# People who do not exist, with passwords that are printed in the terminal: for this house only.
+DEMO: Final = Account(name="Demo", username="demo", password="demo-workshop")  # noqa: S106
+ANNA: Final = Account(name="Anna", username="anna", password="anna-workshop")  # noqa: S106
+
+DASHBOARD: Final = "kitty-demo"
+
+# Home Assistant's own record of the questions that were answered.
+ONBOARDING: Final[Json] = {
+    "version": 4,
+    "minor_version": 1,
+    "key": "onboarding",
+    "data": {"done": ["core_config", "analytics", "integration"]},
+}
+
+# The raw hardware. Each counts what was really done to it, like a meter that nobody can reset.
+CONFIGURATION: Final = """\
+# Written by script/run; changes are lost at its next start.
+homeassistant:
+  name: Demo house
+  latitude: {latitude}
+  longitude: {longitude}
+  elevation: 0
+  unit_system: metric
+  currency: EUR
+  country: NL
+  time_zone: UTC
+http:
+  server_host: 127.0.0.1
+  server_port: {port}
+api:
+assist_pipeline:
+config:
+conversation:
+counter:
+  bolt_withdrawn:
+    name: Bolt withdrawn
+  relay_closed:
+    name: Relay closed
+frontend:
+history:
+input_boolean:
+  bolt_withdrawn:
+    name: Bolt withdrawn
+  relay_closed:
+    name: Relay closed
+logbook:
+logger:
+  default: warning
+  logs:
+    custom_components.kitty: info
+mobile_app:
+person:
+recorder:
+  commit_interval: 1
+system_health:
+template:
+  - lock:
+      - name: Door bolt
+        unique_id: demo_door_bolt
+        state: "{{{{ 'unlocked' if is_state('input_boolean.bolt_withdrawn', 'on') else 'locked' }}}}"
+        lock:
+          - action: input_boolean.turn_off
+            target: {{entity_id: input_boolean.bolt_withdrawn}}
+        unlock:
+          - action: counter.increment
+            target: {{entity_id: counter.bolt_withdrawn}}
+          - action: input_boolean.turn_on
+            target: {{entity_id: input_boolean.bolt_withdrawn}}
+  - switch:
+      - name: Laser relay
+        unique_id: demo_laser_relay
+        state: "{{{{ is_state('input_boolean.relay_closed', 'on') }}}}"
+        turn_on:
+          - action: counter.increment
+            target: {{entity_id: counter.relay_closed}}
+          - action: input_boolean.turn_on
+            target: {{entity_id: input_boolean.relay_closed}}
+        turn_off:
+          - action: input_boolean.turn_off
+            target: {{entity_id: input_boolean.relay_closed}}
+webhook:
+zone:
+"""
+
+# What nobody needs to see, and what no assistant may have.
+RAW_ENTITIES: Final = (
+    "lock.door_bolt",
+    "switch.laser_relay",
+    "input_boolean.bolt_withdrawn",
+    "input_boolean.relay_closed",
+    "counter.bolt_withdrawn",
+    "counter.relay_closed",
+)
+
+DOOR: Final = "lock.workshop_workshop_door"
+BOLT: Final = "lock.door_bolt"
+BOLT_COUNTER: Final = "counter.bolt_withdrawn"
+CABINET: Final = "lock.workshop_tool_cabinet"
+LASER: Final = "switch.laser_room_laser"
+RELAY: Final = "switch.laser_relay"
+RELAY_COUNTER: Final = "counter.relay_closed"
+PRINTER: Final = "sensor.workshop_printer_status"
+CAMERA: Final = "camera.workshop_workshop_camera_camera"
+
+
+def devices(journals: str) -> list[Json]:
+    """Return the devices, as a person fills in the form: driver, then its fields by their labels."""
+    workshop, laser_room = "workshop", "laser_room"
+    return [
+        {"driver": "home_assistant", "name": "Workshop door", "zone_id": workshop, "Entity": BOLT},
+        {"driver": "home_assistant", "name": "Laser", "zone_id": laser_room, "Entity": RELAY},
+        {
+            "driver": "demo",
+            "name": "Printer",
+            "zone_id": workshop,
+            "Kind": "printer",
+            "Name": "Printer",
+            "Speed": 10,
+            "Locks itself after": 0,
+            "Delay": 0,
+            "Journal file": f"{journals}/printer.jsonl",
+        },
+        {
+            "driver": "demo",
+            "name": "Workshop camera",
+            "zone_id": workshop,
+            "Kind": "camera",
+            "Name": "Workshop camera",
+            "Speed": 1,
+            "Locks itself after": 0,
+            "Delay": 0,
+        },
+        {
+            "driver": "demo",
+            "name": "Tool cabinet",
+            "zone_id": workshop,
+            "Kind": "door",
+            "Name": "Tool cabinet",
+            "Speed": 1,
+            "Locks itself after": 30,
+            "Delay": 0,
+            "Journal file": f"{journals}/cabinet.jsonl",
+        },
+    ]
+
+
+def options(demo_id: str, anna_id: str) -> list[list[Json]]:
+    """Return the ways through the options, as a person goes through the menu."""
+    roles = {demo_id: ["operator", "admin"], anna_id: ["operator", "safety"]}
+    people: list[list[Json]] = [
+        [{"next_step_id": "person"}, {"user_id": user_id}, {"roles": found}]
+        for user_id, found in roles.items()
+    ]
+    workshop: list[Json] = [
+        {"next_step_id": "area"},
+        {"area_id": "workshop"},
+        {"hazard_level": "medium", "requires_ppe": False},
+        {
+            "required_roles": ["operator", "safety"],
+            "requires_dual_confirm": False,
+            "requires_presence": False,
+            "presence_ttl": 300,
+            "requester_may_confirm": True,
+            "voice_may_confirm": False,
+            "checks": [],
+        },
+    ]
+    laser_room: list[Json] = [
+        {"next_step_id": "area"},
+        {"area_id": "laser_room"},
+        {"hazard_level": "high", "requires_ppe": False},
+        {
+            "required_roles": ["operator", "safety"],
+            "requires_dual_confirm": True,
+            "requires_presence": True,
+            "presence_ttl": 300,
+            "checks": [],
+        },
+        {"persons": ["person.demo", "person.anna"], "occupancy": []},
+    ]
+    return [*people, workshop, laser_room]
+
+
+def dashboard() -> Json:
+    """Return a dashboard of Home Assistant's own cards."""
+    return {
+        "views": [
+            {
+                "title": "Workshop",
+                "path": "workshop",
+                "type": "sections",
+                "max_columns": 3,
+                "sections": [
+                    _section("Workshop", "mdi:hammer-wrench", *_door(), *_printer()),
+                    _section("Laser room", "mdi:laser-pointer", *_laser(), *_camera()),
+                    _section("What happened", "mdi:history", *_log()),
+                ],
+            }
+        ]
+    }
+
+
+def _section(heading: str, icon: str, *cards: Json) -> Json:
+    title = {"type": "heading", "heading": heading, "icon": icon, "heading_style": "title"}
+    return {"type": "grid", "cards": [title, *cards]}
+
+
+def _tile(entity: str, name: str, **more: Any) -> Json:
+    return {"type": "tile", "entity": entity, "name": name, **more}
+
+
+def _decide(device: str) -> list[Json]:
+    """Return the two buttons of a device's request, shown only while there is one."""
+    return [
+        {
+            "type": "button",
+            "entity": f"button.{device}_{decision}",
+            "name": decision.capitalize(),
+            "icon": icon,
+            "tap_action": {"action": "perform-action", "perform_action": "button.press",
+                           "target": {"entity_id": f"button.{device}_{decision}"}},
+            "grid_options": {"columns": 6, "rows": 2},
+            "visibility": [
+                {
+                    "condition": "state",
+                    "entity": f"binary_sensor.{device}_approval_pending",
+                    "state": "on",
+                }
+            ],
+        }
+        for decision, icon in (("approve", "mdi:check-bold"), ("deny", "mdi:close-thick"))
+    ]
+
+
+def _door() -> list[Json]:
+    commands = [{"type": "lock-commands"}]
+    return [
+        _tile(DOOR, "Workshop door", features=commands, grid_options={"columns": "full"}),
+        *_decide("workshop_workshop_door"),
+        _tile(CABINET, "Tool cabinet", features=commands, grid_options={"columns": "full"}),
+        *_decide("workshop_tool_cabinet"),
+    ]
+
+
+def _printer() -> list[Json]:
+    return [
+        _tile(PRINTER, "Printer"),
+        _tile("sensor.workshop_printer_progress", "Progress"),
+        *_decide("workshop_printer"),
+    ]
+
+
+def _laser() -> list[Json]:
+    return [
+        _tile(LASER, "Laser", grid_options={"columns": "full"}, tap_action={"action": "toggle"}),
+        *_decide("laser_room_laser"),
+    ]
+
+
+def _camera() -> list[Json]:
+    return [{"type": "picture-entity", "entity": CAMERA, "name": "Workshop camera"}]
+
+
+def _log() -> list[Json]:
+    return [
+        _tile("sensor.kitty_pending_approvals", "Waiting for approval"),
+        {
+            "type": "logbook",
+            "hours_to_show": 24,
+            "target": {"entity_id": [DOOR, CABINET, LASER, PRINTER]},
+            "grid_options": {"columns": "full", "rows": 8},
+        },
+    ]

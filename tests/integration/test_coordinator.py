@@ -1,0 +1,234 @@
+"""What the coordinator knows, and how it says that it knows nothing any more."""
+
+from datetime import timedelta
+import logging
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import issue_registry as ir
+from homeassistant.util import dt as dt_util
+import pytest
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    MockUser,
+    async_fire_time_changed,
+)
+
+from custom_components.kitty import coordinator as coordinator_module
+from custom_components.kitty.const import DOMAIN
+from custom_components.kitty.coordinator import KEEP, LINK_DOWN, LINK_UP, SNAPSHOT, Snapshot
+from custom_components.kitty.protocol import Json
+
+from .conftest import DOOR, eventually, heard, kitty_entry, set_up, until
+from .fake_brain import FakeBrain
+
+
+def _coordinator(entry: MockConfigEntry) -> Any:
+    return entry.runtime_data.coordinator
+
+
+def _state(entry: MockConfigEntry) -> ConfigEntryState:
+    state: ConfigEntryState = entry.state
+    return state
+
+
+async def test_a_snapshot_is_all_there_is(kitty: MockConfigEntry, brain: FakeBrain) -> None:
+    """What the brain had before is known by its id."""
+    assert _coordinator(kitty).data.devices[DOOR]["name"] == "Workshop door"
+    assert _coordinator(kitty).data.connected
+
+
+async def test_each_event_changes_its_part(kitty: MockConfigEntry, brain: FakeBrain) -> None:
+    """Devices, safety events, commands, jobs, health and audit are kept apart."""
+    event, command = brain.event(DOOR), brain.command(DOOR, "unlock")
+    await brain.push("safety.event", event)
+    await brain.push("command.updated", command)
+    await brain.push("job.updated", {"id": "j", "status": "printing"})
+    await brain.push("health.updated", {"status": "degraded", "parts": {}})
+    await brain.push("audit.head", {"seq": 9, "hash": "h9", "at": 1.0})
+    await heard(kitty)
+    data: Snapshot = _coordinator(kitty).data
+    assert data.events[event["id"]] == event
+    assert data.commands[command["id"]] == command
+    assert data.jobs["j"]["status"] == "printing"
+    assert (data.health["status"], data.audit["seq"]) == ("degraded", 9)
+
+
+async def test_a_removed_device_is_gone(kitty: MockConfigEntry, brain: FakeBrain) -> None:
+    """A device that the brain has forgotten is not shown."""
+    await brain.push("device.removed", {"id": DOOR})
+    await heard(kitty)
+    assert DOOR not in _coordinator(kitty).data.devices
+
+
+async def test_what_did_not_change_is_not_told(kitty: MockConfigEntry, brain: FakeBrain) -> None:
+    """The same state again wakes nobody."""
+    told: list[int] = []
+    _coordinator(kitty).async_add_listener(lambda: told.append(1))
+    await brain.push("device.updated", dict(_coordinator(kitty).data.devices[DOOR]))
+    await heard(kitty)
+    assert told == []
+
+
+@pytest.mark.parametrize("status", ["acked", "denied", "expired"])
+async def test_old_commands_are_forgotten(
+    kitty: MockConfigEntry, brain: FakeBrain, status: str
+) -> None:
+    """Of what is over, only the newest are kept."""
+    for number in range(KEEP + 5):
+        changes = {"id": str(number), "status": status}
+        await brain.push("command.updated", brain.command(DOOR, "lock", **changes))
+    await heard(kitty)
+    assert len(_coordinator(kitty).data.commands) == KEEP
+
+
+async def test_an_unknown_outcome_is_never_forgotten(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """What waits for a person stays, however much happens after it."""
+    await brain.push("command.updated", brain.command(DOOR, "unlock", id="u", status="unknown"))
+    for number in range(KEEP + 5):
+        changes = {"id": str(number), "status": "acked"}
+        await brain.push("command.updated", brain.command(DOOR, "lock", **changes))
+    await heard(kitty)
+    assert "u" in _coordinator(kitty).data.commands
+
+
+async def test_the_newest_pending_event_of_a_device(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Of several requests the newest that still waits is the one to show."""
+    await brain.push("safety.event", brain.event(DOOR, id="old", created_at=1.0))
+    await brain.push("safety.event", brain.event(DOOR, id="new", created_at=2.0))
+    over = brain.event(DOOR, id="over", created_at=3.0, status="denied")
+    await brain.push("safety.event", over)
+    await heard(kitty)
+    assert _coordinator(kitty).pending_for(DOOR)["id"] == "new"
+    assert _coordinator(kitty).pending_for(DOOR, "lock") is None
+
+
+async def test_the_running_command_of_a_device(kitty: MockConfigEntry, brain: FakeBrain) -> None:
+    """A command that is under way is found; one that is over or unknown is not."""
+    for number, status in enumerate(("acked", "sent", "unknown")):
+        changes = {"id": status, "status": status, "created_at": float(number)}
+        await brain.push("command.updated", brain.command(DOOR, "unlock", **changes))
+    await heard(kitty)
+    assert _coordinator(kitty).running_for(DOOR)["id"] == "sent"
+    assert _coordinator(kitty).running_for(DOOR, "lock") is None
+
+
+async def test_a_listener_hears_its_event_until_it_stops(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """An event goes to those who asked for its name."""
+    got: list[Json] = []
+    stop = _coordinator(kitty).async_listen("safety.duress", got.append)
+    await brain.push("safety.duress", {"user_id": "x"})
+    await brain.push("safety.lockout", {"user_id": "x"})
+    await heard(kitty)
+    stop()
+    await brain.push("safety.duress", {"user_id": "y"})
+    await heard(kitty)
+    assert got == [{"user_id": "x"}]
+
+
+async def test_away_and_back_are_each_logged_once(
+    kitty: MockConfigEntry, brain: FakeBrain, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However often a connection fails, the log says it once."""
+    caplog.set_level(logging.INFO)
+    await brain.stop()
+    await until(kitty, lambda data: not data.connected)
+    attempts = brain.connections
+    kitty.runtime_data.coordinator.client.on_link(kitty.runtime_data.coordinator.last_exception)
+    await brain.start()
+    await until(kitty, lambda data: data.connected)
+    assert brain.connections > attempts
+    assert caplog.text.count("The brain is away") == 1
+    assert caplog.text.count("The brain is back") == 1
+
+
+async def test_away_means_unavailable_with_the_last_state_kept(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """While the brain is away, nothing counts as current, but it is not forgotten."""
+    heard_names: list[str] = []
+    for name in (LINK_DOWN, LINK_UP, SNAPSHOT):
+        _coordinator(kitty).async_listen(name, lambda _data, name=name: heard_names.append(name))
+    await brain.stop()
+    await until(kitty, lambda data: not data.connected)
+    assert not _coordinator(kitty).last_update_success
+    assert DOOR in _coordinator(kitty).data.devices
+    brain.restarted()
+    await brain.start()
+    await until(kitty, lambda data: data.connected)
+    await heard(kitty)
+    assert heard_names == [LINK_DOWN, SNAPSHOT, LINK_UP]
+
+
+async def test_a_brain_that_stays_away_is_a_repair_issue(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, issue_registry: ir.IssueRegistry
+) -> None:
+    """After a minute a person is told; when the brain is back, the issue goes."""
+    issue = (DOMAIN, f"brain_unreachable.{kitty.entry_id}")
+    await brain.stop()
+    await until(kitty, lambda data: not data.connected)
+    assert issue not in issue_registry.issues
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=61))
+    await hass.async_block_till_done()
+    assert issue in issue_registry.issues
+    await brain.start()
+    await until(kitty, lambda data: data.connected)
+    assert issue not in issue_registry.issues
+
+
+async def test_a_token_that_no_longer_works_asks_for_a_new_one(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """A revoked token starts the form for another, and is not tried again and again."""
+    brain.token = "another"
+    await brain.drop()
+    progress = hass.config_entries.flow.async_progress_by_handler
+    await eventually(lambda: progress(DOMAIN))
+    assert [flow["context"]["source"] for flow in progress(DOMAIN)] == ["reauth"]
+
+
+async def test_another_brain_at_the_address_is_not_used(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """A brain with another key after a break is not spoken to, and a person is told why."""
+    brain.hello_extra = {"public_key": "another"}
+    await brain.drop()
+    await eventually(lambda: kitty.state is ConfigEntryState.SETUP_ERROR)
+    assert kitty.error_reason_translation_key == "wrong_brain"
+
+
+async def test_a_slow_start_of_the_brain_is_waited_for(
+    hass: HomeAssistant, no_platforms: None, brain: FakeBrain, people: dict[str, MockUser]
+) -> None:
+    """A brain that accepts the socket and needs time for its first snapshot is not given up."""
+    brain.snapshot_gate.clear()
+    entry = kitty_entry(brain)
+    entry.add_to_hass(hass)
+    setup = hass.async_create_task(set_up(hass, entry))
+    await brain.until(lambda: brain.subscriptions)
+    assert _state(entry) is ConfigEntryState.SETUP_IN_PROGRESS
+    brain.snapshot_gate.set()
+    await setup
+    assert _state(entry) is ConfigEntryState.LOADED
+
+
+async def test_a_brain_that_never_sends_its_state_is_tried_again_later(
+    hass: HomeAssistant,
+    no_platforms: None,
+    brain: FakeBrain,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Setup does not hang on a brain that accepts and says nothing."""
+    monkeypatch.setattr(coordinator_module, "FIRST_SNAPSHOT_TIMEOUT", 0.05)
+    brain.snapshot_gate.clear()
+    entry = await set_up(hass, kitty_entry(brain))
+    assert entry.state is ConfigEntryState.SETUP_RETRY
+    assert entry.error_reason_translation_key == "brain_timeout"
+    brain.snapshot_gate.set()

@@ -1,0 +1,190 @@
+"""Who asks, and by which road: only a person's own finger counts as one."""
+
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from homeassistant.auth.models import TOKEN_TYPE_LONG_LIVED_ACCESS_TOKEN
+from homeassistant.components.conversation import async_converse, async_set_agent
+from homeassistant.components.conversation.agent_manager import get_agent_manager
+from homeassistant.components.conversation.models import (
+    AbstractConversationAgent,
+    ConversationInput,
+    ConversationResult,
+)
+from homeassistant.core import Context, HomeAssistant, ServiceCall
+from homeassistant.helpers.intent import IntentResponse
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+
+from custom_components.kitty.origin import Caller, caller_from
+from custom_components.kitty.protocol import Channel
+
+from .conftest import ADA
+
+type Callers = list[Caller]
+
+
+@pytest.fixture
+async def callers(hass: HomeAssistant, people: dict[str, MockUser]) -> Callers:
+    """Return whom the action ``test.ask`` was called by."""
+    found: Callers = []
+
+    async def ask(call: ServiceCall) -> None:
+        found.append(await caller_from(hass, call.context))
+
+    hass.services.async_register("test", "ask", ask)
+    return found
+
+
+async def test_a_finger_on_a_dashboard(hass: HomeAssistant, callers: Callers) -> None:
+    """A user's own call is that person's, by the dashboard."""
+    context = Context(user_id=ADA)
+    await hass.services.async_call("test", "ask", context=context, blocking=True)
+    assert callers == [
+        Caller(user_id=ADA, name="Ada", channel=Channel.DASHBOARD, context_id=context.id)
+    ]
+
+
+async def test_nobody(hass: HomeAssistant, callers: Callers) -> None:
+    """A call without a user is an automation's."""
+    await hass.services.async_call("test", "ask", blocking=True)
+    assert (callers[0].user_id, callers[0].channel) == (None, Channel.AUTOMATION)
+
+
+async def test_an_automation_that_a_person_set_off(hass: HomeAssistant, callers: Callers) -> None:
+    """A context with a parent was not made by a finger, whoever it names."""
+    context = Context(user_id=ADA, parent_id="parent")
+    await hass.services.async_call("test", "ask", context=context, blocking=True)
+    assert callers[0].channel is Channel.AUTOMATION
+
+
+async def test_a_script_that_a_person_started(hass: HomeAssistant, callers: Callers) -> None:
+    """What a script does is not what the person's finger was on."""
+    script = {"script": {"go": {"sequence": [{"action": "test.ask"}]}}}
+    assert await async_setup_component(hass, "script", script)
+    await hass.services.async_call("script", "go", context=Context(user_id=ADA), blocking=True)
+    assert (callers[0].user_id, callers[0].channel) == (ADA, Channel.AUTOMATION)
+
+
+async def test_a_user_that_is_switched_off(
+    hass: HomeAssistant, callers: Callers, people: dict[str, MockUser]
+) -> None:
+    """A deactivated user is nobody."""
+    people[ADA].is_active = False
+    await hass.services.async_call("test", "ask", context=Context(user_id=ADA), blocking=True)
+    assert (callers[0].user_id, callers[0].channel) == (None, Channel.AUTOMATION)
+
+
+async def test_a_user_that_the_system_made(hass: HomeAssistant, callers: Callers) -> None:
+    """The Supervisor's user and its like are no person."""
+    system = MockUser(system_generated=True).add_to_hass(hass)
+    await hass.services.async_call("test", "ask", context=Context(user_id=system.id), blocking=True)
+    assert (callers[0].user_id, callers[0].channel) == (None, Channel.AUTOMATION)
+
+
+class _Agent(AbstractConversationAgent):
+    """An agent that asks for something while it talks."""
+
+    @property
+    def supported_languages(self) -> list[str]:
+        """Return every language."""
+        return ["en"]
+
+    def __init__(self, hass: HomeAssistant) -> None:
+        """Keep the house."""
+        self.hass = hass
+
+    async def async_process(self, user_input: ConversationInput) -> ConversationResult:
+        """Ask, then answer."""
+        await self.hass.services.async_call(
+            "test", "ask", context=user_input.context, blocking=True
+        )
+        return ConversationResult(response=IntentResponse(language="en"))
+
+
+@pytest.mark.parametrize(
+    ("user_id", "channel"), [(ADA, Channel.ASSIST), (None, Channel.VOICE)], ids=["known", "unknown"]
+)
+async def test_words(
+    hass: HomeAssistant,
+    callers: Callers,
+    kitty: MockConfigEntry,
+    user_id: str | None,
+    channel: Channel,
+) -> None:
+    """What is said to an agent is words: of a known person, or of anybody in the room."""
+    async_set_agent(hass, kitty, _Agent(hass))
+    assert get_agent_manager(hass).async_is_valid_agent_id(kitty.entry_id)
+    from homeassistant.components.conversation import async_get_chat_log
+    from homeassistant.helpers.chat_session import async_get_chat_session
+
+    with (
+        async_get_chat_session(hass) as session,
+        async_get_chat_log(hass, session),
+    ):
+        await async_converse(
+            hass, "open", None, Context(user_id=user_id), agent_id=kitty.entry_id
+        )
+    assert callers[0].channel is channel
+
+
+async def _ask_by_http(
+    hass: HomeAssistant, client: Any, path: str = "/api/services/test/ask"
+) -> None:
+    answer = await client.post(path, json={})
+    assert answer.status == HTTPStatus.OK
+
+
+async def test_a_browser(
+    hass: HomeAssistant, callers: Callers, hass_client: ClientSessionGenerator
+) -> None:
+    """A person who signed in is at a dashboard."""
+    assert await async_setup_component(hass, "api", {})
+    await _ask_by_http(hass, await hass_client())
+    assert callers[0].channel is Channel.DASHBOARD
+
+
+async def test_a_program_with_a_long_lived_token(
+    hass: HomeAssistant,
+    callers: Callers,
+    hass_client: ClientSessionGenerator,
+    hass_admin_user: MockUser,
+) -> None:
+    """A token that is made for programs is a program, whoever made it."""
+    assert await async_setup_component(hass, "api", {})
+    refresh = await hass.auth.async_create_refresh_token(
+        hass_admin_user,
+        client_name="Script",
+        token_type=TOKEN_TYPE_LONG_LIVED_ACCESS_TOKEN,
+    )
+    await _ask_by_http(hass, await hass_client(hass.auth.async_create_access_token(refresh)))
+    assert callers[0].channel is Channel.API
+
+
+async def test_a_model_at_the_tools(
+    hass: HomeAssistant, callers: Callers, hass_client: ClientSessionGenerator
+) -> None:
+    """A model that comes by the tool protocol is never a finger."""
+    assert await async_setup_component(hass, "http", {})
+
+    async def tool(request: web.Request) -> web.Response:
+        user = request["hass_user"]
+        context = Context(user_id=user.id)
+        await hass.services.async_call("test", "ask", context=context, blocking=True)
+        return web.Response()
+
+    from homeassistant.helpers.http import HomeAssistantView
+
+    class Tools(HomeAssistantView):
+        """A view where the tool server has its own."""
+
+        url = "/api/mcp"
+        name = "api:mcp"
+        post = staticmethod(tool)
+
+    hass.http.register_view(Tools())
+    await _ask_by_http(hass, await hass_client(), "/api/mcp")
+    assert callers[0].channel is Channel.AUTOMATION
