@@ -39,6 +39,7 @@ _LOGGER = logging.getLogger(__name__)
 
 DRAIN: Final = 8.0
 HOUSEKEEPING: Final = 600.0
+HEALTH_EVERY: Final = 10.0
 
 
 class Brain:
@@ -105,11 +106,13 @@ class Brain:
             queue=settings.client_queue,
         )
         self._add_health()
-        await self._listen()
+        # Nobody may see a house that is not complete; and whoever gets the port is the only one.
         await self.registry.start()
+        await self._listen()
         await self.devices.recover()
-        self.tasks.start("expiry", self.gate.run())
-        self.tasks.start("housekeeping", self._housekeeping(telemetry))
+        self.tasks.start("expiry", self.gate.run(), lasting=True)
+        self.tasks.start("housekeeping", self._housekeeping(telemetry), lasting=True)
+        self.tasks.start("health", self._watch_health(), lasting=True)
 
     async def open_safety(self) -> Keys:
         """Open what decisions need, and nothing else."""
@@ -133,7 +136,7 @@ class Brain:
             debug=settings.debug,
             version=__version__,
         )
-        self._runner = web.AppRunner(rest.application(), access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(rest.application(), access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, settings.host, settings.port)
         try:
@@ -184,6 +187,16 @@ class Brain:
     async def _link_check(self) -> str | None:
         paired = (await self.directory.is_paired()) and not self.link.connected
         return "Home Assistant is not connected" if paired else None
+
+    async def _watch_health(self) -> None:
+        """Tell clients when a part falls ill or is well again."""
+        last: Json | None = None
+        while True:
+            now = System.summary(await self.health.run())
+            if last not in (None, now):
+                self.bus.publish("health.updated", now)
+            last = now
+            await asyncio.sleep(HEALTH_EVERY)
 
     async def _housekeeping(self, telemetry: Telemetry) -> None:
         while True:

@@ -13,7 +13,14 @@ import msgspec
 from sqlalchemy import delete, insert, select, update
 
 from brain_server.commands import Caller, NoParams, Page, Params, Scope, command, paged
-from brain_server.errors import InvalidRequest, NotFound, TooMany, Unauthorized
+from brain_server.errors import (
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    TooMany,
+    Unauthorized,
+)
 from brain_server.protocol import Json
 from brain_server.storage import Database
 from brain_server.storage.tables import new_id, tokens
@@ -43,6 +50,10 @@ class _Token:
     allowance: float
     refilled: float
 
+    def ended(self, now: float) -> bool:
+        """Tell whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= now
+
 
 class Tokens:
     """Knows every token and how much each may still ask for in this second."""
@@ -55,7 +66,8 @@ class Tokens:
         self._clock = clock
         self._rate = rate
         self._burst = float(burst)
-        self._known: dict[str, _Token] = {}
+        self._known: dict[str, _Token] = {}  # by digest
+        self._by_id: dict[str, _Token] = {}
 
     async def load(self, first: str, path: Path) -> None:
         """Read the tokens; with none yet, make the first one, of scope integration.
@@ -82,7 +94,7 @@ class Tokens:
         scheme, _, text = (header or "").partition(" ")
         token = self._known.get(_digest(text)) if scheme.lower() == "bearer" else None
         now = self._clock()
-        if token is None or (token.expires_at is not None and token.expires_at <= now):
+        if token is None or token.ended(now):
             raise Unauthorized("invalid_token", "A valid token is needed")
         elapsed = max(0.0, now - token.refilled)
         token.allowance = min(self._burst, token.allowance + elapsed * self._rate)
@@ -91,6 +103,11 @@ class Tokens:
             raise TooMany("rate_limited", "Too many requests; wait", retry_after=1)
         token.allowance -= 1
         return Caller(token=token.id, scope=token.scope, name=token.name)
+
+    def alive(self, token_id: str) -> bool:
+        """Tell whether a token still counts, for a connection that was opened with it."""
+        token = self._by_id.get(token_id)
+        return token is not None and not token.ended(self._clock())
 
     @command("tokens.list", Scope.ADMIN, read_only=True)
     async def list(self, _caller: Caller, params: Page) -> Json:
@@ -107,8 +124,12 @@ class Tokens:
         return paged(items, params)
 
     @command("tokens.create", Scope.ADMIN)
-    async def create(self, _caller: Caller, params: NewToken) -> Json:
-        """Make a token; its text is shown this once."""
+    async def create(self, caller: Caller, params: NewToken) -> Json:
+        """Make a token of at most one's own scope; its text is shown this once."""
+        if caller.scope < Scope[params.scope.upper()]:
+            raise Forbidden(
+                "scope_required", f"This needs a token of scope {params.scope}", scope=params.scope
+            )
         made = secrets.token_urlsafe(32)
         token_id = await self._add(params.name, Scope[params.scope.upper()], made)
         return {"id": token_id, "token": made}
@@ -117,7 +138,9 @@ class Tokens:
     async def rotate(self, caller: Caller, _params: NoParams) -> Json:
         """Replace one's own token; the old one works for another hour."""
         made = secrets.token_urlsafe(32)
-        old = next(token for token in self._known.values() if token.id == caller.token)
+        old = self._by_id[caller.token]
+        if old.expires_at is not None:
+            raise Conflict("already_rotated", "This token has been replaced; use the new one")
         token_id = await self._add(old.name, old.scope, made)
         old.expires_at = self._clock() + ROTATION_OVERLAP
         await self._db.write(
@@ -135,7 +158,7 @@ class Tokens:
             raise NotFound("token_not_found", "There is no such token")
         if self._last_integration(params.token_id):
             raise InvalidRequest("last_token", "Home Assistant would be locked out")
-        del self._known[digests[0]]
+        del self._known[digests[0]], self._by_id[params.token_id]
         await self._db.write(
             lambda connection: connection.execute(
                 delete(tokens).where(tokens.c.id == params.token_id)
@@ -144,8 +167,11 @@ class Tokens:
         return {}
 
     def _last_integration(self, token_id: str) -> bool:
-        keep = [one.id for one in self._known.values() if one.scope is Scope.INTEGRATION]
-        return keep == [token_id]
+        now = self._clock()
+        ids = [one.id for one in self._known.values() if one.scope is Scope.INTEGRATION]
+        return token_id in ids and not any(
+            one != token_id and not self._by_id[one].ended(now) for one in ids
+        )
 
     async def _add(self, name: str, scope: Scope, text: str) -> str:
         row: Json = {
@@ -161,7 +187,7 @@ class Tokens:
         return str(row["id"])
 
     def _remember(self, row: Json) -> None:
-        self._known[row["digest"]] = _Token(
+        self._known[row["digest"]] = self._by_id[row["id"]] = _Token(
             id=row["id"],
             name=row["name"],
             scope=Scope[row["scope"].upper()],
@@ -178,4 +204,5 @@ def _write_private(path: Path, token: str) -> None:
 
 
 def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    # A header may hold bytes that are no UTF-8; they stand for no token, which is all that matters.
+    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()

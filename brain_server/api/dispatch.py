@@ -18,6 +18,7 @@ from brain_server.protocol import Channel, Json
 _LOGGER = logging.getLogger(__name__)
 
 RETRY_AFTER: Final = 1
+MOST_NESTED: Final = 64
 # What somebody does is worth a line; what is read, or told every second, only when one looks for it.
 LOGGED: Final = frozenset({Scope.CONTROL, Scope.ADMIN})
 
@@ -71,15 +72,15 @@ class Dispatcher:
         self._idle.clear()
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(spec.timeout):
+            async with asyncio.timeout(spec.timeout) as limit:
                 extra = (emit,) if spec.streams else ()
                 result = await spec.run(caller, given, *extra)
         except KittyError:
             raise
         except TimeoutError as err:
-            raise Unavailable(
-                "timeout", f"No result within {spec.timeout:g} s", seconds=spec.timeout
-            ) from err
+            late = f"No result within {spec.timeout:g} s"
+            words = late if limit.expired() else "A part did not answer in time"
+            raise Unavailable("timeout", words, seconds=spec.timeout) from err
         except Exception as err:
             counters["errors_internal"] += 1
             _LOGGER.exception("%s broke", spec.action)
@@ -90,7 +91,7 @@ class Dispatcher:
             self._running -= 1
             if self._running == 0:
                 self._idle.set()
-        about = {"user_id": caller.user_id, "endpoint": spec.action, "token": caller.name}
+        about = {"user_id": caller.user_id, "endpoint": spec.action, "caller": caller.name}
         level = logging.INFO if spec.scope in LOGGED else logging.DEBUG
         _LOGGER.log(
             level, "%s done", spec.action, extra=about | {"duration_ms": round(elapsed * 1000, 3)}
@@ -112,20 +113,35 @@ def refused(err: KittyError, endpoint: str) -> None:
     if isinstance(err, InternalError):
         return
     counters[f"errors_{err.code}"] += 1
-    level = logging.WARNING if err.status >= 500 else logging.INFO  # noqa: PLR2004 - HTTP's own line
+    level = logging.WARNING if err.status >= 500 else logging.INFO
     _LOGGER.log(level, "%s refused: %s", endpoint, err.code, extra={"endpoint": endpoint})
 
 
 def decode(text: str | bytes) -> Any:
-    """Return the value of a JSON text.
+    """Return the value of a JSON text; InvalidRequest ``invalid_json`` for what is none.
 
-    Raises InvalidRequest ``invalid_json``, also for what JSON does not have: NaN, numbers beyond a
-    double, half of a surrogate pair, and more nesting than a stack holds.
+    Refuses also what no database, no device and no other program could take: NaN, numbers beyond 64
+    bits, half of a surrogate pair, more than 64 levels.
     """
     try:
-        return msgspec.json.decode(text)
+        value = msgspec.json.decode(text)
     except (msgspec.MsgspecError, RecursionError) as err:
         raise InvalidRequest("invalid_json", "This is not JSON") from err
+    if not _ordinary(value, MOST_NESTED):
+        raise InvalidRequest("invalid_json", "This goes beyond 64 bits or 64 levels")
+    return value
+
+
+def _ordinary(value: Any, levels: int) -> bool:
+    match value:
+        case dict():
+            return levels > 0 and all(_ordinary(part, levels - 1) for part in value.values())
+        case list():
+            return levels > 0 and all(_ordinary(part, levels - 1) for part in value)
+        case int():
+            return -(2**63) <= value < 2**63
+        case _:
+            return True
 
 
 def on_behalf(caller: Caller, named: object) -> Caller:

@@ -5,27 +5,29 @@ only read are also ``GET /api/v1/<action>`` with their parameters in the query.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 import gzip
 import hashlib
+from http import HTTPStatus
 import json
 import logging
 import re
 import resource
 import time
 import tracemalloc
-from typing import Any, Final
+from typing import Annotated, Any, Final
 import uuid
 
 from aiohttp import web
+import msgspec
 
 from brain_server.api.auth import Tokens
-from brain_server.api.dispatch import Dispatcher
+from brain_server.api.dispatch import Dispatcher, decode, refused
 from brain_server.api.openapi import describe
 from brain_server.api.ws import WebSockets
-from brain_server.commands import Caller, Scope
+from brain_server.commands import Caller, Command, Params, Scope
 from brain_server.devices import FINAL, Devices
-from brain_server.errors import Conflict, Forbidden, InvalidRequest, KittyError
+from brain_server.errors import Conflict, InvalidRequest, KittyError
 from brain_server.observability import Health, counters, request_id
 from brain_server.protocol import MAX_FRAME_BYTES, SCHEMA, Json
 
@@ -36,7 +38,14 @@ READY_TIMEOUT: Final = 2.5
 MAX_UPLOAD: Final = 512 * 1024 * 1024
 PROBLEM: Final = "application/problem+json"
 _SNAKE: Final = re.compile("_([a-z0-9])")
-_HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+UPLOAD_TIMEOUT: Final = 900.0
+BROKEN_BODY: Final = (web.RequestPayloadError, ConnectionError)
+_HTTP_CODES: Final = {
+    404: "not_found",
+    405: "method_not_allowed",
+    411: "length_required",
+    413: "too_large",
+}
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -49,6 +58,13 @@ class HttpError(KittyError):
         code = _HTTP_CODES.get(status, "http_error")
         super().__init__(code, code.replace("_", " ").capitalize())
         self.status = status
+
+
+class Upload(Params):
+    """Where a print file goes; its content is the body of the request."""
+
+    device_id: str
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
 class Rest:
@@ -103,6 +119,7 @@ class Rest:
             response = await handler(request)
         except web.HTTPException as err:
             response = self._failed(request, HttpError(err.status), trace, started)
+            response.headers.extend({"Allow": allow} if (allow := err.headers.get("Allow")) else {})
         except KittyError as err:
             response = self._failed(request, err, trace, started)
         if not response.prepared:
@@ -156,7 +173,12 @@ class Rest:
     async def _action(self, request: web.Request) -> web.Response:
         caller = self._caller(request)
         started = time.perf_counter()
-        body = await _json(request)
+        try:
+            body = decode(await request.read())
+        except BROKEN_BODY as err:
+            raise InvalidRequest("body_cut_off", "The body did not arrive whole") from err
+        if not isinstance(body, dict):
+            raise InvalidRequest("invalid_json", "The body is not a JSON object")
         metadata = body.get("metadata") or {}
         version = metadata.get("version", SCHEMA) if isinstance(metadata, dict) else None
         if str(version) != str(SCHEMA):
@@ -164,8 +186,8 @@ class Rest:
                 "version_mismatch", "This is another version of the protocol", version=str(version)
             )
         spec = self._dispatcher.spec(body.get("action"))
-        params = body.get("params") or {}
-        result = await self._dispatcher.run(spec, caller, params)
+        params = body.get("params")
+        result = await self._dispatcher.run(spec, caller, {} if params is None else params)
         open_ = spec.accepts and result["command"]["status"] not in FINAL
         return self._answer(request, result, started, status=202 if open_ else 200)
 
@@ -191,16 +213,28 @@ class Rest:
         """Stream a print file to its device."""
         caller = self._caller(request)
         started = time.perf_counter()
-        if caller.scope < Scope.CONTROL:
-            raise Forbidden("scope_required", "This needs a token of scope control")
         size = request.content_length
-        if size is None or size > MAX_UPLOAD:
+        if size is None:
+            raise HttpError(411)
+        if size > MAX_UPLOAD:
             raise HttpError(413)
-        live = self._devices.registry.get(request.match_info["device_id"])
-        name = await live.driver.upload(
-            request.match_info["name"], request.content.iter_chunked(64 * 1024)
+
+        async def store(_caller: Caller, params: Upload) -> Json:
+            name = params.name
+            if name.strip(" .") == "" or not name.isprintable() or "/" in name or "\\" in name:
+                raise InvalidRequest("invalid_file_name", "This is not a file name")
+            live = self._devices.registry.get(params.device_id)
+            return {"file": await live.driver.upload(name, _body(request))}
+
+        spec = Command(
+            action="devices.upload",
+            scope=Scope.CONTROL,
+            timeout=UPLOAD_TIMEOUT,
+            params=Upload,
+            run=store,
         )
-        return self._answer(request, {"file": name}, started, status=201)
+        result = await self._dispatcher.run(spec, caller, dict(request.match_info))
+        return self._answer(request, result, started, status=201)
 
     async def _memory(self, request: web.Request) -> web.Response:
         self._need_admin(request)
@@ -233,7 +267,8 @@ class Rest:
     def _failed(
         self, request: web.Request, err: KittyError, trace: str, started: float
     ) -> web.Response:
-        headers = {}
+        refused(err, request.path)
+        headers = {"WWW-Authenticate": "Bearer"} if err.status == HTTPStatus.UNAUTHORIZED else {}
         if "retry_after" in err.fields:
             headers["Retry-After"] = str(err.fields["retry_after"])
         if PROBLEM in request.headers.get("Accept", ""):
@@ -266,6 +301,19 @@ def camel_case(value: Any) -> Any:
     return value
 
 
+async def _body(request: web.Request) -> AsyncIterator[bytes]:
+    """Yield the body, at most so much of it even when it unpacks to more than it announced."""
+    size = 0
+    try:
+        async for chunk in request.content.iter_chunked(64 * 1024):
+            size += len(chunk)
+            if size > MAX_UPLOAD:
+                raise HttpError(413)
+            yield chunk
+    except BROKEN_BODY as err:
+        raise InvalidRequest("body_cut_off", "The body did not arrive whole") from err
+
+
 def _metadata(started: float) -> Json:
     return {
         "request_id": request_id.get(),
@@ -280,13 +328,3 @@ def _compressed(request: web.Request, body: bytes, kind: str, status: int) -> we
         headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         return web.Response(body=packed, status=status, content_type=kind, headers=headers)
     return web.Response(body=body, status=status, content_type=kind)
-
-
-async def _json(request: web.Request) -> Json:
-    try:
-        body = await request.json()
-    except (ValueError, RecursionError) as err:
-        raise InvalidRequest("invalid_json", "The body is not JSON") from err
-    if not isinstance(body, dict):
-        raise InvalidRequest("invalid_json", "The body is not a JSON object")
-    return body

@@ -12,11 +12,11 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from brain_server import __version__
 from brain_server.api.auth import Tokens
-from brain_server.api.dispatch import Dispatcher, on_behalf
+from brain_server.api.dispatch import Dispatcher, decode, on_behalf, refused
 from brain_server.api.link import Link
 from brain_server.bus import Bus, Event
 from brain_server.commands import Caller, Scope
-from brain_server.errors import InvalidRequest, KittyError, TooMany
+from brain_server.errors import InvalidRequest, KittyError, TooMany, Unavailable
 from brain_server.observability import Tasks, counters, request_id
 from brain_server.protocol import MAX_FRAME_BYTES, MIN_SCHEMA, SCHEMA, Json
 
@@ -24,6 +24,9 @@ _LOGGER = logging.getLogger(__name__)
 
 HEARTBEAT: Final = 30.0
 MOST_PER_CLIENT: Final = 64
+MOST_BYTES: Final = 16 * MAX_FRAME_BYTES
+SNAPSHOT_LIMIT: Final = 10.0
+CLOSING: Final = 0.5
 
 
 class Client:
@@ -35,20 +38,27 @@ class Client:
         self.since = time.time()
         self.running: dict[int, asyncio.Task[None]] = {}
         self._socket = socket
-        self._queue: asyncio.Queue[str | None] = asyncio.Queue(most)
+        self._queue: asyncio.Queue[str] = asyncio.Queue(most)
+        self._bytes = 0
+        self._cut_off = False
 
     def send(self, frame: Json) -> None:
-        """Queue a frame."""
-        self.send_text(json.dumps(frame, separators=(",", ":"), allow_nan=False))
+        """Queue a frame; one that is larger than the wire allows becomes an error."""
+        text = json.dumps(frame, separators=(",", ":"), allow_nan=False)
+        if len(text) > MAX_FRAME_BYTES:
+            large = InvalidRequest("answer_too_large", "The answer has more than 1 MiB")
+            text = json.dumps(_error(frame.get("id"), large, frame.get("request_id")))
+        self.send_text(text)
 
     def send_text(self, frame: str) -> None:
         """Queue an encoded frame; a client that does not read is cut off and resumes later."""
-        try:
+        if self._bytes + len(frame) <= MOST_BYTES and not self._queue.full():
+            self._bytes += len(frame)
             self._queue.put_nowait(frame)
-        except asyncio.QueueFull:
-            if not self._socket.closed:
-                counters["clients_cut_off"] += 1
-                self.abort()
+        elif not self._cut_off:
+            self._cut_off = True
+            counters["clients_cut_off"] += 1
+            self.abort()
 
     def abort(self) -> None:
         """End the connection without waiting for the peer, who may not be reading."""
@@ -56,13 +66,24 @@ class Client:
         if transport is not None:
             transport.abort()
 
-    async def write(self) -> None:
-        """Send what is queued until told to stop."""
-        while (frame := await self._queue.get()) is not None:
+    async def close(self, code: int, reason: bytes) -> None:
+        """Send what is queued, then close the connection."""
+        await self._queue.join()
+        await self._socket.close(code=code, message=reason)
+
+    async def write(self, may: Callable[[], bool]) -> None:
+        """Send what is queued, as long as the client may have it."""
+        while True:
+            frame = await self._queue.get()
+            self._bytes -= len(frame)
+            if not may():
+                self.abort()
+                return
             try:
                 await self._socket.send_str(frame)
             except ConnectionError:
                 return
+            self._queue.task_done()
 
 
 class WebSockets:
@@ -92,19 +113,22 @@ class WebSockets:
         self._hello = hello
         self._most = most_clients
         self._queue = queue
-        self._sockets: set[web.WebSocketResponse] = set()
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one connection until it ends."""
         caller = self._tokens.caller(request.headers.get("Authorization"))
         if len(self.clients) >= self._most:
             raise TooMany("too_many_clients", "Too many connections", retry_after=5)
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT, max_msg_size=MAX_FRAME_BYTES)
+        # Compression would cost each client its own copy and its own work for every event.
+        socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT, max_msg_size=MAX_FRAME_BYTES, compress=False
+        )
         await socket.prepare(request)
         client = Client(socket, caller, self._queue)
-        writer = self._tasks.start("socket writer", client.write())
+        writer = self._tasks.start(
+            "socket writer", client.write(lambda: self._tokens.alive(caller.token))
+        )
         self.clients.add(client)
-        self._sockets.add(socket)
         stop_events = _Subscription()
         client.send(
             {
@@ -118,56 +142,69 @@ class WebSockets:
         )
         try:
             async for message in socket:
-                if message.type is WSMsgType.TEXT:
+                if not self._tokens.alive(caller.token):
+                    await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"token ended")
+                elif message.type is WSMsgType.TEXT:
                     await self._frame(client, message.data, stop_events)
                 elif message.type is WSMsgType.BINARY:
-                    client.send(_error(None, InvalidRequest("invalid_frame", "Send text frames")))
+                    self._refuse(client, None, InvalidRequest("invalid_frame", "Send text frames"))
         finally:
             stop_events()
             self._link.detach(client.send)
-            for task in client.running.values():
-                task.cancel()
+            for number in list(client.running):
+                self._stop(client, number)
             writer.cancel()
             self.clients.discard(client)
-            self._sockets.discard(socket)
         return socket
 
     async def close(self) -> None:
-        """Close every connection: the service restarts (1012)."""
-        for socket in list(self._sockets):
-            await socket.close(code=WSCloseCode.SERVICE_RESTART, message=b"shutting down")
+        """Close every connection: the service restarts (1012). Who does not answer is cut off."""
+        code, clients = WSCloseCode.SERVICE_RESTART, list(self.clients)
+        closing = [client.close(code, b"shutting down") for client in clients]
+        try:
+            async with asyncio.timeout(CLOSING):
+                await asyncio.gather(*closing)
+        except TimeoutError:
+            for client in clients:
+                client.abort()
 
     async def _frame(self, client: Client, text: str, events: _Subscription) -> None:
         try:
-            frame = json.loads(text)
-        except ValueError, RecursionError:
-            client.send(_error(None, InvalidRequest("invalid_json", "This is not JSON")))
+            frame = decode(text)
+        except InvalidRequest as err:
+            self._refuse(client, None, err)
             return
         number = frame.get("id") if isinstance(frame, dict) else None
         if not isinstance(frame, dict) or not isinstance(number, int) or isinstance(number, bool):
-            client.send(_error(None, InvalidRequest("invalid_frame", "A frame has type and id")))
+            self._refuse(client, None, InvalidRequest("invalid_frame", "A frame has type and id"))
             return
         match frame.get("type"):
             case "command":
                 self._command(client, number, frame)
             case "cancel":
-                if task := client.running.get(number):
-                    task.cancel()
+                self._stop(client, number)
             case "subscribe":
                 await self._subscribe(client, number, frame, events)
             case "response" if client.caller.scope is Scope.INTEGRATION:
                 self._link.answer(frame)
             case _:
-                client.send(_error(number, InvalidRequest("invalid_frame", "Unknown frame type")))
+                self._refuse(client, number, InvalidRequest("invalid_frame", "Unknown frame type"))
 
     def _command(self, client: Client, number: int, frame: Json) -> None:
         if number in client.running or len(client.running) >= MOST_PER_CLIENT:
             busy = TooMany("too_many_commands", "Too many commands at once", retry_after=1)
-            client.send(_error(number, busy))
+            self._refuse(client, number, busy)
             return
         client.running[number] = self._tasks.start(
-            f"command frame {number}", self._run(client, number, frame)
+            f"{frame.get('action')}", self._run(client, number, frame)
         )
+
+    def _stop(self, client: Client, number: int) -> None:
+        """Stop a command that only reads or talks; one that changes something ends by itself."""
+        task = client.running.get(number)
+        spec = self._dispatcher.commands.get(task.get_name()) if task else None
+        if task and (spec is None or spec.read_only or spec.streams):
+            task.cancel()
 
     async def _run(self, client: Client, number: int, frame: Json) -> None:
         given = frame.get("request_id")
@@ -176,16 +213,16 @@ class WebSockets:
         try:
             spec = self._dispatcher.spec(frame.get("action"))
             caller = on_behalf(client.caller, frame.get("caller"))
-            params = frame.get("params") or {}
+            params = frame.get("params")
             result = await self._dispatcher.run(
                 spec,
                 caller,
-                params,
+                {} if params is None else params,
                 emit=lambda part: client.send({"type": "delta", "id": number, "data": part}),
             )
             client.send({"type": "result", "id": number, "data": result, "request_id": trace})
         except KittyError as err:
-            client.send(_error(number, err, trace))
+            self._refuse(client, number, err, str(frame.get("action"))[:64], trace)
         finally:
             client.running.pop(number, None)
 
@@ -200,12 +237,25 @@ class WebSockets:
         missed = None
         if isinstance(epoch, str) and isinstance(after, int):
             missed = self._bus.since(epoch, after)
+        if missed is not None and len(missed) > self._queue // 2:
+            missed = None  # more than the queue could hold: a snapshot says it shorter
         held: list[Event] = []
         # Listen before reading: an event during the snapshot waits in `held`, none is lost or doubled.
         events.end = self._bus.listen(None, held.append)
         if missed is None:
             first = self._bus.last_id
-            data = await self._snapshot()
+            try:
+                async with asyncio.timeout(SNAPSHOT_LIMIT):
+                    data = await self._snapshot()
+            except KittyError as err:
+                events()
+                self._refuse(client, number, err)
+                return
+            except TimeoutError:
+                events()
+                late = Unavailable("timeout", "A part did not answer in time")
+                self._refuse(client, number, late)
+                return
             client.send(
                 {
                     "type": "snapshot",
@@ -223,6 +273,17 @@ class WebSockets:
         for event in held:
             client.send_text(event.frame)
         events.end = self._bus.listen(None, lambda event: client.send_text(event.frame))
+
+    def _refuse(
+        self,
+        client: Client,
+        number: int | None,
+        err: KittyError,
+        endpoint: str = "/ws",
+        trace: str | None = None,
+    ) -> None:
+        refused(err, endpoint)
+        client.send(_error(number, err, trace or uuid.uuid4().hex))
 
 
 class _Subscription:

@@ -24,7 +24,7 @@ _LOGGER = logging.getLogger(__name__)
 
 _ASK_S: Final = 5.0
 _PICTURE_S: Final = 15.0
-_LOOK_EVERY_S: Final = 30.0
+LOOK_EVERY_S: Final = 30.0
 _KNOCK_EVERY_S: Final = 0.5
 _KINDS: Final = (Kind.DOOR, Kind.POWER, Kind.LIGHT, Kind.SENSOR, Kind.CAMERA)
 _OFFLINE: Final = "home_assistant_offline"
@@ -136,9 +136,9 @@ class HomeAssistant(Driver):
             await self.refresh()
             if self._away is None:
                 waits = backoff()
-                await asyncio.sleep(_LOOK_EVERY_S)
+                await asyncio.sleep(LOOK_EVERY_S)
             else:
-                await asyncio.sleep(min(next(waits), _LOOK_EVERY_S))
+                await asyncio.sleep(min(next(waits), LOOK_EVERY_S))
 
     async def execute(self, order: Order) -> Outcome | None:
         """Hand over the grant, once; the outcome is what Home Assistant then saw."""

@@ -7,6 +7,7 @@ hit exactly one row, so that two callers, two processes or a replay can never bo
 
 import asyncio
 from collections.abc import Callable
+import logging
 import secrets
 from typing import Any, Final
 
@@ -57,9 +58,12 @@ from brain_server.safety.step import Ask, Authorized, Decision, Step
 from brain_server.storage import Database
 from brain_server.storage.tables import approvals, commands, events, new_id, safety_state, users
 
+_LOGGER = logging.getLogger(__name__)
+
 IDEMPOTENCY_WINDOW: Final = 24 * 3600.0
 DECISION_AGE: Final = 120.0
 GRANT_TTL: Final = 30.0
+LOOK_EVERY: Final = 5.0
 INTEGRATION_KEY: Final = "integration_key"
 
 
@@ -89,9 +93,17 @@ class Gate:
 
         A refusal is a result and not an exception inside the transaction, so that its audit row stays.
         """
+        # A caller that goes away must not keep the others from hearing of what is now a fact.
+        result = await asyncio.shield(self._commit(work))
+        if isinstance(result, Refusal):
+            raise _as_error(result)
+        return result
+
+    async def _commit[T](self, work: Callable[[Step], T]) -> T:
         box: list[Step] = []
 
-        def run(connection: Connection) -> T | Refusal:
+        def run(connection: Connection) -> T:
+            self.chain.lock(connection)
             box[:] = [Step(connection, self.chain, self._clock())]
             return work(box[0])
 
@@ -102,9 +114,16 @@ class Gate:
             self._bus.publish("audit.head", box[0].head.as_dict() | {"at": box[0].now})
         if box[0].publish:  # a look that changed nothing must not wake the one that looks
             self._changed.set()
-        if isinstance(result, Refusal):
-            raise _as_error(result)
         return result
+
+    async def _surely[T](self, work: Callable[[Step], T | Refusal]) -> T:
+        """Record what is a fact already; on a full disk in the reserve that was just freed."""
+        try:
+            return await self.step(work)
+        except Unavailable as err:
+            if err.code != "storage_full":
+                raise
+            return await self.step(work)
 
     def now(self) -> float:
         """Return the time by the gate's clock."""
@@ -236,7 +255,9 @@ class Gate:
             step.close(command, event, EventStatus.EXPIRED, reason="expired")
             return Refusal("expired", "This request has expired")
         refusal = self._genuine(step, event, decision) or _still_open(event)
-        if refusal is None and decision.approve:
+        # Before all other questions: who is forced cannot choose the moment.
+        duress = refusal is None and decision.approve and _is_duress(step.connection, decision)
+        if refusal is None and decision.approve and not duress:
             if decision.user_id in approvers_of(step.connection, event.id):
                 return event_view(step.connection, event, step.now)
             refusal = self._allowed(step, command, event, decision)
@@ -246,7 +267,7 @@ class Gate:
             )
             self._count_attempt(step, decision.user_id, refusal.code, event.id)
             return refusal
-        return self._record(step, command, event, decision)
+        return self._record(step, command, event, decision, duress=duress)
 
     def _genuine(self, step: Step, event: Row[Any], decision: Decision) -> Refusal | None:
         """Refuse a decision that the integration did not sign, for this very subject, just now."""
@@ -293,8 +314,9 @@ class Gate:
         # The last needed voice: if presence or a check is missing, say so while it can still be mended.
         return may_run(wish, facts, approvers)
 
-    def _record(self, step: Step, command: Row[Any], event: Row[Any], decision: Decision) -> Json:
-        duress = decision.approve and _is_duress(step.connection, decision)
+    def _record(
+        self, step: Step, command: Row[Any], event: Row[Any], decision: Decision, *, duress: bool
+    ) -> Json:
         # A person who approved and now denies takes the approval back.
         step.connection.execute(
             delete(approvals).where(
@@ -406,6 +428,7 @@ class Gate:
                 step.audit_command(
                     "refused_at_claim", command, event.id, user_id=None, reason=refusal.code
                 )
+            if event.status == EventStatus.APPROVED and command.status == CommandStatus.PENDING:
                 step.close(command, event, EventStatus.EXPIRED, reason=refusal.code)
             return refusal
         if not step.move_command(command, CommandStatus.CLAIMED, claimed_at=step.now):
@@ -422,7 +445,7 @@ class Gate:
                 event = step.event_of(command_id)
                 step.audit_command("sent", command, event.id if event else None, user_id=None)
 
-        await self.step(work)
+        await self._surely(work)
 
     async def settle(
         self, command_id: str, to: CommandStatus, detail: str | None, *, user_id: str | None = None
@@ -435,7 +458,9 @@ class Gate:
             columns: Json = {"detail": detail[:255] if detail else None}
             if to is CommandStatus.ACKED:
                 columns["ack_at"] = step.now
-            moved = step.move_command(command, to, **columns)
+            # What is unknown is settled by a person who looked, never by a device that wakes up.
+            blind = command.status == CommandStatus.UNKNOWN and user_id is None
+            moved = not blind and step.move_command(command, to, **columns)
             step.audit_command(
                 to.value if moved else "late_outcome",
                 command,
@@ -451,7 +476,7 @@ class Gate:
                 step.show_event(event.id)
             return command_view(step.one_command(command_id), event.id if event else None)
 
-        return await self.step(work)
+        return await self._surely(work)
 
     def grant(self, command: Json, event: Json | None) -> Json:
         """Return a signed single-use grant for a claimed command of a device that Home Assistant owns."""
@@ -493,15 +518,19 @@ class Gate:
                 step.close(command, event, EventStatus.EXPIRED, reason="expired")
             return None
 
-        return await self.step(work)
+        return await self._surely(work)
 
     async def run(self) -> None:
         """Expire events when they are due, for ever."""
         while True:
             self._changed.clear()
-            due = await self.expire()
-            # Wall clocks jump: look again at least every five seconds while anything is open.
-            wait = None if due is None else min(5.0, max(0.01, due - self._clock()))
+            try:
+                due = await self.expire()
+            except Unavailable as err:  # what is due stays due
+                _LOGGER.warning("Nothing could be expired: %s", err.code)
+                due = self._clock() + LOOK_EVERY
+            # Wall clocks jump: look again now and then while anything is open.
+            wait = None if due is None else min(LOOK_EVERY, max(0.01, due - self._clock()))
             try:
                 async with asyncio.timeout(wait):
                     await self._changed.wait()
@@ -538,7 +567,7 @@ class Gate:
                     step.move_command(command, CommandStatus.EXPIRED, detail=reason)
             return len(rows)
 
-        return await self.step(work)
+        return await self._surely(work)
 
     async def drop_deferred(self, device_id: str, reason: str) -> None:
         """Give up what waits for this device, because the opposite was asked for."""
@@ -608,7 +637,8 @@ def _open_twin(step: Step, ask: Ask) -> Row[Any] | None:
     for row in rows:
         event = step.event_of(row.id)
         open_event = event is None or (event.status == "pending" and event.expires_at > step.now)
-        if open_event and row.params == ask.params and row.requested_by == ask.requester:
+        same = (row.params, row.requested_by, row.zone_id)
+        if open_event and same == (ask.params, ask.requester, ask.zone_id):
             return row
     return None
 
@@ -675,16 +705,14 @@ def _pin_refused(connection: Connection, decision: Decision) -> Refusal | None:
         return Refusal("pin_required", "Your own code is needed")
     if keys.pin_matches(decision.pin, row.pin_hash):
         return None
-    if keys.pin_matches(decision.pin, row.duress_hash):
-        return None
     return Refusal("wrong_pin", "This is not your code")
 
 
 def _is_duress(connection: Connection, decision: Decision) -> bool:
-    if decision.pin is None or decision.user_id == VOICE_PERSON:
+    if decision.pin is None:
         return False
-    row = connection.execute(select(users).where(users.c.id == decision.user_id)).one()
-    return keys.pin_matches(decision.pin, row.duress_hash)
+    query = select(users.c.duress_hash).where(users.c.id == decision.user_id)
+    return keys.pin_matches(decision.pin, connection.execute(query).scalar())
 
 
 def _state(connection: Connection, key: str) -> str | None:

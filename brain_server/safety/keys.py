@@ -85,7 +85,7 @@ def verify(encoded_key: str, signature: str, message: bytes) -> bool:
     """Tell whether a base64 signature of the message is by this key."""
     try:
         public_key(encoded_key).verify(base64.b64decode(signature, validate=True), message)
-    except InvalidSignature, binascii.Error:
+    except InvalidSignature, ValueError:
         return False
     return True
 

@@ -32,7 +32,7 @@ def count(connection: Connection, user_id: str, now: float, allowed: int) -> flo
     fresh = row is not None and now - row.last_failure <= FORGET_AFTER
     failures = (row.failures if row is not None and fresh else 0) + 1
     over = failures - allowed
-    until = now + min(LONGEST_LOCK, FIRST_LOCK * 2.0**over) if over >= 0 else 0.0
+    until = now + min(LONGEST_LOCK, FIRST_LOCK * 2.0 ** min(over, 16)) if over >= 0 else 0.0
     connection.execute(
         update(lockouts)
         .where(lockouts.c.user_id == user_id)

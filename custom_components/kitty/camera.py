@@ -26,7 +26,7 @@ FRESH_S: Final = 1.0
 KEEP_S: Final = 5.0
 
 CAMERA: Final = CameraEntityDescription(key="camera", translation_key="camera")
-CAMERA_DEVICE: Final = CameraEntityDescription(key="camera", translation_key="camera", name=None)
+CAMERA_DEVICE: Final = CameraEntityDescription(key="camera", name=None)
 
 
 async def async_setup_entry(

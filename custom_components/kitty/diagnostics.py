@@ -121,10 +121,30 @@ async def async_get_config_entry_diagnostics(
     hass: HomeAssistant, entry: KittyConfigEntry
 ) -> dict[str, Any]:
     """Return the state of the brain, its devices and the rules, without secrets and names."""
+    return await _cleaned(hass, entry, _found(hass, entry))
+
+
+async def async_get_device_diagnostics(
+    hass: HomeAssistant, entry: KittyConfigEntry, device: DeviceEntry
+) -> dict[str, Any]:
+    """Return what is known of one device, or of the brain."""
+    whole = _found(hass, entry)
+    ids = {value for domain, value in device.identifiers if domain == DOMAIN}
+    if entry.data[CONF_INSTANCE_ID] in ids:
+        return await _cleaned(hass, entry, whole)
+    part = {name: whole[name] for name in ("home_assistant", "brain", "health", "issues")}
+    part["devices"] = [item for item in whole["devices"] if item["id"] in ids]
+    for name in ("subentries", "commands", "events", "jobs"):
+        part[name] = [item for item in whole[name] if item[CONF_DEVICE_ID] in ids]
+    return await _cleaned(hass, entry, part)
+
+
+def _found(hass: HomeAssistant, entry: KittyConfigEntry) -> Json:
+    """Return the fields that are named here, as they are."""
     snapshot = entry.runtime_data.coordinator.data
     hello = entry.runtime_data.client.hello
     options = entry.options
-    found = {
+    return {
         "home_assistant": __version__,
         "entry": {
             "source": entry.source,
@@ -161,31 +181,19 @@ async def async_get_config_entry_diagnostics(
         "jobs": [_only(job, _JOB_FIELDS) for job in snapshot.jobs.values()],
         "health": dict(snapshot.health),
         "audit": _only(snapshot.audit, ("seq", "at")),
+        "ledger": entry.runtime_data.ledger.summary(),
         "issues": [
             issue.translation_key
             for (domain, _), issue in ir.async_get(hass).issues.items()
             if domain == DOMAIN and issue.active
         ],
     }
-    cleaned: dict[str, Any] = _clean(found, await _secrets(hass, entry))
-    return cleaned
 
 
-async def async_get_device_diagnostics(
-    hass: HomeAssistant, entry: KittyConfigEntry, device: DeviceEntry
-) -> dict[str, Any]:
-    """Return what is known of one device, or of the brain."""
-    whole = await async_get_config_entry_diagnostics(hass, entry)
-    ids = {value for domain, value in device.identifiers if domain == DOMAIN}
-    if entry.data[CONF_INSTANCE_ID] in ids:
-        return whole
-    return {name: whole[name] for name in ("home_assistant", "brain", "health", "issues")} | {
-        "devices": [item for item in whole["devices"] if item["id"] in ids],
-        "subentries": [item for item in whole["subentries"] if item[CONF_DEVICE_ID] in ids],
-        "commands": [item for item in whole["commands"] if item["device_id"] in ids],
-        "events": [item for item in whole["events"] if item["device_id"] in ids],
-        "jobs": [item for item in whole["jobs"] if item["device_id"] in ids],
-    }
+async def _cleaned(hass: HomeAssistant, entry: KittyConfigEntry, found: Json) -> Json:
+    """Return a copy without secrets and names; the parts keep their own names."""
+    secrets = await _secrets(hass, entry)
+    return {name: _clean(part, secrets) for name, part in found.items()}
 
 
 def _hidden_host(url: str) -> str:
@@ -250,6 +258,9 @@ async def _secrets(hass: HomeAssistant, entry: KittyConfigEntry) -> list[str]:
     for person in entry.options.get(CONF_PEOPLE, {}).values():
         known.add(person.get(CONF_EMAIL) or "")
     for user in await hass.auth.async_get_users():
+        # The names of users that the system made are words such as "Home" and "Supervisor".
+        if user.system_generated:
+            continue
         known.update((user.id, user.name or "", *(user.name or "").split()))
     for state in hass.states.async_all("person"):
         known.update((state.object_id, state.name, *state.name.split()))

@@ -33,12 +33,14 @@ type Build = Callable[[KittyCoordinator, Json], Iterable[Entity]]
 
 def brain_device_info(entry: KittyConfigEntry) -> DeviceInfo:
     """Describe the brain itself, the hub that every device hangs on."""
+    hello = entry.runtime_data.client.hello
     return DeviceInfo(
         identifiers={(DOMAIN, entry.data[CONF_INSTANCE_ID])},
         entry_type=DeviceEntryType.SERVICE,
         manufacturer="KITTY",
         model="Brain",
         name=entry.title,
+        sw_version=hello.version if hello else None,
     )
 
 
@@ -129,21 +131,28 @@ def async_add_device_entities(
 
 
 @callback
-def async_forget_removed_devices(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
-    """Remove devices that the brain no longer has and that no subentry keeps, now and later."""
+def async_follow_devices(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
+    """Keep the registry true, now and later: names and versions, and no device that is gone.
+
+    A device that the brain lost stays as long as the subentry stays with which a person added it.
+    """
     coordinator = entry.runtime_data.coordinator
     registry = dr.async_get(hass)
 
     @callback
-    def forget() -> None:
-        keep = {entry.data[CONF_INSTANCE_ID], *coordinator.data.devices}
-        for device in dr.async_entries_for_config_entry(registry, entry.entry_id):
-            ids = {value for domain, value in device.identifiers if domain == DOMAIN}
-            if device.config_subentry_id is None and not ids & keep:
-                registry.async_remove_device(device.id)
+    def follow() -> None:
+        devices = coordinator.data.devices
+        for registered in dr.async_entries_for_config_entry(registry, entry.entry_id):
+            ids = {value for domain, value in registered.identifiers if domain == DOMAIN}
+            if device := devices.get(next(iter(ids))):
+                registry.async_update_device(
+                    registered.id, name=device["name"], sw_version=device["sw_version"]
+                )
+            elif entry.data[CONF_INSTANCE_ID] not in ids and registered.config_subentry_id is None:
+                registry.async_remove_device(registered.id)
 
-    forget()
-    entry.async_on_unload(coordinator.async_add_listener(forget))
+    follow()
+    entry.async_on_unload(coordinator.async_add_listener(follow))
 
 
 class KittyBrainEntity(CoordinatorEntity[KittyCoordinator]):

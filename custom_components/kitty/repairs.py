@@ -470,6 +470,8 @@ class AcceptAuditFlow(ExplainedFlow):
         data: KittyData = entry.runtime_data
         if data.coordinator.data.audit:
             await data.ledger.keep_audit_head(data.coordinator.data.audit)
+        # A fresh connection compares the record with what is remembered now.
+        self.hass.config_entries.async_schedule_reload(entry.entry_id)
         return self.async_create_entry(data={})
 
 
@@ -491,4 +493,4 @@ async def async_create_fix_flow(
         case {"kind": "audit_rollback"}:
             return AcceptAuditFlow(data)
         case _:
-            return ConfirmRepairFlow()
+            return ExplainedFlow(data)

@@ -23,6 +23,7 @@ from .entity import (
     KittyBrainEntity,
     KittyEntity,
     async_add_device_entities,
+    async_follow_devices,
     async_load_names,
     person_name,
 )
@@ -208,6 +209,7 @@ async def async_setup_entry(
 ) -> None:
     """Add the sensors of the brain, of printers and of sensor devices."""
     await async_load_names(hass)
+    async_follow_devices(hass, entry)
     coordinator = entry.runtime_data.coordinator
     async_add_entities(BrainSensor(coordinator, description) for description in BRAIN)
 

@@ -218,7 +218,8 @@ class DeviceSubentryFlow(ConfigSubentryFlow):
 
     def _say(self, err: HomeAssistantError, errors: dict[str, str]) -> None:
         """Put an error of the brain at the field it is about, in words that tell the cure."""
-        self._error = str(err)
+        # The brain's own sentence names the option and the value, which no translation can.
+        self._error = str(err.args[0]) if isinstance(err, BrainError) else str(err)
         if isinstance(err, BrainUnavailable):
             errors["base"] = "brain_unavailable"
         elif not isinstance(err, BrainError) or err.code not in _FORM_ERRORS:

@@ -35,11 +35,13 @@ async def _info(hass: HomeAssistant) -> dict[str, Any]:
     if entry.state is not ConfigEntryState.LOADED:
         return info
     snapshot, hello = entry.runtime_data.coordinator.data, entry.runtime_data.client.hello
-    if hello is not None:
-        info |= {"version": hello.version, "schema": hello.schema}
-    info["pending_approvals"] = sum(
-        event["status"] == EventStatus.PENDING for event in snapshot.events.values()
-    )
+    info |= {
+        "version": hello and hello.version,
+        "schema": hello and hello.schema,
+        "pending_approvals": sum(
+            event["status"] == EventStatus.PENDING for event in snapshot.events.values()
+        ),
+    }
     if (at := snapshot.audit.get("at")) is not None:
         age = max(0, round(dt_util.utcnow().timestamp() - at))
         info["audit_age"] = str(timedelta(seconds=age))

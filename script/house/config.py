@@ -33,6 +33,8 @@ homeassistant:
   currency: EUR
   country: NL
   time_zone: UTC
+  media_dirs:
+    local: {media}
 http:
   server_host: 127.0.0.1
   server_port: {port}
@@ -109,6 +111,9 @@ LASER: Final = "switch.laser_room_laser"
 RELAY: Final = "switch.laser_relay"
 RELAY_COUNTER: Final = "counter.relay_closed"
 PRINTER: Final = "sensor.workshop_printer_status"
+PRINTER_FILE: Final = "sensor.workshop_printer_file"
+PAUSE: Final = "button.workshop_printer_pause_print"
+CANCEL: Final = "button.workshop_printer_cancel_print"
 CAMERA: Final = "camera.workshop_workshop_camera_camera"
 
 

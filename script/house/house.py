@@ -104,9 +104,7 @@ class House:
 
     async def close(self) -> None:
         """Stop everything, Home Assistant first, so that it can say goodbye to the brain."""
-        for person in ("demo", "anna"):
-            with suppress(AttributeError):
-                await getattr(self, person).close()
+        await self._leave()
         await self.hass.stop()
         await self.brain.stop()
         await self.exchange.stop()
@@ -139,6 +137,7 @@ class House:
             port=self.ports["home_assistant"],
             latitude=config.LATITUDE,
             longitude=config.LONGITUDE,
+            media=json.dumps(str(home / "media")),
         )
         (home / "configuration.yaml").write_text(text, "utf-8")
         # Only the owner is asked for: the other steps would set up what wants to be installed first.
@@ -183,8 +182,7 @@ class House:
 
     async def restart_hass(self) -> None:
         """Stop Home Assistant in good order and start it again, with its people logged in."""
-        for person in (self.demo, self.anna):
-            await person.close()
+        await self._leave()
         await self.hass.stop()
         await self._start_hass()
         await self._log_in()
@@ -201,6 +199,7 @@ class House:
 
     async def _log_in(self) -> None:
         """Log everybody in once Home Assistant has started all of its parts."""
+        await self._leave()
         self.demo = Person(self.session, self.url, config.DEMO)
         await self.demo.log_in()
 
@@ -214,6 +213,12 @@ class House:
         await self.anna.log_in()
         for phone in self.exchange.phones.values():
             phone.owner = self.demo if phone.owner.account is config.DEMO else self.anna
+
+    async def _leave(self) -> None:
+        """Close what people have open: Home Assistant waits for it when it stops."""
+        for name in ("demo", "anna"):
+            with suppress(AttributeError):
+                await getattr(self, name).close()
 
     async def _move_back_in(self) -> None:
         """Log in, and tell Home Assistant where brain and phones are now."""

@@ -61,6 +61,12 @@ class Process:
         lines = self.log.read_text("utf-8", "replace").splitlines() if self.log.exists() else []
         return "\n".join(lines[-_TAIL:])
 
+    async def wait(self) -> int:
+        """Wait until it has ended by itself; returns its status."""
+        if self._child is None:
+            raise Died(f"{self.name} was not started")
+        return await self._child.wait()
+
     async def stop(self, limit: float = 40.0) -> None:
         """Ask it to end and wait; kill it when it does not."""
         await self._end(signal.SIGTERM, limit)

@@ -5,6 +5,7 @@ has a policy until a test gives it one. People: ada is an operator, bob an engin
 admin; eve is no longer active. Nobody is anywhere until :meth:`Gatehouse.see` says so.
 """
 
+import asyncio
 import base64
 from collections.abc import Awaitable
 from pathlib import Path
@@ -107,7 +108,7 @@ class Gatehouse:
 
     async def open(self) -> None:
         """Open the database, as the brain does when it starts; again after :meth:`close` is a restart."""
-        self.keys = Keys.load(self.folder / "keys.json")
+        self.keys = await asyncio.to_thread(Keys.load, self.folder / "keys.json")
         self.database = Database(self.url, tables.safety, name="safety", durable=True)
         await self.database.open()
         self.bus = Bus()

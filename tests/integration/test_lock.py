@@ -21,6 +21,7 @@ from .workshop import (  # noqa: F401
     push,
     real_lock_fixture,
     settled,
+    snapshot_fixture,
     state,
     workshop_fixture,
 )

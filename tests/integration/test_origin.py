@@ -5,18 +5,13 @@ from typing import Any
 
 from aiohttp import web
 from homeassistant.auth.models import TOKEN_TYPE_LONG_LIVED_ACCESS_TOKEN
-from homeassistant.components.conversation import async_converse, async_set_agent
-from homeassistant.components.conversation.agent_manager import get_agent_manager
-from homeassistant.components.conversation.models import (
-    AbstractConversationAgent,
-    ConversationInput,
-    ConversationResult,
-)
+from homeassistant.components.conversation import async_get_chat_log
 from homeassistant.core import Context, HomeAssistant, ServiceCall
-from homeassistant.helpers.intent import IntentResponse
+from homeassistant.helpers.chat_session import async_get_chat_session
+from homeassistant.helpers.http import KEY_HASS, HomeAssistantView
 from homeassistant.setup import async_setup_component
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
+from pytest_homeassistant_custom_component.common import MockUser
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.kitty.origin import Caller, caller_from
@@ -85,49 +80,18 @@ async def test_a_user_that_the_system_made(hass: HomeAssistant, callers: Callers
     assert (callers[0].user_id, callers[0].channel) == (None, Channel.AUTOMATION)
 
 
-class _Agent(AbstractConversationAgent):
-    """An agent that asks for something while it talks."""
-
-    @property
-    def supported_languages(self) -> list[str]:
-        """Return every language."""
-        return ["en"]
-
-    def __init__(self, hass: HomeAssistant) -> None:
-        """Keep the house."""
-        self.hass = hass
-
-    async def async_process(self, user_input: ConversationInput) -> ConversationResult:
-        """Ask, then answer."""
-        await self.hass.services.async_call(
-            "test", "ask", context=user_input.context, blocking=True
-        )
-        return ConversationResult(response=IntentResponse(language="en"))
-
-
 @pytest.mark.parametrize(
     ("user_id", "channel"), [(ADA, Channel.ASSIST), (None, Channel.VOICE)], ids=["known", "unknown"]
 )
 async def test_words(
-    hass: HomeAssistant,
-    callers: Callers,
-    kitty: MockConfigEntry,
-    user_id: str | None,
-    channel: Channel,
+    hass: HomeAssistant, callers: Callers, user_id: str | None, channel: Channel
 ) -> None:
-    """What is said to an agent is words: of a known person, or of anybody in the room."""
-    async_set_agent(hass, kitty, _Agent(hass))
-    assert get_agent_manager(hass).async_is_valid_agent_id(kitty.entry_id)
-    from homeassistant.components.conversation import async_get_chat_log
-    from homeassistant.helpers.chat_session import async_get_chat_session
-
-    with (
-        async_get_chat_session(hass) as session,
-        async_get_chat_log(hass, session),
-    ):
-        await async_converse(
-            hass, "open", None, Context(user_id=user_id), agent_id=kitty.entry_id
-        )
+    """What happens in a conversation is words: of a known person, or of anybody in the room."""
+    assert await async_setup_component(hass, "homeassistant", {})
+    assert await async_setup_component(hass, "conversation", {})
+    context = Context(user_id=user_id)
+    with async_get_chat_session(hass) as session, async_get_chat_log(hass, session):
+        await hass.services.async_call("test", "ask", context=context, blocking=True)
     assert callers[0].channel is channel
 
 
@@ -164,27 +128,26 @@ async def test_a_program_with_a_long_lived_token(
     assert callers[0].channel is Channel.API
 
 
+class _Tools(HomeAssistantView):
+    """A view where the tool server has its own."""
+
+    url = "/api/mcp"
+    name = "api:mcp"
+
+    async def post(self, request: web.Request) -> web.Response:
+        """Ask as a tool would."""
+        context = Context(user_id=request["hass_user"].id)
+        hass = request.app[KEY_HASS]
+        await hass.services.async_call("test", "ask", context=context, blocking=True)
+        return web.Response()
+
+
 async def test_a_model_at_the_tools(
     hass: HomeAssistant, callers: Callers, hass_client: ClientSessionGenerator
 ) -> None:
     """A model that comes by the tool protocol is never a finger."""
     assert await async_setup_component(hass, "http", {})
 
-    async def tool(request: web.Request) -> web.Response:
-        user = request["hass_user"]
-        context = Context(user_id=user.id)
-        await hass.services.async_call("test", "ask", context=context, blocking=True)
-        return web.Response()
-
-    from homeassistant.helpers.http import HomeAssistantView
-
-    class Tools(HomeAssistantView):
-        """A view where the tool server has its own."""
-
-        url = "/api/mcp"
-        name = "api:mcp"
-        post = staticmethod(tool)
-
-    hass.http.register_view(Tools())
+    hass.http.register_view(_Tools())
     await _ask_by_http(hass, await hass_client(), "/api/mcp")
     assert callers[0].channel is Channel.AUTOMATION

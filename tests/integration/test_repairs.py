@@ -413,7 +413,8 @@ async def unknown(hass: HomeAssistant, brain: FakeBrain, kitty: MockConfigEntry)
 async def browser(hass: HomeAssistant, hass_client: ClientSessionGenerator) -> TestClient[Any, Any]:
     """Return the browser of the administrator."""
     assert await async_setup_component(hass, "repairs", {})
-    return await hass_client()
+    client: TestClient[Any, Any] = await hass_client()
+    return client
 
 
 @pytest.mark.parametrize("answer", [("happened", "acked"), ("did_not_happen", "failed")])
@@ -479,13 +480,31 @@ async def test_an_answer_needs_the_brain(
 async def test_a_record_that_a_person_accepts_is_the_one_that_counts_from_now_on(
     hass: HomeAssistant, brain: FakeBrain, kitty: MockConfigEntry
 ) -> None:
-    """A restored backup is no tampering."""
+    """A restored backup is no tampering; the next connection is compared with it."""
     repairs.create_audit_rollback(hass, kitty, seq=7)
     flow = await start_fix(hass, f"audit_rollback.{kitty.entry_id}")
     assert flow["description_placeholders"]["seq"] == "7"
     await go_on(hass, flow, {})
+    await hass.async_block_till_done()
     kept = kitty.runtime_data.ledger.audit_head
     assert (kept["seq"], kept["hash"]) == (brain.audit["seq"], brain.audit["hash"])
+    assert brain.connections == 2
+    assert issues(hass) == {}
+
+
+async def test_a_record_that_is_empty_is_accepted_as_such(
+    hass: HomeAssistant, brain: FakeBrain, kitty: MockConfigEntry
+) -> None:
+    """There is no head to remember; what was remembered stays."""
+    before = kitty.runtime_data.ledger.audit_head
+    heard = asyncio.Event()
+    kitty.runtime_data.coordinator.async_listen("audit.head", lambda _: heard.set())
+    await brain.push("audit.head", {})
+    await heard.wait()
+    repairs.create_audit_rollback(hass, kitty, seq=7)
+    await go_on(hass, await start_fix(hass, f"audit_rollback.{kitty.entry_id}"), {})
+    await hass.async_block_till_done()
+    assert kitty.runtime_data.ledger.audit_head == before
     assert issues(hass) == {}
 
 

@@ -1,5 +1,6 @@
 """Adding a device: the brain says what its drivers want to know, and every word of it is theirs."""
 
+from types import MappingProxyType
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -139,7 +140,8 @@ def shown(result: Any) -> dict[str, Any]:
 
 def only(entry: MockConfigEntry) -> ConfigSubentry:
     """Return the one device of the entry."""
-    [subentry] = entry.subentries.values()
+    devices: list[ConfigSubentry] = list(entry.subentries.values())
+    [subentry] = devices
     return subentry
 
 
@@ -225,7 +227,8 @@ async def test_every_type_of_option_has_its_field(
     hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry, area_id: str
 ) -> None:
     """Entities by domain, devices by kind; a type of tomorrow is a text."""
-    hass.config_entries.async_add_subentry(entry, ConfigSubentry(**door_subentry()))
+    door_data = door_subentry() | {"data": MappingProxyType(door_subentry()["data"])}
+    hass.config_entries.async_add_subentry(entry, ConfigSubentry(**door_data))
     await hass.async_block_till_done()
     result = await form(hass, entry, "everything")
     seen = fields(result)
@@ -263,7 +266,7 @@ async def test_what_is_wrong_is_said_at_its_field_and_can_be_corrected(
     with patch.dict(brain.answers, {"devices.probe": refusal}):
         result = await answer(hass, flow, zone_id=area_id, **ANSWERS)
     assert result["errors"] == errors
-    assert result["description_placeholders"]["error"]
+    assert result["description_placeholders"]["error"] == "Not so"
     assert shown(result)["option_1"] == ANSWERS["option_1"]
     result = await answer(hass, result, zone_id=area_id, **ANSWERS)
     assert result["type"] is FlowResultType.CREATE_ENTRY

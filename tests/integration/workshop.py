@@ -1,6 +1,7 @@
 """A workshop with one device of each kind, set up with the entities that a test is about."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -12,12 +13,16 @@ from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import area_registry as ar, entity_registry as er
 from homeassistant.helpers.entity import Entity
 from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     MockUser,
+    async_fire_time_changed,
     setup_test_component_platform,
 )
+from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
+from syrupy.assertion import SnapshotAssertion
 
 from custom_components.kitty.protocol import Json
 
@@ -159,6 +164,12 @@ class RealPlug(SwitchEntity):
         self.async_write_ha_state()
 
 
+@pytest.fixture(name="snapshot")
+def snapshot_fixture(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    """Return snapshots that leave out what Home Assistant makes up anew each time."""
+    return snapshot.use_extension(HomeAssistantSnapshotExtension)
+
+
 @pytest.fixture(name="real_lock")
 async def real_lock_fixture(hass: HomeAssistant) -> RealLock:
     """Return the lock behind the door."""
@@ -196,7 +207,7 @@ async def workshop_fixture(
     enabled = "homeassistant.helpers.entity.Entity.entity_registry_enabled_default"
     with patch("custom_components.kitty.PLATFORMS", platforms), patch(enabled, True):
         await set_up(hass, entry)
-        await brain.received_command("devices.put", len(DEVICES))
+        await brain.received_command("devices.observe", len(BEHIND))
         await settled(hass, brain)
         yield entry
         await hass.config_entries.async_unload(entry.entry_id)
@@ -227,6 +238,12 @@ async def gone(hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry) ->
     while not away:
         await _tick(hass)
     stop()
+    await hass.async_block_till_done()
+
+
+async def shown_for_a_second(hass: HomeAssistant) -> None:
+    """Let the time pass in which nobody may decide what has just appeared."""
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=1.5))
     await hass.async_block_till_done()
 
 

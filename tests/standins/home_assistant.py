@@ -28,7 +28,8 @@ class FakeLink:
         answer: Any = self.answers[method]
         if isinstance(answer, BaseException):
             raise answer
-        return answer(params) if callable(answer) else answer
+        found: Json = answer(params) if callable(answer) else answer
+        return found
 
     def count(self, method: str) -> int:
         """Return how often something was asked."""

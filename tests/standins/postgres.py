@@ -50,17 +50,18 @@ class Postgres:
         data = self._folder / "data"
         self._run("initdb", f"--pgdata={data}", f"--username={USER}", "--auth=trust", "--no-sync")
         settings = [word for setting in FAST for word in ("-c", setting)]
-        self._process = subprocess.Popen(
-            [
-                *self._as_user,
-                str(programs() / "postgres"),
-                *("-D", str(data), "-k", str(self._folder), "-p", str(self.port)),
-                *settings,
-            ],
-            cwd=self._folder,
-            stdout=subprocess.DEVNULL,
-            stderr=(self._folder / "log").open("wb"),
-        )
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    *self._as_user,
+                    str(programs() / "postgres"),
+                    *("-D", str(data), "-k", str(self._folder), "-p", str(self.port)),
+                    *settings,
+                ],
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+            )
         deadline = time.monotonic() + limit
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:

@@ -40,7 +40,7 @@ def check(*needs: str) -> Callable[[Callable[[Rig], Awaitable[None]]], None]:
     """Add a function to the table; its name is the sentence."""
 
     def add(run: Callable[[Rig], Awaitable[None]]) -> None:
-        sentence = run.__name__.replace("_", " ")  # type: ignore[attr-defined]
+        sentence = run.__name__.replace("_", " ")
         CHECKS.append(Check(sentence=sentence, needs=frozenset(needs), run=run))
 
     return add

@@ -303,35 +303,17 @@ def test_nothing_is_published_before_the_first_state() -> None:
     assert told.published == []
 
 
+KEYS = [
+    *("history", "current", "event", "state", "flags", "printing", "job", "file", "path"),
+    *("progress", "completion", "printTime", "temps", "tool0", "actual", "type", "payload"),
+    *("reason", "error", "state_id"),
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda part: (
         st.lists(part, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                [
-                    "history",
-                    "current",
-                    "event",
-                    "state",
-                    "flags",
-                    "printing",
-                    "job",
-                    "file",
-                    "path",
-                    "progress",
-                    "completion",
-                    "printTime",
-                    "temps",
-                    "tool0",
-                    "actual",
-                    "type",
-                    "payload",
-                    "reason",
-                    "error",
-                    "state_id",
-                ]
-            ),
+            st.sampled_from(KEYS),
             part,
             max_size=4,
         )
@@ -340,7 +322,7 @@ JSON = st.recursive(
 )
 
 
-@given(st.lists(st.dictionaries(st.sampled_from(["history", "current", "event"]), JSON)))
+@given(st.lists(st.dictionaries(st.sampled_from(KEYS), JSON)))
 def test_no_message_breaks_the_driver(messages: list[Json]) -> None:
     """A server that talks nonsense is not a reason to stop watching the printer."""
     told = Told()

@@ -54,7 +54,7 @@ class Watch:
         return self.seen[-1].state if self.seen else {}
 
     @property
-    def statuses(self) -> list[str]:
+    def statuses(self) -> list[str | None]:
         """Return what the printer was seen doing, one after the other."""
         return [status for status, _ in groupby(seen.state.get("status") for seen in self.seen)]
 

@@ -1,0 +1,838 @@
+"""The last gate: what a grant of the brain may do in this house, and what it may not."""
+
+import asyncio
+from dataclasses import replace
+import time
+from typing import Any
+from unittest.mock import patch
+
+from freezegun.api import FrozenDateTimeFactory
+from homeassistant.components.camera import Image
+from homeassistant.core import CoreState, HomeAssistant
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.storage import Store
+from homeassistant.util.file import WriteError
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
+
+from custom_components.kitty import protocol
+from custom_components.kitty.errors import BrainUnavailable, LedgerUnwritable, Refused
+from custom_components.kitty.protocol import Hazard, Json
+
+from .conftest import (
+    ADA,
+    BOB,
+    DOOR,
+    DOOR_ENTITY,
+    EVE,
+    ZONE,
+    Door,
+    decide,
+    door_subentry,
+    heard,
+    kitty_entry,
+    of,
+    request,
+    rules,
+    set_up,
+    until,
+)
+from .fake_brain import FakeBrain
+
+POWER = "50" * 16
+PRINTER = "b1" * 16
+
+
+@pytest.fixture(autouse=True)
+def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait a moment, and not a quarter of a minute, for what will not be seen."""
+    for name, intent in protocol.INTENTS.items():
+        monkeypatch.setitem(protocol.INTENTS, name, replace(intent, deadline=0.2))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def high(hass: HomeAssistant, brain: FakeBrain, kitty: MockConfigEntry) -> None:
+    """Make the workshop dangerous, here and at the brain."""
+    brain.zone_levels[ZONE] = Hazard.HIGH
+    hass.config_entries.async_update_entry(kitty, options=rules("high"))
+
+
+async def approved(brain: FakeBrain, entry: MockConfigEntry, *approvers: str) -> Json:
+    """Have Ada ask for the door and the others approve; returns the event as it then is."""
+    brain.eligible = list(approvers)
+    event: Json = (await request(entry, "unlock", ADA))["event"]
+    for user_id in approvers:
+        event = await decide(entry, event, "approve", user_id)
+    return event
+
+
+def grant_for(brain: FakeBrain, event: Json, **changes: Any) -> Json:
+    """Return a grant for an approved event, signed with whatever is changed."""
+    names = ("device_id", "intent", "params", "subject", "level")
+    values = {name: event[name] for name in names} | {"event_id": event["id"]}
+    return brain.grant(**values | {"people": event["people"]} | changes)
+
+
+async def code_of(brain: FakeBrain, grant: Json) -> str:
+    """Present a grant and return the code with which it is refused."""
+    code: str = (await brain.ask("ha.execute", grant))["error"]["code"]
+    return code
+
+
+async def test_an_approved_grant_opens_the_door(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """One person approved a MEDIUM, the service was called once, the state was seen."""
+    answer = await brain.ask("ha.execute", grant_for(brain, await approved(brain, kitty, BOB)))
+    assert answer["data"] == {"status": "acked", "detail": None}
+    assert [call.service for call in door.calls] == ["unlock"]
+
+
+async def test_two_people_open_a_dangerous_door(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door, high: None
+) -> None:
+    """Whoever asked with their own finger is one of the two."""
+    event = await approved(brain, kitty, BOB)
+    answer = await brain.ask("ha.execute", grant_for(brain, event, people=[ADA, BOB]))
+    assert answer["data"]["status"] == "acked"
+
+
+async def test_the_service_is_called_by_nobody_but_in_the_name_of_the_request(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """The logbook can follow the call back to the request; no user's rights are borrowed."""
+    brain.eligible = [BOB]
+    context = of(ADA)
+    answer = await kitty.runtime_data.approvals.request(DOOR, "unlock", {}, context)
+    event = await decide(kitty, answer["event"], "approve", BOB)
+    await brain.ask("ha.execute", grant_for(brain, event))
+    called = door.calls[0].context
+    assert (called.user_id, called.parent_id) == (None, context.id)
+
+
+async def test_a_light_needs_nobody(
+    hass: HomeAssistant, no_platforms: None, brain: FakeBrain, people: dict[str, MockUser]
+) -> None:
+    """What is LOW is done on the brain's word."""
+    hass.states.async_set("light.bench", "off")
+
+    def turn_on(_call: object) -> None:
+        hass.states.async_set("light.bench", "on")
+
+    hass.services.async_register("light", "turn_on", turn_on)
+    await set_up(hass, kitty_entry(brain, subentries=(door_subentry(entity_id="light.bench"),)))
+    answer = await brain.ask("ha.execute", brain.grant(device_id=DOOR, intent="light_on"))
+    assert answer["data"]["status"] == "acked"
+
+
+async def test_locking_needs_nobody_even_where_it_is_dangerous(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door, high: None
+) -> None:
+    """A safe direction is never held up."""
+    answer = await brain.ask("ha.execute", brain.grant(device_id=DOOR, intent="lock"))
+    assert answer["data"]["status"] == "acked"
+
+
+async def test_a_wrong_signature(kitty: MockConfigEntry, brain: FakeBrain, door: Door) -> None:
+    """One changed field after signing, and the grant is worth nothing."""
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    grant["grant"]["command_id"] = "another"
+    assert await code_of(brain, grant) == "grant_bad_signature"
+    assert door.calls == []
+
+
+@pytest.mark.parametrize("signature", ["", "no base64!", "AAAA"])
+async def test_a_signature_that_is_none(
+    kitty: MockConfigEntry, brain: FakeBrain, signature: str
+) -> None:
+    """Nonsense in the place of a signature is a wrong signature."""
+    grant = brain.grant(device_id=DOOR, intent="lock") | {"signature": signature}
+    assert await code_of(brain, grant) == "grant_bad_signature"
+
+
+async def test_a_key_that_is_none(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """With a broken pinned key nothing can be done, rather than everything."""
+    hass.config_entries._async_schedule_save = lambda: None  # type: ignore[method-assign]
+    with patch.dict(kitty.__dict__, {"data": {**kitty.data, "brain_public_key": "AAAA"}}):
+        grant = brain.grant(device_id=DOOR, intent="lock")
+        assert await code_of(brain, grant) == "grant_bad_signature"
+
+
+async def test_an_expired_grant(kitty: MockConfigEntry, brain: FakeBrain, door: Door) -> None:
+    """A grant that comes too late does nothing."""
+    event = await approved(brain, kitty, BOB)
+    late = grant_for(brain, event, expires_at=time.time() - 1)
+    assert await code_of(brain, late) == "grant_expired"
+    assert door.calls == []
+
+
+async def test_a_grant_from_the_future(kitty: MockConfigEntry, brain: FakeBrain) -> None:
+    """A clock that is ahead by more than a little is wrong."""
+    grant = brain.grant(device_id=DOOR, intent="lock", issued_at=time.time() + 60)
+    assert await code_of(brain, grant) == "grant_not_yet_valid"
+
+
+async def test_expired_stays_expired_when_the_clock_goes_back(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door, freezer: FrozenDateTimeFactory
+) -> None:
+    """Setting the clock back two hours brings no grant back."""
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    freezer.tick(7200)
+    assert await code_of(brain, grant) == "grant_expired"
+    freezer.tick(-7200)
+    assert await code_of(brain, grant) == "grant_spent"
+    assert door.calls == []
+
+
+async def test_an_approval_whose_time_is_over(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door, freezer: FrozenDateTimeFactory
+) -> None:
+    """A fresh grant for what people approved too long ago does nothing."""
+    event = await approved(brain, kitty, BOB)
+    freezer.tick(61)
+    assert await code_of(brain, grant_for(brain, event)) == "grant_approval_expired"
+
+
+async def test_a_grant_is_used_once(kitty: MockConfigEntry, brain: FakeBrain, door: Door) -> None:
+    """The same grant a second time is refused."""
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    await brain.ask("ha.execute", grant)
+    assert await code_of(brain, grant) == "grant_spent"
+    assert len(door.calls) == 1
+
+
+@pytest.mark.parametrize("same", ["command_id", "event_id"])
+async def test_an_approval_is_used_once(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door, same: str
+) -> None:
+    """A new nonce for the same command, or the same approval, is refused as well."""
+    event = await approved(brain, kitty, BOB)
+    first = grant_for(brain, event)
+    await brain.ask("ha.execute", first)
+    again = grant_for(brain, event, **{same: first["grant"][same]})
+    assert await code_of(brain, again) == "grant_spent"
+
+
+async def test_two_equal_frames_at_once(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """Of a doubled frame only one gets to the service."""
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    answers = await asyncio.gather(*(brain.ask("ha.execute", grant) for _ in range(10)))
+    assert sorted("data" in answer for answer in answers) == [False] * 9 + [True]
+    assert len(door.calls) == 1
+
+
+async def test_a_grant_for_something_that_nobody_was_asked(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """An event that this house never saw carries nobody's approval."""
+    event = brain.event(DOOR, people=[BOB], status="approved")
+    assert await code_of(brain, grant_for(brain, event)) == "grant_event_unknown"
+    assert await code_of(brain, grant_for(brain, event, event_id=None)) == "grant_event_unknown"
+
+
+@pytest.mark.parametrize("changes", [{"subject": "0" * 64}, {"subject": None}, {"intent": "open"}])
+async def test_a_grant_for_another_subject(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door, changes: Json
+) -> None:
+    """What was approved is one thing; nothing else can be done with it."""
+    event = await approved(brain, kitty, BOB)
+    assert await code_of(brain, grant_for(brain, event, **changes)) == "grant_wrong_subject"
+    assert door.calls == []
+
+
+async def test_a_door_that_was_moved_to_another_area(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """An approval for one place is none for another."""
+    event = await approved(brain, kitty, BOB)
+    grant = grant_for(brain, event)
+    options = rules()
+    options["zones"]["yard"] = options["zones"][ZONE]
+    item = next(iter(kitty.subentries.values()))
+    hass.config_entries.async_update_entry(kitty, options=options)
+    hass.config_entries.async_update_subentry(kitty, item, data={**item.data, "zone_id": "yard"})
+    await hass.async_block_till_done()
+    assert await code_of(brain, grant) == "grant_wrong_subject"
+
+
+async def test_people_whom_the_ledger_does_not_know(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """The brain cannot invent an approval."""
+    event = await approved(brain, kitty, BOB)
+    assert await code_of(brain, grant_for(brain, event, people=[EVE])) == "grant_people_unknown"
+
+
+async def test_one_person_named_twice(kitty: MockConfigEntry, brain: FakeBrain, high: None) -> None:
+    """Two times the same name are not two people."""
+    event = await approved(brain, kitty, BOB)
+    grant = grant_for(brain, event, people=[BOB, BOB])
+    assert await code_of(brain, grant) == "grant_people_repeated"
+
+
+async def test_two_accounts_of_one_person(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, high: None
+) -> None:
+    """Two users with one e-mail address are one person."""
+    options = rules("high")
+    options["people"][BOB]["email"] = "ADA@example.com"
+    hass.config_entries.async_update_entry(kitty, options=options)
+    event = await approved(brain, kitty, BOB)
+    grant = grant_for(brain, event, people=[ADA, BOB])
+    assert await code_of(brain, grant) == "grant_too_few_people"
+
+
+async def test_one_person_is_not_enough_for_a_dangerous_door(
+    kitty: MockConfigEntry, brain: FakeBrain, high: None
+) -> None:
+    """A HIGH with one approval and no requester is refused."""
+    event = await approved(brain, kitty, BOB)
+    assert await code_of(brain, grant_for(brain, event, people=[BOB])) == "grant_too_few_people"
+
+
+async def test_a_requester_who_also_approves_is_one_person(
+    kitty: MockConfigEntry, brain: FakeBrain, high: None, door: Door
+) -> None:
+    """Nobody is both people of a HIGH, whatever the brain counts."""
+    brain.eligible = [ADA]
+    event = (await request(kitty, "unlock", ADA))["event"]
+    with pytest.raises(Refused) as caught:
+        await decide(kitty, event, "approve", ADA)
+    assert caught.value.code == "self_approval"
+    assert await code_of(brain, grant_for(brain, event, people=[ADA])) == "grant_too_few_people"
+
+
+async def test_a_requester_who_did_not_use_a_finger_is_nobody(
+    kitty: MockConfigEntry, brain: FakeBrain, high: None
+) -> None:
+    """A request by an automation has nobody behind it."""
+    brain.eligible = [BOB]
+    event = (
+        await kitty.runtime_data.approvals.request(
+            DOOR, "unlock", {}, of(ADA, parent_id="automation")
+        )
+    )["event"]
+    event = await decide(kitty, event, "approve", BOB)
+    grant = grant_for(brain, event, people=[ADA, BOB])
+    assert await code_of(brain, grant) == "grant_people_unknown"
+
+
+async def test_a_lower_level_than_our_own_arithmetic(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door, high: None
+) -> None:
+    """The brain cannot talk a danger down."""
+    event = await approved(brain, kitty, BOB)
+    for level in ("low", "medium"):
+        grant = grant_for(brain, event, people=[ADA, BOB], level=level)
+        assert await code_of(brain, grant) == "grant_level_too_low"
+    assert door.calls == []
+
+
+async def test_two_people_where_the_policy_wants_them(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """A MEDIUM whose policy asks for two is not opened by one."""
+    options = rules("medium", requires_dual_confirm=True)
+    hass.config_entries.async_update_entry(kitty, options=options)
+    event = await approved(brain, kitty, BOB)
+    assert await code_of(brain, grant_for(brain, event)) == "grant_too_few_people"
+
+
+async def test_a_denial_ends_it(kitty: MockConfigEntry, brain: FakeBrain) -> None:
+    """One recorded denial outweighs what the brain says afterwards."""
+    event = await approved(brain, kitty, BOB)
+    brain.events[event["id"]] = event | {"status": "pending"}
+    await brain.push("safety.event", event | {"status": "pending"})
+    await heard(kitty)
+    await decide(kitty, event, "deny", EVE)
+    assert await code_of(brain, grant_for(brain, event)) == "grant_denied"
+
+
+async def test_an_approver_who_lost_the_role_since(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Roles are looked at again at the moment of execution."""
+    event = await approved(brain, kitty, BOB)
+    options = rules()
+    options["people"][BOB]["roles"] = ["operator"]
+    hass.config_entries.async_update_entry(kitty, options=options)
+    assert await code_of(brain, grant_for(brain, event)) == "grant_people_unknown"
+
+
+async def test_an_approver_who_was_switched_off_since(
+    kitty: MockConfigEntry, brain: FakeBrain, people: dict[str, MockUser]
+) -> None:
+    """A deactivated user approves nothing any more."""
+    event = await approved(brain, kitty, BOB)
+    people[BOB].is_active = False
+    assert await code_of(brain, grant_for(brain, event)) == "grant_people_unknown"
+
+
+async def test_an_approval_that_the_brain_refused_counts_for_nothing(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """What the brain refused on one day it cannot use on another."""
+    brain.eligible = [BOB]
+    event = (await request(kitty, "unlock", ADA))["event"]
+    genuine, brain.integration_key = brain.integration_key, brain.public_key
+    with pytest.raises(ServiceValidationError, match="No"):
+        await decide(kitty, event, "approve", BOB)
+    brain.integration_key = genuine
+    assert await code_of(brain, grant_for(brain, event, people=[BOB])) == "grant_people_unknown"
+
+
+async def test_an_area_that_nobody_described(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Without a hazard level of our own nothing dangerous is done."""
+    event = await approved(brain, kitty, BOB)
+    hass.config_entries.async_update_entry(kitty, options=rules() | {"zones": {}})
+    assert await code_of(brain, grant_for(brain, event)) == "no_zone"
+
+
+async def test_a_device_that_is_not_ours(kitty: MockConfigEntry, brain: FakeBrain) -> None:
+    """A grant for a device that nobody added here does nothing."""
+    grant = brain.grant(device_id="another", intent="lock")
+    assert await code_of(brain, grant) == "device_unknown"
+
+
+@pytest.mark.parametrize("intent", ["print_start", "dance"])
+async def test_an_intent_that_the_device_does_not_have(
+    kitty: MockConfigEntry, brain: FakeBrain, intent: str
+) -> None:
+    """The entity's own abilities are the limit."""
+    grant = brain.grant(device_id=DOOR, intent=intent)
+    assert await code_of(brain, grant) == "intent_not_supported"
+
+
+async def test_parameters_that_the_intent_does_not_have(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """What is not in the protocol's table is not passed on."""
+    grant = brain.grant(device_id=DOOR, intent="lock", params={"code": "1234"})
+    assert await code_of(brain, grant) == "invalid_params"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"extra": 1},
+        {"nonce": ""},
+        {"event_id": 7},
+        {"level": "harmless"},
+        {"people": "ada"},
+        {"people": [1]},
+        {"params": []},
+        {"expires_at": True},
+        {"expires_at": "later"},
+    ],
+    ids=str,
+)
+async def test_a_grant_that_is_malformed(
+    kitty: MockConfigEntry, brain: FakeBrain, changes: Json
+) -> None:
+    """Every field has its type, and there is no other."""
+    grant = brain.grant(device_id=DOOR, intent="lock", **changes)
+    assert await code_of(brain, grant) == "grant_malformed"
+
+
+async def test_something_that_is_no_grant(kitty: MockConfigEntry, brain: FakeBrain) -> None:
+    """A word is no grant."""
+    assert await code_of(brain, {"grant": "please", "signature": ""}) == "grant_malformed"
+
+
+async def test_a_refusal_is_logged_with_its_code(
+    kitty: MockConfigEntry, brain: FakeBrain, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the gate refuses is in Home Assistant's own log, not only at the brain."""
+    await code_of(brain, brain.grant(device_id="another"))
+    assert "Refused a grant of the brain: device_unknown" in caplog.text
+
+
+async def test_a_door_that_cannot_be_seen_is_not_opened(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """Nothing dangerous is done blindly."""
+    event = await approved(brain, kitty, BOB)
+    door.show("unavailable")
+    assert await code_of(brain, grant_for(brain, event)) == "device_offline"
+    assert door.calls == []
+
+
+async def test_the_nonce_is_on_disk_before_the_service_is_called(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, door: Door, hass_storage: Json
+) -> None:
+    """At the moment of the call the store already holds the spent grant."""
+    stored: list[Json] = []
+    key = f"kitty.{brain.instance_id}"
+    door.before = lambda: stored.append(hass_storage[key]["data"]["spent"])
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    await brain.ask("ha.execute", grant)
+    assert stored[0][grant["grant"]["nonce"]]["status"] is None
+
+
+async def test_a_disk_that_keeps_nothing_stops_the_service_call(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """Without the nonce on disk nothing happens, now and when the disk works again."""
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    with patch.object(Store, "_async_write_data", side_effect=WriteError("full")):
+        assert await code_of(brain, grant) == "ledger_unwritable"
+    assert await code_of(brain, grant) == "grant_spent"
+    assert door.calls == []
+
+
+async def test_a_house_that_is_stopping_does_nothing(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """While Home Assistant stops, stores write later: too late for a grant."""
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    hass.set_state(CoreState.stopping)
+    assert await code_of(brain, grant) == "ledger_unwritable"
+    hass.set_state(CoreState.running)
+    assert door.calls == []
+
+
+async def test_an_outcome_that_cannot_be_kept_is_told_all_the_same(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was done was done, whatever the disk says afterwards."""
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    full = patch.object(Store, "_async_write_data", side_effect=WriteError("full"))
+    door.before = full.start
+    door.becomes = {"unlock": "unlocked"}
+    answer = await brain.ask("ha.execute", grant)
+    full.stop()
+    assert answer["data"]["status"] == "acked"
+    assert "ledger cannot be written" in caplog.text
+
+
+async def test_what_is_not_seen_is_unknown(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """A service that returns proves nothing: the door still shows locked."""
+    door.becomes["unlock"] = "locked"
+    answer = await brain.ask("ha.execute", grant_for(brain, await approved(brain, kitty, BOB)))
+    assert answer["data"] == {"status": "unknown", "detail": "not_observed"}
+
+
+async def test_a_state_that_comes_within_the_deadline_counts(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """The bolt takes a moment; only then is it done."""
+    door.becomes["unlock"] = "unlocking"
+    door.before = lambda: hass.loop.call_later(0.05, door.show, "unlocked") and None
+    answer = await brain.ask("ha.execute", grant_for(brain, await approved(brain, kitty, BOB)))
+    assert answer["data"]["status"] == "acked"
+
+
+async def test_a_door_that_jams_has_failed(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """A jam is seen, so it is a failure and not a riddle."""
+    door.becomes["unlock"] = "jammed"
+    answer = await brain.ask("ha.execute", grant_for(brain, await approved(brain, kitty, BOB)))
+    assert answer["data"] == {"status": "failed", "detail": "jammed"}
+
+
+async def test_a_door_that_vanishes_is_unknown(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """A lock that goes offline under way has told nothing."""
+    door.becomes["unlock"] = "unavailable"
+    answer = await brain.ask("ha.execute", grant_for(brain, await approved(brain, kitty, BOB)))
+    assert answer["data"] == {"status": "unknown", "detail": "entity_unavailable"}
+
+
+def _raise(error: Exception) -> Any:
+    def do() -> None:
+        raise error
+
+    return do
+
+
+async def test_a_service_that_refuses_has_failed(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """A service that rejects its data never reached the device."""
+    door.before = _raise(ServiceValidationError("wrong code"))
+    answer = await brain.ask("ha.execute", grant_for(brain, await approved(brain, kitty, BOB)))
+    assert answer["data"] == {"status": "failed", "detail": "wrong code"}
+
+
+async def test_a_service_that_is_not_there_has_failed(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """Without the service nothing was done."""
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    hass.services.async_remove("lock", "unlock")
+    assert (await brain.ask("ha.execute", grant))["data"]["status"] == "failed"
+
+
+@pytest.mark.parametrize("error", [HomeAssistantError("no radio"), RuntimeError("no radio")])
+async def test_a_service_that_breaks_is_unknown(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door, error: Exception
+) -> None:
+    """An error on the way back does not mean that nothing happened."""
+    door.before = _raise(error)
+    answer = await brain.ask("ha.execute", grant_for(brain, await approved(brain, kitty, BOB)))
+    assert answer["data"]["status"] == "unknown"
+    assert "no radio" in answer["data"]["detail"]
+
+
+async def test_a_service_that_breaks_after_it_worked_has_worked(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """What was seen counts, not what the service says."""
+
+    async def work_then_break() -> None:
+        door.show("unlocked")
+        raise HomeAssistantError("no radio")
+
+    door.before = work_then_break
+    answer = await brain.ask("ha.execute", grant_for(brain, await approved(brain, kitty, BOB)))
+    assert answer["data"]["status"] == "acked"
+
+
+async def test_an_old_state_does_not_prove_a_call_that_broke(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """A door that showed unlocked before says nothing about a call that failed."""
+    door.show("unlocked")
+    door.before = _raise(HomeAssistantError("no radio"))
+    answer = await brain.ask("ha.execute", grant_for(brain, await approved(brain, kitty, BOB)))
+    assert answer["data"]["status"] == "unknown"
+
+
+async def test_an_optimistic_lock_is_never_confirmed(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """A lock that only assumes its state cannot prove anything."""
+    door.show("locked", assumed_state=True)
+    door.becomes.clear()
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    door.before = lambda: door.show("unlocked", assumed_state=True)
+    answer = await brain.ask("ha.execute", grant)
+    assert answer["data"] == {"status": "unknown", "detail": "assumed_state"}
+
+
+async def test_a_device_that_breaks_our_own_reading_is_unknown(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """Once the nonce is spent, no error may say that nothing was done."""
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    with patch("custom_components.kitty.gate.proves", side_effect=KeyError("odd")):
+        answer = await brain.ask("ha.execute", grant)
+    assert answer["data"]["status"] == "unknown"
+
+
+async def test_the_outcome_of_a_used_grant_is_kept(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """A brain that crashed can ask what became of its order."""
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    await brain.ask("ha.execute", grant)
+    about = {"command_id": grant["grant"]["command_id"], "device_id": DOOR}
+    answer = await brain.ask("ha.outcome", about)
+    assert answer["data"] == {"spent": True, "status": "acked"}
+
+
+async def test_the_outcome_of_a_grant_that_never_came_bars_it(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """Whoever was told that a grant is unused can rely on it: it stays unused."""
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    about = {"command_id": grant["grant"]["command_id"], "device_id": DOOR}
+    for _ in range(2):
+        answer = await brain.ask("ha.outcome", about)
+        assert answer["data"] == {"spent": False, "status": None}
+    assert await code_of(brain, grant) == "grant_spent"
+    assert door.calls == []
+
+
+async def test_the_outcome_of_a_grant_under_way_is_waited_for(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """A brain that reconnects in the middle gets the end of it."""
+    entered, go = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        entered.set()
+        await go.wait()
+
+    door.before = slow
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    first = brain.question("ha.execute", grant)
+    await entered.wait()
+    about = {"command_id": grant["grant"]["command_id"], "device_id": DOOR}
+    second = brain.question("ha.outcome", about)
+    go.set()
+    assert (await second)["data"] == {"spent": True, "status": "acked"}
+    await first
+
+
+async def test_the_brain_can_look(kitty: MockConfigEntry, brain: FakeBrain, door: Door) -> None:
+    """What an entity shows is told in the words of the protocol."""
+    answer = await brain.ask("ha.observe", {"device_id": DOOR})
+    assert answer["data"]["state"] == {"locked": True, "open": False, "jammed": False}
+
+
+async def test_the_brain_can_have_an_entity_described(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """The form for a new device learns what the entity can do."""
+    answer = await brain.ask("ha.describe", {"options": {"entity_id": DOOR_ENTITY}})
+    assert answer["data"]["capabilities"] == ["lock", "unlock", "open"]
+
+
+async def test_a_door_without_a_camera_has_no_picture(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """A device without a camera says so."""
+    answer = await brain.ask("ha.snapshot", {"device_id": DOOR})
+    assert answer["error"]["code"] == "no_camera"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [([10], 10), ([2_000_000, 20], 20), ([2_000_000, 2_000_000], None)],
+    ids=["small", "shrunk", "too large"],
+)
+async def test_a_picture_fits_into_a_frame(
+    hass: HomeAssistant,
+    no_platforms: None,
+    brain: FakeBrain,
+    sizes: list[int],
+    expected: int | None,
+) -> None:
+    """A picture that is too large is asked for once more, smaller."""
+    subentry = door_subentry(camera_entity="camera.eye")
+    await set_up(hass, kitty_entry(brain, subentries=(subentry,)))
+    pictures = [Image(content_type="image/jpeg", content=b"x" * size) for size in sizes]
+    with patch("custom_components.kitty.gate.async_get_image", side_effect=pictures):
+        answer = await brain.ask("ha.snapshot", {"device_id": DOOR})
+    size = len(answer["data"]["image"]) * 3 // 4 // 10 * 10 if "data" in answer else None
+    assert size == expected
+
+
+async def _leave(kitty: MockConfigEntry, brain: FakeBrain) -> None:
+    await heard(kitty)
+    await brain.stop()
+    await until(kitty, lambda data: not data.connected)
+
+
+async def test_a_door_locks_without_the_brain(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """The safe direction works alone, and the brain hears of it when it is back."""
+    await _leave(kitty, brain)
+    answer = await request(kitty, "lock", ADA)
+    assert (answer["command"]["status"], answer["event"]) == ("acked", None)
+    await brain.start()
+    note = await brain.received_command("audit.note")
+    assert (note["kind"], note["user_id"], note["device_id"]) == ("safe_direction", ADA, DOOR)
+    assert note["data"] == {"intent": "lock", "channel": "dashboard", "outcome": "acked"}
+
+
+async def test_a_door_does_not_open_without_the_brain(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """Everything that is not safe is refused while the brain is away."""
+    await _leave(kitty, brain)
+    with pytest.raises(BrainUnavailable):
+        await request(kitty, "unlock", ADA)
+    with pytest.raises(Refused):
+        await kitty.runtime_data.executor.run_safe(DOOR, "unlock", of(ADA))
+    assert door.calls == []
+
+
+async def test_a_printer_of_the_brain_cannot_be_paused_here(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """What only the brain can reach is not promised."""
+    await _leave(kitty, brain)
+    with pytest.raises(Refused) as caught:
+        await kitty.runtime_data.executor.run_safe(PRINTER, "print_pause", of(ADA))
+    assert caught.value.code == "device_unknown"
+
+
+async def test_a_door_locks_with_a_full_disk(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """A safe direction does not wait for paperwork."""
+    await _leave(kitty, brain)
+    with patch.object(Store, "_async_write_data", side_effect=WriteError("full")):
+        answer = await request(kitty, "lock", ADA)
+    assert answer["command"]["status"] == "acked"
+
+
+@pytest.mark.parametrize(
+    ("printer", "allowed"),
+    [
+        ({"status": "idle", "nozzle": {"actual": 25.0}, "bed": {"actual": 24.0}}, True),
+        ({"status": "idle", "nozzle": {"actual": 180.0}, "bed": {"actual": 24.0}}, False),
+        ({"status": "printing", "nozzle": {"actual": 25.0}, "bed": {"actual": 24.0}}, False),
+        ({"status": "idle", "nozzle": None, "bed": None}, False),
+        ({}, False),
+    ],
+    ids=["cool", "hot", "busy", "not known", "never seen"],
+)
+async def test_power_goes_off_without_the_brain_only_when_the_load_was_cool(
+    hass: HomeAssistant,
+    no_platforms: None,
+    brain: FakeBrain,
+    printer: Json,
+    allowed: bool,
+) -> None:
+    """Off is safe for people; for a hot printer it waits for somebody who can see it."""
+    hass.states.async_set("switch.power", "on")
+
+    def turn_off(_call: object) -> None:
+        hass.states.async_set("switch.power", "off")
+
+    hass.services.async_register("switch", "turn_off", turn_off)
+    subentry = door_subentry(entity_id="switch.power", feeds=PRINTER)
+    brain.answers["devices.remove"] = lambda _params, _caller: {}
+    brain.devices[PRINTER] = {"id": PRINTER, "name": "Printer", "state": printer}
+    entry = await set_up(hass, kitty_entry(brain, subentries=(subentry,)))
+    await brain.received_command("devices.observe")
+    await _leave(entry, brain)
+    answer = await asyncio.gather(
+        entry.runtime_data.executor.run_safe(DOOR, "power_off", of(None)), return_exceptions=True
+    )
+    assert isinstance(answer[0], dict) is allowed
+    assert hass.states.is_state("switch.power", "off") is allowed
+
+
+async def test_a_requester_that_is_not_on_disk_does_not_count(
+    kitty: MockConfigEntry, brain: FakeBrain, high: None
+) -> None:
+    """A request that could not be recorded has nobody behind it."""
+    with (
+        patch.object(Store, "_async_write_data", side_effect=WriteError("full")),
+        pytest.raises(LedgerUnwritable),
+    ):
+        await request(kitty, "unlock", ADA)
+    event = next(iter(brain.events.values())) | {"eligible": [BOB]}
+    event = await decide(kitty, event, "approve", BOB)
+    grant = grant_for(brain, event, people=[ADA, BOB])
+    assert await code_of(brain, grant) == "grant_people_unknown"
+
+
+async def test_an_approval_that_is_not_on_disk_does_not_count(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """An approval that could not be recorded was not given."""
+    brain.eligible = [BOB]
+    event = (await request(kitty, "unlock", ADA))["event"]
+    with (
+        patch.object(Store, "_async_write_data", side_effect=WriteError("full")),
+        pytest.raises(LedgerUnwritable),
+    ):
+        await decide(kitty, event, "approve", BOB)
+    assert brain.sent("safety.decide") == []
+    assert await code_of(brain, grant_for(brain, event, people=[BOB])) == "grant_people_unknown"
