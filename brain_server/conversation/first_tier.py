@@ -1,5 +1,6 @@
 """The first tier: KITTY's own verbs, understood by rules, answered from facts. No model, no guess."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, Final
@@ -30,8 +31,9 @@ from brain_server.conversation.rules.model import (
     Unsupported,
 )
 from brain_server.devices import Devices, Request
+from brain_server.devices.live import Live
 from brain_server.errors import KittyError
-from brain_server.protocol import INTENTS, Channel, Json
+from brain_server.protocol import INTENTS, Channel, Json, Kind
 from brain_server.routing import Reply, Tier, TierName, Turn
 from brain_server.safety.audit import search
 from brain_server.safety.gate import Gate
@@ -39,7 +41,8 @@ from brain_server.storage import Database
 from brain_server.storage.tables import users, zones
 
 OUTCOME_WAIT: Final = 8.0
-DAY: Final = 86_400
+FILES_AGE: Final = 10.0
+FILES_TIMEOUT: Final = 2.0
 DONE_KINDS: Final = ("acked", "settled")
 
 
@@ -57,6 +60,8 @@ class FirstTier(Tier):
         self._db = safety_db
         self._clock = clock
         self._home: tuple[Home, CompiledHome] | None = None
+        self._files: dict[str, tuple[str, ...]] = {}
+        self._files_at = 0.0
 
     async def answer(self, turn: Turn) -> Reply | None:
         """Answer what is KITTY's; pass on everything else."""
@@ -69,6 +74,9 @@ class FirstTier(Tier):
             second_of_day=turn.second_of_day,
         )
         meant = understand(turn.text, compiled, here)
+        if _is_about_files(meant) and await self._ask_files():
+            home, compiled = await self._known()
+            meant = understand(turn.text, compiled, here)
         try:
             return await self._reply(turn, meant, home, open_)
         except KittyError as err:
@@ -90,7 +98,7 @@ class FirstTier(Tier):
                     kind=live.record.kind,
                     area_id=live.record.zone_id,
                     capabilities=live.record.capabilities,
-                    files=_files(live.observed.state),
+                    files=self._files.get(live.record.id),
                 )
                 for live in self._devices.registry.all()
             ),
@@ -100,6 +108,20 @@ class FirstTier(Tier):
         if self._home is None or self._home[0] != home:
             self._home = home, compile_home(home)
         return self._home
+
+    async def _ask_files(self) -> bool:
+        """Ask printers what they can print, not more often than every ten seconds; False when too soon."""
+        if 0 <= self._clock() - self._files_at < FILES_AGE:
+            return False
+        self._files_at = self._clock()
+        printers = [one for one in self._devices.registry.all() if one.record.kind is Kind.PRINTER]
+        lists = await asyncio.gather(*(_files_of(live) for live in printers))
+        self._files = {
+            live.record.id: files
+            for live, files in zip(printers, lists, strict=True)
+            if files is not None
+        }
+        return True
 
     async def _reply(self, turn: Turn, meant: Understood, home: Home, open_: Json) -> Reply | None:
         turn.state.pop("open", None)
@@ -121,9 +143,18 @@ class FirstTier(Tier):
             case Pending():
                 return await self._pending(home)
             case NeedsModel():
-                return None
+                return self._late_answer(turn, meant)
             case _:
                 return self._explained(meant)
+
+    def _late_answer(self, turn: Turn, _meant: NeedsModel) -> Reply | None:
+        """Tell somebody who says yes or no to nothing that nothing is open; pass on everything else."""
+        if self._home is None:
+            return None
+        meant = understand(turn.text, self._home[1], Here(pending=True))
+        if isinstance(meant, Confirm | Cancel):
+            return _said(words.NOTHING_OPEN, reason="nothing_open")
+        return None
 
     def _explained(self, meant: Help | NotFound | Unsupported | BadValue) -> Reply:
         match meant:
@@ -245,11 +276,13 @@ class FirstTier(Tier):
                 newest_first=True,
             )
         )
+        within = {device.id for device in home.devices if device.area_id == asked.area_id}
         until = now - asked.until if asked.until is not None else now
         rows = [
             row
             for row in rows
             if row["at"] <= until
+            and (asked.area_id is None or row["device_id"] in within)
             and (asked.intent is None or row["data"].get("intent") == asked.intent)
         ]
         people = {person.id: person.name for person in home.people}
@@ -295,6 +328,21 @@ def _key(act: Json) -> str:
     return str(file) if file and act["intent"] in INTENTS and len(devices) == 1 else devices[0]
 
 
-def _files(state: Json) -> tuple[str, ...] | None:
-    files = state.get("files")
-    return tuple(files) if isinstance(files, list) else None
+def _is_about_files(meant: Understood) -> bool:
+    """Tell whether a sentence can only be judged with the files of the printers at hand."""
+    match meant:
+        case Act(intent=intent) | Ambiguous(intent=intent):
+            return intent == "print_start"
+        case NotFound(what=what):
+            return what == "file"
+        case _:
+            return False
+
+
+async def _files_of(live: Live) -> tuple[str, ...] | None:
+    """Return the files of one printer; None when it does not tell."""
+    try:
+        async with asyncio.timeout(FILES_TIMEOUT):
+            return tuple(await live.driver.files())
+    except KittyError, TimeoutError:
+        return None

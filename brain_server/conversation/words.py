@@ -92,13 +92,12 @@ def asked(event: Json, approvers: Sequence[str], *, asks: bool) -> str:
     if asks:
         return f"{_sentence(deed)[:-1]}? Say confirm or cancel."
     ppe = " Protective equipment must be worn." if event["requires_ppe"] else ""
-    missing = event["people_needed"] - len(event["people"])
     if not approvers:
         return f"I cannot {deed}: there is nobody who may approve it right now.{ppe}"
-    who = _listed(list(approvers))
-    if event["people_needed"] == 2 and missing == 2:
-        return f"Two people have to approve that I {deed}. I have asked {_listed(list(approvers), 'and')}.{ppe}"
-    return f"I have asked {who} to approve that I {deed}.{ppe}"
+    if event["people_needed"] - len(event["people"]) == 2:
+        who = _listed(list(approvers), "and")
+        return f"Two people have to approve: {deed}. I have asked {who}.{ppe}"
+    return f"I have asked {_listed(list(approvers))} to approve: {deed}.{ppe}"
 
 
 def outcome(command: Json) -> str:

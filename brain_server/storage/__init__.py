@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import Context, copy_context
 import logging
+import os
 from pathlib import Path
 import queue
 import sqlite3
@@ -24,6 +26,7 @@ _LOGGER = logging.getLogger(__name__)
 BATCH: Final = 256
 BUSY_SECONDS: Final = 1.0
 BALLAST_BYTES: Final = 1024 * 1024
+BALLAST_STEP: Final = 64 * 1024
 POSTGRES_POOL: Final = 20
 POSTGRES_OVERFLOW: Final = 40
 
@@ -31,6 +34,7 @@ POSTGRES_OVERFLOW: Final = 40
 class _Work(NamedTuple):
     run: Callable[[Connection], Any]
     done: Future[Any]
+    context: Context  # of the caller, so that what is written knows its request
 
 
 class Database:
@@ -55,9 +59,16 @@ class Database:
 
     async def open(self) -> None:
         """Create or migrate the tables and start the writer; Unavailable when that fails."""
-        workers = 4 if self.is_sqlite else POSTGRES_POOL + POSTGRES_OVERFLOW
+        # Of the connections to PostgreSQL one is the writer's.
+        workers = 4 if self.is_sqlite else POSTGRES_POOL + POSTGRES_OVERFLOW - 1
         self._readers = ThreadPoolExecutor(workers, thread_name_prefix=f"{self.name}-read")
-        await asyncio.get_running_loop().run_in_executor(self._readers, self._open)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._readers, self._open)
+        except SQLAlchemyError as err:
+            self._readers.shutdown(wait=False)
+            raise Unavailable(
+                "storage_failed", "The database cannot be opened", reason=str(err)
+            ) from err
         self._writer = threading.Thread(
             target=self._write_loop, name=f"{self.name}-write", daemon=True
         )
@@ -85,7 +96,7 @@ class Database:
 
         async def once() -> T:
             done: Future[T] = Future()
-            self._queue.put(_Work(work, done))
+            self._queue.put(_Work(work, done, copy_context()))
             return await asyncio.wrap_future(done)
 
         return await self._answer(once)
@@ -186,7 +197,9 @@ class Database:
         except (SQLAlchemyError, _Rollback) as err:
             self._fail(batch, err)
             return
-        self.broken = None
+        if self.broken is not None:
+            self.broken = None
+            self._prepare_ballast()
         self._note_slow(time.perf_counter() - started, batch[0].run)
         for work, value, error in results:
             if error is None:
@@ -218,12 +231,15 @@ class Database:
         )
 
     def _prepare_ballast(self) -> None:
-        if self._ballast is not None and not self._ballast.exists():
-            try:
-                self._ballast.write_bytes(b"\0" * BALLAST_BYTES)
-            except OSError:
-                _LOGGER.warning("No space for the reserve of %s", self.name)
-                self._ballast.unlink(missing_ok=True)
+        """Take the reserve, or as much of it as there is; chance bytes, that no file system packs."""
+        if self._ballast is None or self._ballast.exists():
+            return
+        try:
+            with self._ballast.open("wb", buffering=0) as file:
+                for _ in range(BALLAST_BYTES // BALLAST_STEP):
+                    file.write(os.urandom(BALLAST_STEP))
+        except OSError:
+            _LOGGER.warning("Too little space for the reserve of %s", self.name)
 
     def _drop_ballast(self) -> None:
         if self._ballast is not None:
@@ -244,9 +260,9 @@ def _run_one(
     """Run one piece; among others in a savepoint, so that its failure takes only itself back."""
     try:
         if alone:
-            return work.run(connection), None
+            return work.context.run(work.run, connection), None
         with connection.begin_nested():
-            return work.run(connection), None
+            return work.context.run(work.run, connection), None
     except Exception as err:  # the caller waits for it in another thread; it is re-raised there
         if alone:
             raise _Rollback(err) from err
@@ -289,7 +305,8 @@ def _sqlite(url: str, *, synchronous: str, read_only: bool = False) -> Engine:
 
 
 def _is_full(err: OperationalError) -> bool:
-    return "disk is full" in str(err.orig)
+    words = str(err.orig)
+    return "disk is full" in words or "No space left" in words
 
 
 def _sorted(err: OperationalError) -> Unavailable:

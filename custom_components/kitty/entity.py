@@ -99,20 +99,18 @@ def person_name(hass: HomeAssistant, user_id: str | None) -> str | None:
 def async_add_device_entities(
     entry: KittyConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback, build: Build
 ) -> None:
-    """Add what ``build`` makes of each device, now and when devices appear or gain abilities."""
+    """Add what ``build`` makes of each device, now and when devices appear or gain abilities.
+
+    A device that the brain loses keeps its entities, unavailable, until it is back or its subentry
+    is removed.
+    """
     coordinator = entry.runtime_data.coordinator
     shapes: dict[str, tuple[Any, ...]] = {}
-    added: dict[str, set[str | None]] = {}
+    added: set[str | None] = set()
 
     @callback
     def add_new() -> None:
-        devices = coordinator.data.devices
-        for device_id in added.keys() - devices.keys():
-            shapes.pop(device_id, None)
-            # With a subentry the entities stay, unavailable, until the device is back.
-            if subentry_of(entry, device_id) is None:
-                del added[device_id]
-        for device_id, device in devices.items():
+        for device_id, device in coordinator.data.devices.items():
             shape = (device["kind"], sorted(device["capabilities"]), device["has_camera"])
             subentry_id = subentry_of(entry, device_id)
             # While a device is being added the brain has it before its subentry exists; entities
@@ -120,9 +118,8 @@ def async_add_device_entities(
             if subentry_id is None or shapes.get(device_id) == shape:
                 continue
             shapes[device_id] = shape
-            known = added.setdefault(device_id, set())
-            new = [item for item in build(coordinator, device) if item.unique_id not in known]
-            known.update(item.unique_id for item in new)
+            new = [item for item in build(coordinator, device) if item.unique_id not in added]
+            added.update(item.unique_id for item in new)
             if new:
                 async_add_entities(new, config_subentry_id=subentry_id)
 
@@ -132,26 +129,20 @@ def async_add_device_entities(
 
 @callback
 def async_follow_devices(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
-    """Keep the registry true, now and later: names and versions, and no device that is gone.
-
-    A device that the brain lost stays as long as the subentry stays with which a person added it.
-    """
+    """Keep the names and versions of the registered devices as the brain tells them."""
     coordinator = entry.runtime_data.coordinator
     registry = dr.async_get(hass)
 
     @callback
     def follow() -> None:
-        devices = coordinator.data.devices
-        for registered in dr.async_entries_for_config_entry(registry, entry.entry_id):
-            ids = {value for domain, value in registered.identifiers if domain == DOMAIN}
-            if device := devices.get(next(iter(ids))):
+        for device_id, device in coordinator.data.devices.items():
+            identifier = (DOMAIN, device_id)
+            registered = registry.async_get_device_by_identifier(identifier, entry.entry_id)
+            if registered is not None:
                 registry.async_update_device(
                     registered.id, name=device["name"], sw_version=device["sw_version"]
                 )
-            elif entry.data[CONF_INSTANCE_ID] not in ids and registered.config_subentry_id is None:
-                registry.async_remove_device(registered.id)
 
-    follow()
     entry.async_on_unload(coordinator.async_add_listener(follow))
 
 

@@ -227,6 +227,14 @@ def delete_rogue_discovery(hass: HomeAssistant, entry: Entry, *, slug: str) -> N
     _delete(hass, ROGUE_DISCOVERY, entry.entry_id, slug)
 
 
+@callback
+def delete_all(hass: HomeAssistant, entry: Entry) -> None:
+    """Delete every issue of an entry that is removed; some outlive restarts."""
+    for domain, issue_id in list(ir.async_get(hass).issues):
+        if domain == DOMAIN and issue_id.split(".")[1] == entry.entry_id:
+            ir.async_delete_issue(hass, DOMAIN, issue_id)
+
+
 async def async_check_approvers(hass: HomeAssistant, entry: Entry) -> None:
     """Raise or clear the issue of each dangerous area with too few people who can approve."""
     holders = {

@@ -256,10 +256,11 @@ class DeviceSubentryFlow(ConfigSubentryFlow):
         old = self._old.get(CONF_OPTIONS, {})
         for field, option in self._slots():
             kept = option["type"] == "secret" and option["name"] in old
+            default = option.get("default")
             if option["type"] == "boolean":
-                marker: vol.Marker = vol.Required(field, default=bool(option.get("default")))
+                marker: vol.Marker = vol.Required(field, default=bool(default))
             elif option["required"] and not kept:
-                marker = vol.Required(field)
+                marker = vol.Required(field, default=vol.UNDEFINED if default is None else default)
             else:
                 marker = vol.Optional(field)
             fields[marker] = _selector(self._get_entry(), option)

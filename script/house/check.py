@@ -323,7 +323,7 @@ async def the_door_locks_without_the_brain(visit: Visit) -> str:
     answer = await visit.demo.say("lock the workshop door")
     await visit.house.start_brain()
     await visit.until(CONNECTION, "on", 30.0)
-    await visit.audited("safe_direction", user_id=visit.demo.user_id)
+    await visit.audited("ha_safe_direction", user_id=visit.demo.user_id)
     return f"locked after {took * 1000:.0f} ms, {_quote(answer)}"
 
 

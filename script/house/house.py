@@ -225,10 +225,11 @@ class House:
         await self._log_in()
         await self._take_phones()
         if self.with_kitty and self.papers["ports"]["brain"] != self.ports["brain"]:
-            more = {"entry_id": self.entry_id, "show_advanced_options": False}
-            await self.demo.flow("", "kitty", {"url": self.brain_url}, **more)
+            answer = {"url": self.brain_url}
+            await self.demo.flow("", "kitty", answer, entry_id=self.entry_id)
         if self.with_kitty:
             await self.kitty_ready()
+            await self._bring_a_print()
 
     async def _move_in(self) -> None:
         """Do everything that a family does on its first day."""
@@ -343,6 +344,10 @@ class House:
         await self.kitty_ready()
         await self._expose((config.DOOR, config.CABINET, config.LASER), expose=True)
         await self._take_assist()
+        await self._bring_a_print()
+
+    async def _bring_a_print(self) -> None:
+        """Upload what there is to print; the simulated printer forgets its files with the brain."""
         await self.demo.ask(
             "kitty.upload_file",
             device_id=await self.device_id(config.PRINTER),

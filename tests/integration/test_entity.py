@@ -9,16 +9,15 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUs
 from .conftest import DOOR, ZONE
 from .fake_brain import FakeBrain
 from .workshop import (  # noqa: F401
+    SENSOR,
     change,
     device,
-    gone,
     push,
     state,
     workshop_fixture,
 )
 
 NEW = "4e" * 16
-SENSOR = "sensor.workshop_scale"
 
 
 @pytest.fixture
@@ -32,38 +31,50 @@ def registered(hass: HomeAssistant, entry: MockConfigEntry, value: str) -> dr.De
     return dr.async_get(hass).async_get_device_by_identifier(("kitty", value), entry.entry_id)
 
 
+def must(found: dr.DeviceEntry | None) -> dr.DeviceEntry:
+    """Return a device that must be there."""
+    assert found is not None
+    return found
+
+
 async def test_the_brain_is_the_hub_of_its_devices(
     hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
 ) -> None:
     """A device hangs on the brain, in its area, under its subentry."""
-    hub, door = (registered(hass, workshop, value) for value in (brain.instance_id, DOOR))
-    assert hub is not None
-    assert door is not None
+    hub, door = (must(registered(hass, workshop, value)) for value in (brain.instance_id, DOOR))
     assert (hub.entry_type, hub.sw_version, hub.config_subentry_id) == ("service", "0.1.0", None)
     assert (door.via_device_id, door.area_id) == (hub.id, ZONE)
     assert workshop.subentries[door.config_subentry_id or ""].data["device_id"] == DOOR
 
 
-async def test_a_device_that_appears_gets_its_entities(
+async def test_a_device_that_nobody_added_here_has_no_entities(
     hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
 ) -> None:
-    """No reload is needed."""
+    """While a person adds a device, the brain has it before Home Assistant does."""
     scale = device(NEW, "sensor", "Scale", state={"value": 3, "unit": "kg"})
     await push(hass, brain, "device.updated", scale)
-    assert state(hass, SENSOR).state == "3"
-
-
-async def test_a_device_that_nobody_added_here_goes_when_the_brain_lets_go_of_it(
-    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
-) -> None:
-    """Nothing of it is left, and it may come again."""
-    scale = device(NEW, "sensor", "Scale", state={"value": 3, "unit": "kg"})
-    await push(hass, brain, "device.updated", scale)
-    await push(hass, brain, "device.removed", {"id": NEW})
     assert registered(hass, workshop, NEW) is None
-    assert hass.states.get(SENSOR) is None
-    await push(hass, brain, "device.updated", scale)
-    assert state(hass, SENSOR).state == "3"
+
+
+async def test_a_device_that_gains_an_ability_gains_its_entities(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """No reload is needed, and what is there already stays."""
+    await change(hass, brain, SENSOR, kind="printer", capabilities=["print_start"])
+    assert state(hass, "sensor.workshop_air_status").state == "unknown"
+
+
+async def test_a_device_that_comes_late_gets_its_entities(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """The brain may start before the device does."""
+    door = brain.devices[DOOR]
+    del brain.devices[DOOR]
+    brain.answers["devices.put"] = lambda params, _caller: params
+    assert await hass.config_entries.async_reload(workshop.entry_id)
+    assert state(hass, "lock.workshop_door").state == "unavailable"
+    await push(hass, brain, "device.updated", door)
+    assert state(hass, "lock.workshop_door").state == "locked"
 
 
 async def test_a_device_that_a_person_added_stays(
@@ -80,8 +91,7 @@ async def test_a_new_version_of_a_device_shows(
 ) -> None:
     """The registry follows the device."""
     await change(hass, brain, DOOR, sw_version="2.0", name="Front door")
-    door = registered(hass, workshop, DOOR)
-    assert door is not None
+    door = must(registered(hass, workshop, DOOR))
     assert (door.sw_version, door.name) == ("2.0", "Front door")
 
 
@@ -89,11 +99,10 @@ async def test_an_area_that_is_unknown_is_no_area(
     hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
 ) -> None:
     """A zone that was deleted here makes no new one."""
-    scale = device(NEW, "sensor", "Scale", zone_id="attic")
-    await push(hass, brain, "device.updated", scale)
-    found = registered(hass, workshop, NEW)
-    assert found is not None
-    assert found.area_id is None
+    dr.async_get(hass).async_remove_device(must(registered(hass, workshop, DOOR)).id)
+    brain.devices[DOOR]["zone_id"] = "attic"
+    assert await hass.config_entries.async_reload(workshop.entry_id)
+    assert must(registered(hass, workshop, DOOR)).area_id is None
     assert [area.id for area in ar.async_get(hass).async_list_areas()] == [ZONE]
 
 

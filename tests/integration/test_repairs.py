@@ -163,6 +163,18 @@ async def test_issues_about_different_things_stand_side_by_side(
     assert [issue_id.rpartition(".")[2] for issue_id in issues(hass)] == ["two"]
 
 
+async def test_the_issues_of_an_entry_go_with_it(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    """Those of another entry stay."""
+    other = MockConfigEntry(domain=DOMAIN, entry_id="kitty2", data={"url": "http://b.invalid"})
+    for one in (entry, other):
+        repairs.create_brain_unreachable(hass, one)
+    repairs.create_rogue_discovery(hass, entry, app="Evil", slug="evil_app")
+    repairs.delete_all(hass, entry)
+    assert list(issues(hass)) == ["brain_unreachable.kitty2"]
+
+
 async def test_a_version_skew_names_the_side_to_update(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:

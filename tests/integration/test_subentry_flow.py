@@ -56,6 +56,7 @@ OCTOPRINT: Final[Json] = {
         option("api_key", "secret"),
         option("port", "number", required=False, default=80, minimum=1, maximum=65535),
         option("verify", "boolean", default=True),
+        option("speed", default="fast"),
     ],
 }
 EVERYTHING: Final[Json] = {
@@ -75,7 +76,12 @@ EVERYTHING: Final[Json] = {
     ],
 }
 ANSWERS: Final = {"option_1": "http://octopi.invalid", "option_2": "k3y", "option_4": True}
-OPTIONS: Final = {"url": "http://octopi.invalid", "api_key": "k3y", "verify": True}
+OPTIONS: Final = {
+    "url": "http://octopi.invalid",
+    "api_key": "k3y",
+    "verify": True,
+    "speed": "fast",
+}
 
 
 @pytest.fixture
@@ -217,7 +223,7 @@ async def test_every_word_about_an_option_is_the_driver_s(
         "The url",
         "Help for api_key",
     )
-    assert shown(result) == {"option_3": 80, "option_4": True}
+    assert shown(result) == {"option_3": 80, "option_4": True, "option_5": "fast"}
     assert fields(result)["option_1"].config["type"] == "url"
     assert fields(result)["option_2"].config["type"] == "password"
     assert fields(result)["option_3"].config["max"] == 65535
@@ -365,6 +371,7 @@ async def test_a_device_is_changed(
         "zone_id": added.data["zone_id"],
         "option_1": "http://octopi.invalid",
         "option_4": True,
+        "option_5": "fast",
     }
     answers = {"name": "Old one", "zone_id": garage, "option_1": "http://new", "option_4": True}
     result = await answer(hass, flow, **answers)

@@ -202,7 +202,7 @@ async def workshop_fixture(
     brain.instance_id = "1d" * 16
     brain.eligible = [ADA, BOB]
     brain.audit = {"seq": 7, "hash": "ha5h", "at": NOW}
-    brain.devices = {found["id"]: found for found in DEVICES}
+    brain.devices = {found["id"]: dict(found) for found in DEVICES}
     entry = kitty_entry(brain, options, tuple(subentry(found) for found in DEVICES))
     enabled = "homeassistant.helpers.entity.Entity.entity_registry_enabled_default"
     with patch("custom_components.kitty.PLATFORMS", platforms), patch(enabled, True):

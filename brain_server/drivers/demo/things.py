@@ -172,7 +172,7 @@ class Printer(Scene):
     def __init__(self, relock_s: float) -> None:
         """Start cold and idle, with two files in its memory."""
         super().__init__(relock_s)
-        self.files = {"benchy.gcode": 60_000, "cube.gcode": 12_000}
+        self.files = {"benchy.gcode": 60_000, "bracket.gcode": 12_000}
         self.nozzle, self.bed = Heater(8.0), Heater(2.5)
         self.status = Status.IDLE
         self.job: Json | None = None
