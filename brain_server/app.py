@@ -200,6 +200,7 @@ class Brain:
 
     async def _housekeeping(self, telemetry: Telemetry) -> None:
         while True:
+            await self.registry.remember(self.registry.all())
             await telemetry.forget()
             await self.conversations.forget()
             await asyncio.sleep(HOUSEKEEPING)

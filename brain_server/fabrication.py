@@ -1,5 +1,7 @@
 """Print jobs: one record from the approved command to the outcome that the printer showed."""
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Mapping
 import logging
 import time
@@ -47,34 +49,31 @@ class Fabrication:
         bus.listen("command.updated", self._on_command)
         devices.registry.listeners.append(self._on_device)
         self._seen: dict[str, tuple[str | None, str | None]] = {}
+        # What happens on one printer is taken in the order in which it happened.
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def _on_command(self, event: Event) -> None:
-        if event.data["intent"] == "print_start" and event.data["status"] == "claimed":
-            self._tasks.start(f"job of {event.data['id']}", self._open(event.data))
-        elif event.data["intent"] == "print_start" and event.data["status"] == "failed":
-            self._tasks.start(f"no job of {event.data['id']}", self._never_began(event.data))
+        if event.data["intent"] == "print_start" and event.data["status"] in {"claimed", "failed"}:
+            self._tasks.start(f"job of {event.data['id']}", self._of_command(event.data))
 
-    async def _open(self, started: Json) -> None:
-        row: Json = {
-            "id": new_id(),
-            "device_id": started["device_id"],
-            "command_id": started["id"],
-            "file": started["params"]["file"],
-            "status": "preparing",
-            "requested_by": started["requested_by"],
-            "created_at": time.time(),
-        }
+    async def _of_command(self, command_: Json) -> None:
+        async with self._locks[command_["device_id"]]:
+            row = await self._db.read(lambda connection: _job_of(connection, command_["id"]))
+            if command_["status"] == "claimed" and row is None:
+                await self._open(
+                    device_id=command_["device_id"],
+                    command_id=command_["id"],
+                    file=command_["params"]["file"],
+                    status="preparing",
+                    requested_by=command_["requested_by"],
+                )
+            elif command_["status"] == "failed" and row is not None and row["status"] in OPEN:
+                await self.move(row["id"], "failed", error=command_["detail"] or "not started")
+
+    async def _open(self, **columns: Any) -> None:
+        row: Json = {"id": new_id(), "created_at": time.time()} | columns
         await self._db.write(lambda connection: connection.execute(insert(jobs).values(row)))
         self._publish(await self._get(row["id"]))
-
-    async def _never_began(self, failed: Json) -> None:
-        def find(connection: Connection) -> str | None:
-            query = select(jobs.c.id).where(jobs.c.command_id == failed["id"])
-            return connection.execute(query).scalar()
-
-        job_id = await self._db.read(find)
-        if job_id is not None:
-            await self.move(job_id, "failed", error=failed["detail"] or "not started")
 
     def _on_device(self, live: Live) -> None:
         if live.record.kind is not Kind.PRINTER or live.observed.online is OnlineState.OFFLINE:
@@ -89,38 +88,40 @@ class Fabrication:
 
     async def _reconcile(self, device_id: str, state: Json) -> None:
         """Bring the open job of a printer to what the printer shows; a run that we did not start is recorded, too."""
-        status, job = state.get("status"), state.get("job") or {}
-        run = job.get("started_at")
-        row = await self._db.read(lambda connection: _open_job(connection, device_id))
-        if row is None:
-            if status in OPEN and run is not None:
-                await self._found(device_id, job, str(status))
-            return
-        if row["run"] is None and run is not None and job.get("file") == row["file"]:
-            await self._set(row["id"], run=run, started_at=time.time())
+        async with self._locks[device_id]:
+            status, job = str(state.get("status")), state.get("job") or {}
+            row = await self._db.read(lambda connection: _open_job(connection, device_id))
+            if row is not None and _is_of(row, job):
+                if row["run"] is None:
+                    await self._set(row["id"], run=job["started_at"], started_at=time.time())
+                await self._follow(row, status, job)
+                return
+            if row is not None and row["run"] is None:
+                return  # ours has not begun: what the printer shows is another's, or an old one
+            if row is not None:
+                # The printer is free, or busy with another run: ours ended while nobody looked.
+                await self.move(row["id"], "failed", error=job.get("error") or "outcome not seen")
+            if status in OPEN and job.get("started_at") is not None:
+                await self._open(
+                    device_id=device_id,
+                    file=str(job.get("file") or "?")[:255],
+                    status=status,
+                    run=job["started_at"],
+                    started_at=time.time(),
+                )
+
+    async def _follow(self, row: Json, status: str, job: Json) -> None:
+        if status in {"idle", "error"}:
+            status = "failed"
         if status in TRANSITIONS[row["status"]]:
-            await self.move(row["id"], str(status), error=job.get("error"))
-        elif status in {"idle", "error"} and row["run"] is not None:
-            # The printer is free and says nothing of our run: it ended while nobody looked.
-            await self.move(row["id"], "failed", error=job.get("error") or "outcome not seen")
+            await self.move(row["id"], status, error=job.get("error"), progress=job.get("progress"))
 
-    async def _found(self, device_id: str, job: Json, status: str) -> None:
-        row: Json = {
-            "id": new_id(),
-            "device_id": device_id,
-            "file": str(job.get("file") or "?"),
-            "status": status,
-            "run": job["started_at"],
-            "created_at": time.time(),
-            "started_at": time.time(),
-        }
-        await self._db.write(lambda connection: connection.execute(insert(jobs).values(row)))
-        self._publish(await self._get(row["id"]))
-
-    async def move(self, job_id: str, to: str, *, error: str | None = None) -> None:
+    async def move(
+        self, job_id: str, to: str, *, error: str | None = None, progress: float | None = None
+    ) -> None:
         """Take a job to another state; Conflict ``impossible_transition`` for any that is not allowed."""
         sources = [state for state, targets in TRANSITIONS.items() if to in targets]
-        values: Json = {"status": to}
+        values: Json = {"status": to, "progress": progress}
         if to not in OPEN:
             values |= {"completed_at": time.time(), "error": error[:255] if error else None}
         done = await self._db.write(
@@ -176,6 +177,19 @@ class Fabrication:
             lambda connection: [dict(row) for row in connection.execute(query).mappings()]
         )
         return as_page(rows, params)
+
+
+def _is_of(row: Json, job: Json) -> bool:
+    """Tell whether the run that a printer shows is the one of this job."""
+    run = job.get("started_at")
+    if row["run"] is not None:
+        return bool(row["run"] == run)
+    return run is not None and job.get("file") == row["file"]
+
+
+def _job_of(connection: Connection, command_id: str) -> Json | None:
+    row = connection.execute(select(jobs).where(jobs.c.command_id == command_id)).mappings().first()
+    return None if row is None else dict(row)
 
 
 def _open_job(connection: Connection, device_id: str) -> Json | None:

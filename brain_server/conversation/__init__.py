@@ -101,12 +101,11 @@ class Conversations:
             "state": turn.state,
             "last_message_at": now,
         }
-        if row is None:
+        same = conversations.c.id == turn.conversation_id
+        # One that was there may have been forgotten while its turn was being answered.
+        if not connection.execute(update(conversations).where(same).values(values)).rowcount:
             values |= {"id": turn.conversation_id, "owner": user_id, "created_at": now}
             connection.execute(insert(conversations).values(values))
-        else:
-            same = conversations.c.id == turn.conversation_id
-            connection.execute(update(conversations).where(same).values(values))
         both = [("user", user_id, turn.text), ("assistant", None, text)]
         connection.execute(
             insert(messages),

@@ -5,6 +5,7 @@ import base64
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 import logging
 from typing import Annotated, Any, Final
 
@@ -93,7 +94,7 @@ class Request(Params):
     intent: str
     params: dict[str, Any] = {}
     idempotency_key: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
-    conversation_id: str | None = None
+    conversation_id: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     wait: Annotated[float, msgspec.Meta(ge=0, le=25)] = 0.0
 
 
@@ -133,9 +134,15 @@ class Devices:
             idempotency_key=_scoped_key(caller, params.idempotency_key),
             defer=params.intent == "power_off" and not self._may_cut(live),
         )
-        if params.intent == "power_on" and live.off_when_cool:
-            self._release(live)
-            await self._gate.drop_deferred(params.device_id, "superseded")
+        # What is recorded as claimed must also be started, whether or not the caller still listens.
+        done, event = await self._tasks.see_through("request", self._enter(live, ask))
+        waiting = (CommandStatus.CLAIMED, CommandStatus.SENT)
+        if params.wait and done["status"] in waiting:
+            with self.watch(done["id"]) as outcome:
+                done = await outcome(params.wait) or done
+        return {"command": done, "event": event}
+
+    async def _enter(self, live: Live, ask: Ask) -> tuple[Json, Json | None]:
         done, event, fresh = await self._gate.authorize(ask)
         checkpoint("authorized")
         counters[f"requests_{done['status']}"] += 1
@@ -143,11 +150,7 @@ class Devices:
             self._defer(live, done["id"])
         elif fresh and done["status"] == CommandStatus.CLAIMED:
             self._start(done, event)
-        waiting = (CommandStatus.CLAIMED, CommandStatus.SENT)
-        if params.wait and done["status"] in waiting:
-            with self.watch(done["id"]) as outcome:
-                done = await outcome(params.wait) or done
-        return {"command": done, "event": event}
+        return done, event
 
     @contextmanager
     def watch(self, command_id: str) -> Iterator[Callable[[float], Awaitable[Json | None]]]:
@@ -203,7 +206,14 @@ class Devices:
     async def _carry_out(self, claimed: Json, event: Json | None) -> None:
         """Send a claimed command to its device, once, and settle what then is observed."""
         checkpoint("claimed")
-        live = self.registry.get(claimed["device_id"])
+        try:
+            live = self.registry.get(claimed["device_id"])
+        except NotFound as err:
+            await self._gate.settle(claimed["id"], CommandStatus.FAILED, err.code)
+            return
+        if claimed["intent"] == "power_on" and live.off_when_cool:
+            self._release(live)
+            await self._gate.drop_deferred(live.record.id, "superseded")
         order = Order(
             command_id=claimed["id"],
             intent=claimed["intent"],
@@ -292,10 +302,14 @@ class Devices:
     def _on_device(self, live: Live) -> None:
         """Carry out what was waiting for this device to be cool."""
         for power in self.registry.all():
-            waiting = self._deferred.get(power.record.id)
-            if waiting and power.record.feeds == live.record.id and self._may_cut(power):
-                self._release(power)
-                self._tasks.start(f"deferred {waiting}", self._run_deferred(power, waiting))
+            if live.record.id in (power.record.feeds, power.record.id):
+                self._off_when_cool(power)
+
+    def _off_when_cool(self, power: Live) -> None:
+        waiting = self._deferred.get(power.record.id)
+        if waiting and waiting not in self._running and self._may_cut(power):
+            self._running.add(waiting)
+            self._tasks.start(f"deferred {waiting}", self._run_deferred(power, waiting))
 
     def _release(self, power: Live) -> None:
         self._deferred.pop(power.record.id, None)
@@ -306,8 +320,12 @@ class Devices:
         try:
             claimed = await self._gate.claim(command_id, power.record.zone_id)
         except KittyError as err:
-            _LOGGER.info("Deferred command %s was dropped: %s", command_id, err.code)
+            _LOGGER.info("Deferred command %s was not claimed: %s", command_id, err.code)
+            self._running.discard(command_id)
+            if not isinstance(err, Unavailable):  # else the next word of the printer tries again
+                self._release(power)
             return
+        self._release(power)
         self._start(claimed, None)
 
     # -- after a restart ------------------------------------------------------------------------------
@@ -338,7 +356,7 @@ class Devices:
             outcome = await live.driver.recall(order, RECOVERY_WAIT)
             proven = None
             if outcome is None:
-                proven = await self._look(live, order)
+                proven = await self._look(live, order, open_["claimed_at"])
         except (NotFound, DeviceError, Unavailable) as err:
             outcome, proven = Outcome(status=CommandStatus.UNKNOWN, detail=err.code), None
         if outcome is None:
@@ -346,8 +364,10 @@ class Devices:
             outcome = Outcome(status=status, detail="read_back")
         await self._gate.settle(open_["id"], outcome.status, outcome.detail)
 
-    async def _look(self, live: Live, order: Order) -> bool | None:
+    async def _look(self, live: Live, order: Order, claimed_at: float) -> bool | None:
         def proven(state: Json) -> bool | None:
+            if order.intent == "print_start" and not _began_since(state, claimed_at):
+                return None
             return live.driver.confirms(order, {}, state)
 
         if live.observed.online is OnlineState.ONLINE:
@@ -454,6 +474,14 @@ def _judged(proven: bool | None) -> Outcome:
             return Outcome(status=CommandStatus.FAILED, detail="not_observed")
         case _:
             return Outcome(status=CommandStatus.UNKNOWN, detail="nothing_observed")
+
+
+def _began_since(state: Json, then: float) -> bool:
+    """Tell whether the job that a printer shows surely began after that time."""
+    try:
+        return datetime.fromisoformat((state.get("job") or {})["started_at"]).timestamp() >= then
+    except KeyError, TypeError, ValueError:
+        return False
 
 
 def _scoped_key(caller: Caller, key: str | None) -> str | None:

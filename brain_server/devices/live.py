@@ -8,6 +8,7 @@ import logging
 from typing import Any, Final
 
 from brain_server.drivers import Driver, Observation
+from brain_server.observability import counters
 from brain_server.protocol import COOL_BELOW_C, MAX_TELEMETRY_BYTES, Json, Kind, OnlineState
 
 _LOGGER = logging.getLogger(__name__)
@@ -57,9 +58,10 @@ class Live:
         """Take an observation; anything that is not JSON of at most 64 KiB is refused and logged."""
         try:
             size = len(json.dumps(seen.state, allow_nan=False))
-        except TypeError, ValueError:
+        except TypeError, ValueError, RecursionError:
             size = MAX_TELEMETRY_BYTES + 1
         if size > MAX_TELEMETRY_BYTES:
+            counters["states_refused"] += 1
             _LOGGER.warning("Device %s sent a state that cannot be kept", self.record.id)
             return
         before = self.observed

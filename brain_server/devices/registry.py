@@ -1,15 +1,15 @@
 """The devices that there are: stored, started, observed, removed."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 import logging
 import time
 from typing import Any, Final
 
 from aiohttp import ClientSession
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from brain_server.bus import Bus
@@ -20,10 +20,13 @@ from brain_server.drivers import (
     DriverContext,
     HomeAssistantLink,
     Observation,
+    Option,
     OptionType,
+    Order,
+    Outcome,
     discover,
 )
-from brain_server.errors import Conflict, InvalidRequest, NotFound
+from brain_server.errors import Conflict, DeviceError, InvalidRequest, NotFound
 from brain_server.observability import Tasks
 from brain_server.protocol import INTENTS, Kind, OnlineState
 from brain_server.storage import Database
@@ -32,6 +35,7 @@ from brain_server.storage.tables import devices, new_id
 _LOGGER = logging.getLogger(__name__)
 
 PROBE_TIMEOUT: Final = 10.0
+_CHANGING: Final = frozenset({"online", "last_seen"})
 
 
 class Registry:
@@ -55,7 +59,8 @@ class Registry:
         self.link = link
         self._clock = clock
         self._live: dict[str, Live] = {}
-        self._running: dict[str, Any] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._remembered: dict[str, OnlineState] = {}
         self.listeners: list[Callable[[Live], None]] = []
 
     async def start(self) -> None:
@@ -117,20 +122,29 @@ class Registry:
             has_camera=info.has_camera,
         )
         old = self._live.get(record.id)
-        if old is not None and _same(old.record, record):
+        if old is not None and _same(old.record, record, _CHANGING):
             return old
+        if old is not None:
+            record = replace(record, last_seen=old.record.last_seen)
         await self._store(record)
+        if old is not None and _same(old.record, record, {*_CHANGING, "name", "zone_id"}):
+            # What only people see has changed: its driver goes on, and so does what waits for it.
+            seen = {name: getattr(old.record, name) for name in _CHANGING}
+            old.record = replace(record, **seen)
+            self._changed(old)
+            return old
         self._end(record.id)
-        return self._begin(record)
+        return self._begin(record, off_when_cool=old is not None and old.off_when_cool)
 
     async def remove(self, device_id: str) -> None:
         """Stop and forget a device; NotFound when there is none."""
         self.get(device_id)
-        self._end(device_id)
-        del self._live[device_id]
         await self._db.write(
             lambda connection: connection.execute(delete(devices).where(devices.c.id == device_id))
         )
+        self._end(device_id)
+        self._live.pop(device_id, None)
+        self._remembered.pop(device_id, None)
         self._bus.publish("device.removed", {"id": device_id})
 
     def checked(self, driver: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,12 +164,7 @@ class Registry:
                     raise InvalidRequest("invalid_option", f"{option.label} is needed", field=name)
                 found[name] = option.default
                 continue
-            wrong = (
-                (option.choices and value not in option.choices)
-                or (option.type is OptionType.NUMBER and not isinstance(value, int | float))
-                or (option.type is OptionType.BOOLEAN and not isinstance(value, bool))
-            )
-            if wrong:
+            if not _fits(option, value):
                 raise InvalidRequest(
                     "invalid_option", f"{option.label} cannot be {value!r}", field=name
                 )
@@ -173,6 +182,7 @@ class Registry:
         """Stop every driver."""
         for device_id in list(self._live):
             self._end(device_id)
+        await self.remember(self.all())
 
     def _make(
         self,
@@ -181,7 +191,7 @@ class Registry:
         device_id: str,
         publish: Callable[[Observation], None],
     ) -> Driver:
-        return self.drivers[driver](
+        return self.drivers.get(driver, Missing)(
             DriverContext(
                 device_id=device_id,
                 options=options,
@@ -192,25 +202,39 @@ class Registry:
             )
         )
 
-    def _begin(self, record: Record) -> Live:
+    def _begin(self, record: Record, *, off_when_cool: bool = False) -> Live:
         def publish(seen: Observation) -> None:
             live.publish(seen, self._clock())
 
+        def ended(task: asyncio.Task[None]) -> None:
+            # What nobody follows any more must not look as if somebody did.
+            if not task.cancelled():
+                publish(Observation(online=OnlineState.FAULT, reason="driver_failed"))
+
         driver = self._make(record.driver, record.options, record.id, publish)
-        live = Live(record=record, driver=driver, changed=self._changed)
+        live = Live(
+            record=record, driver=driver, changed=self._changed, off_when_cool=off_when_cool
+        )
         self._live[record.id] = live
-        self._running[record.id] = self._tasks.start(f"device {record.id}", driver.run())
+        self._remembered[record.id] = live.observed.online
+        task = self._tasks.start(f"device {record.id}", driver.run(), lasting=True)
+        task.add_done_callback(ended)
+        self._running[record.id] = task
         self._changed(live)
         return live
 
     def _end(self, device_id: str) -> None:
         if task := self._running.pop(device_id, None):
             task.cancel()
+            self._tasks.forget(f"device {device_id}")
 
     def _changed(self, live: Live) -> None:
         self._bus.publish("device.updated", live.view())
         for listener in self.listeners:
             listener(live)
+        if self._remembered.get(live.record.id) is not live.observed.online:
+            self._remembered[live.record.id] = live.observed.online
+            self._tasks.start(f"remember {live.record.id}", self.remember([live]))
 
     async def _store(self, record: Record) -> None:
         values = asdict(record) | {
@@ -230,14 +254,57 @@ class Registry:
         except IntegrityError as err:
             raise Conflict("already_configured", "This device is already set up") from err
 
-    async def remember(self, live: Live) -> None:
-        """Store whether a device answers and when it last did."""
-        values = {"online": live.observed.online.value, "last_seen": live.record.last_seen}
-        await self._db.write(
-            lambda connection: connection.execute(
-                update(devices).where(devices.c.id == live.record.id).values(values)
-            )
+    async def remember(self, lives: Sequence[Live]) -> None:
+        """Store whether devices answer and when they last did."""
+        rows = [
+            {"key": live.record.id, "is": live.observed.online.value, "at": live.record.last_seen}
+            for live in lives
+        ]
+        query = (
+            update(devices)
+            .where(devices.c.id == bindparam("key"))
+            .values(online=bindparam("is"), last_seen=bindparam("at"))
         )
+        if rows:
+            await self._db.write(lambda connection: connection.execute(query, rows))
+
+
+class Missing(Driver):
+    """Stands for a driver that is not there any more, so that its devices can still be seen."""
+
+    name = "missing"
+    title = "Missing driver"
+    options = ()
+
+    async def probe(self) -> DeviceInfo:
+        """Refuse."""
+        raise DeviceError("driver_missing", "The driver of this device is not installed")
+
+    async def run(self) -> None:
+        """Say so."""
+        self.context.publish(Observation(online=OnlineState.FAULT, reason="driver_missing"))
+        await asyncio.Event().wait()
+
+    async def execute(self, order: Order) -> Outcome | None:
+        """Refuse."""
+        del order
+        raise DeviceError("driver_missing", "The driver of this device is not installed")
+
+
+def _fits(option: Option, value: Any) -> bool:
+    """Tell whether a value is one that this option takes."""
+    match option.type:
+        case OptionType.BOOLEAN:
+            return isinstance(value, bool)
+        case OptionType.NUMBER:
+            return (
+                isinstance(value, int | float)
+                and not isinstance(value, bool)
+                and (option.minimum is None or value >= option.minimum)
+                and (option.maximum is None or value <= option.maximum)
+            )
+        case _:
+            return isinstance(value, str) and (not option.choices or value in option.choices)
 
 
 def _record(row: Mapping[Any, Any]) -> Record:
@@ -252,8 +319,7 @@ def _record(row: Mapping[Any, Any]) -> Record:
     )
 
 
-def _same(old: Record, new: Record) -> bool:
-    changing = {"online", "last_seen"}
-    return {k: v for k, v in asdict(old).items() if k not in changing} == {
-        k: v for k, v in asdict(new).items() if k not in changing
+def _same(old: Record, new: Record, but: Collection[str]) -> bool:
+    return {k: v for k, v in asdict(old).items() if k not in but} == {
+        k: v for k, v in asdict(new).items() if k not in but
     }

@@ -95,14 +95,11 @@ async def test_a_new_version_of_a_device_shows(
     assert (door.sw_version, door.name) == ("2.0", "Front door")
 
 
-async def test_an_area_that_is_unknown_is_no_area(
+async def test_an_area_that_is_unknown_is_not_made(
     hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
 ) -> None:
-    """A zone that was deleted here makes no new one."""
-    dr.async_get(hass).async_remove_device(must(registered(hass, workshop, DOOR)).id)
-    brain.devices[DOOR]["zone_id"] = "attic"
-    assert await hass.config_entries.async_reload(workshop.entry_id)
-    assert must(registered(hass, workshop, DOOR)).area_id is None
+    """A zone that was deleted here does not come back by a device."""
+    await change(hass, brain, SENSOR, kind="printer", zone_id="attic")
     assert [area.id for area in ar.async_get(hass).async_list_areas()] == [ZONE]
 
 

@@ -208,44 +208,42 @@ class CompiledHome:
         }
 
     def _spoken(self, words: Sequence[str], kinds: frozenset[Kind]) -> _Spoken | None:
-        """Take articles, joining words and words for "all" off a reference."""
+        """Take a reference apart; None when it is no reference."""
         lang = self.language
-        every, count, at = False, 0, 0
-        while at < len(words) and (
-            words[at] in lang.articles
-            or words[at] in lang.every
-            or (every and words[at].isdecimal())
-        ):
-            if words[at] in lang.pronouns and at == len(words) - 1:
-                break
-            if words[at] in lang.every:
-                every, count = True, lang.every[words[at]]
-            elif words[at].isdecimal():
-                count = int(words[at])
-            at += 1
-            if every and at < len(words) and words[at] in lang.joining:
-                at += 1
-            if every and at < len(words) and words[at] in lang.numbers:
-                count = lang.numbers[words[at]]
-                at += 1
-        rest = tuple(words[at:])
-        if (not rest and not every) or self._starts_with_verb(rest, bare=not at):
+        start, every, count = self._quantity(words)
+        rest = tuple(words[start:])
+        if (not rest and not every) or self._starts_with_verb(rest, bare=not start):
             return None
         here = next((phrase for phrase in lang.here if _ends(rest, phrase)), None)
         if here is not None:
             rest = rest[: -len(here.split())]
-        last = len(rest) - 1
-        bare = tuple(
-            word
-            for index, word in enumerate(rest)
-            if not self._joins_names(rest, index, last) and word != "the"
-        )
+        rest = tuple(word for word in rest if word != "the")
+        bare = tuple(word for at, word in enumerate(rest) if not self._joins_names(rest, at))
+        if not (bare or every):
+            return None
         if bare and bare[0] in lang.everything:
             every, bare = True, bare[1:]
         plural = any(lang.nouns.get(kind, {}).get(word) for kind in kinds for word in bare)
         if len(bare) == 1 and bare[0] in lang.pronouns:
             plural, bare = lang.pronouns[bare[0]], ()
         return _Spoken(bare, plural, every, count, here is not None)
+
+    def _quantity(self, words: Sequence[str]) -> tuple[int, bool, int]:
+        """Return where the name starts, whether all are meant, and how many are said."""
+        lang = self.language
+        every, count, at = False, 0, 0
+        while at < len(words):
+            word = words[at]
+            if word in lang.every:
+                every, count = True, lang.every[word]
+            elif every and (word.isdecimal() or word in lang.numbers):
+                count = int(word) if word.isdecimal() else lang.numbers[word]
+            elif (word not in lang.articles and not (every and word in lang.joining)) or (
+                word in lang.pronouns and at == len(words) - 1
+            ):
+                break
+            at += 1
+        return at, every, count
 
     def _starts_with_verb(self, words: Sequence[str], *, bare: bool) -> bool:
         """True for a verb that only looks like a noun: "lock the front door" after "unlock"."""
@@ -260,10 +258,10 @@ class CompiledHome:
             and (words[0] not in self.vocabulary or words[1] in lang.articles)
         )
 
-    def _joins_names(self, words: Sequence[str], index: int, last: int) -> bool:
+    def _joins_names(self, words: Sequence[str], at: int) -> bool:
         """True for the "in" of "door in the garage"; one such word follows another in no name."""
         joining = self.language.joining
-        return 0 < index < last and words[index] in joining and words[index + 1] not in joining
+        return 0 < at < len(words) - 1 and words[at] in joining and words[at + 1] not in joining
 
     def _find(
         self, spoken: _Spoken, kinds: frozenset[Kind], area_id: str | None, *, weak: bool

@@ -363,16 +363,7 @@ _CONTRACTIONS: Final = {
     "do not": "don't dont",
     "can not": "can't cant cannot",
     "will not": "won't wont",
-    "is not": "isnt ain't aint",
-    "are not": "arent",
-    "was not": "wasnt",
-    "does not": "doesnt",
-    "did not": "didnt",
-    "should not": "shouldnt",
-    "would not": "wouldnt",
-    "could not": "couldnt",
-    "must not": "mustnt",
-    "need not": "neednt",
+    "is not": "ain't aint",
     "do not know": "dunno",
     "let us": "let's lets",
     "what is": "what's whats",
@@ -389,6 +380,11 @@ _CONTRACTIONS: Final = {
     "please": "pls plz",
     "oclock": "o'clock",
 }
+
+# Written without the apostrophe.
+_CAREFREE: Final = _words(
+    "is are was were does did has have had should would could must need might"
+)
 
 _ENDINGS: Final = dict(
     zip(
@@ -422,7 +418,8 @@ LANGUAGE: Final = Language(
     offering=_phrases("i mean | i meant | it is | that is | i want | i would like | take | use"),
     urgent=frozenset(_URGENT),
     agreeing=_phrases("yes | yeah | yep | ok | okay | sure | yes please"),
-    contractions={word: whole for whole, text in _CONTRACTIONS.items() for word in _words(text)},
+    contractions={f"{verb}nt": f"{verb} not" for verb in _CAREFREE}
+    | {word: whole for whole, text in _CONTRACTIONS.items() for word in _words(text)},
     endings=_ENDINGS,
     guards={reason: frozenset(_words(text)) for reason, text in _GUARDS.items()},
     function_words=frozenset(
@@ -434,7 +431,7 @@ LANGUAGE: Final = Language(
             " comes came please thanks"
         )
     ),
-    articles=frozenset(_words("the my our your a an this that these those some current")),
+    articles=frozenset(_words("the my our your a an this that these those current")),
     joining=frozenset(_words("in at of inside from to for on by into near with behind under over")),
     conjunctions=frozenset({"and"}),
     nobody_named=frozenset(_words("i we you kitty anyone anybody someone somebody they")),
@@ -470,12 +467,8 @@ LANGUAGE: Final = Language(
     },
     parts={phrase: part for part, text in _PARTS.items() for phrase in _phrases(text)},
     day_periods={
-        **dict.fromkeys(
-            _phrases(
-                "today | so far today | this morning | this afternoon | this evening | tonight"
-            ),
-            (0, None),
-        ),
+        **dict.fromkeys(_phrases("today | so far today | this morning | tonight"), (0, None)),
+        **dict.fromkeys(_phrases("this afternoon | this evening"), (0, None)),
         **dict.fromkeys(_phrases("last night | overnight"), (21_600, None)),
         "yesterday": (86_400, 0),
         "since yesterday": (86_400, None),
