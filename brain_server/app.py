@@ -1,6 +1,8 @@
 """The composition root: builds every object, top to bottom; the only place that knows them all."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 import errno
 import logging
 import time
@@ -45,9 +47,10 @@ HEALTH_EVERY: Final = 10.0
 class Brain:
     """The whole process: :meth:`start`, then :meth:`stop`."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Build the parts that need no running loop."""
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        """Build the parts that need no running loop; the clock tells POSIX seconds."""
         self.settings = settings
+        self.clock = clock
         slow = settings.slow_query_ms
         self.safety_db = Database(
             settings.safety_url, tables.safety, name="safety", durable=True, slow_ms=slow
@@ -62,24 +65,34 @@ class Brain:
 
     async def start(self) -> None:
         """Open the databases, build the rest, recover what was open, and listen."""
+        async with AsyncExitStack() as opened:
+            await self._build(opened)
+            self._opened = opened.pop_all()
+
+    async def _build(self, opened: AsyncExitStack) -> None:
         settings = self.settings
         keys, _ = await asyncio.gather(self.open_safety(), self.brain_db.open())
-        self._session = ClientSession(timeout=ClientTimeout(total=30))
+        opened.push_async_callback(self.safety_db.close)
+        opened.push_async_callback(self.brain_db.close)
+        session = await opened.enter_async_context(ClientSession(timeout=ClientTimeout(total=30)))
+        opened.push_async_callback(self.tasks.stop)
         self.link = Link()
         self.registry = Registry(
-            self.brain_db, self.bus, self.tasks, self._session, self.link, time.time
+            self.brain_db, self.bus, self.tasks, session, self.link, self.clock
         )
         evidence = Evidence(self.registry, self.gate, settings.data_dir / "evidence")
         self.devices = Devices(self.registry, self.gate, self.bus, self.tasks, evidence)
         self.fabrication = Fabrication(self.brain_db, self.bus, self.tasks, self.devices)
-        telemetry = Telemetry(self.brain_db, self.registry, time.time, days=settings.telemetry_days)
-        first_tier = FirstTier(self.devices, self.gate, self.safety_db, time.time)
-        router = Router(self.brain_db, [first_tier], time.time)
+        telemetry = Telemetry(
+            self.brain_db, self.registry, self.clock, days=settings.telemetry_days
+        )
+        first_tier = FirstTier(self.devices, self.gate, self.safety_db, self.clock)
+        router = Router(self.brain_db, [first_tier], self.clock)
         self.conversations = Conversations(
-            self.brain_db, self.gate, router, time.time, ttl=settings.session_ttl
+            self.brain_db, self.gate, router, self.clock, ttl=settings.session_ttl
         )
         self.tokens = Tokens(
-            self.brain_db, time.time, rate=settings.request_rate, burst=settings.request_burst
+            self.brain_db, self.clock, rate=settings.request_rate, burst=settings.request_burst
         )
         await self.tokens.load(settings.token, settings.data_dir / "token")
         system = System(self.health, self.bus, keys)
@@ -107,8 +120,12 @@ class Brain:
         )
         self._add_health()
         # Nobody may see a house that is not complete; and whoever gets the port is the only one.
+        opened.push_async_callback(self.registry.stop)
         await self.registry.start()
-        await self._listen()
+        await self._listen(opened)
+        opened.push_async_callback(self.sockets.close)
+        opened.push_async_callback(self.devices.finish, DRAIN / 2)
+        opened.push_async_callback(self.dispatcher.drain, DRAIN / 2)
         await self.devices.recover()
         self.tasks.start("expiry", self.gate.run(), lasting=True)
         self.tasks.start("housekeeping", self._housekeeping(telemetry), lasting=True)
@@ -120,12 +137,12 @@ class Brain:
         keys = await asyncio.to_thread(Keys.load, settings.data_dir / "keys.json")
         await self.safety_db.open()
         self.gate = Gate(
-            self.safety_db, keys, self.bus, time.time, lockout_attempts=settings.lockout_attempts
+            self.safety_db, keys, self.bus, self.clock, lockout_attempts=settings.lockout_attempts
         )
         self.directory = Directory(self.gate, self.safety_db, keys.instance_id)
         return keys
 
-    async def _listen(self) -> None:
+    async def _listen(self, opened: AsyncExitStack) -> None:
         settings = self.settings
         rest = Rest(
             self.dispatcher,
@@ -136,9 +153,10 @@ class Brain:
             debug=settings.debug,
             version=__version__,
         )
-        self._runner = web.AppRunner(rest.application(), access_log=None, shutdown_timeout=0.5)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, settings.host, settings.port)
+        runner = web.AppRunner(rest.application(), access_log=None, shutdown_timeout=0.5)
+        opened.push_async_callback(runner.cleanup)
+        await runner.setup()
+        site = web.TCPSite(runner, settings.host, settings.port)
         try:
             await site.start()
         except OSError as err:
@@ -147,19 +165,12 @@ class Brain:
             raise Unavailable(
                 "port_in_use", f"Port {settings.port} is in use", port=settings.port
             ) from err
-        self.port = self._runner.addresses[0][1]
+        self.port = runner.addresses[0][1]
         _LOGGER.info("Listening on %s:%d", settings.host, self.port)
 
     async def stop(self) -> None:
         """Finish what runs, within eight seconds, tell clients to come back, and close."""
-        await self.dispatcher.drain(DRAIN / 2)
-        await self.devices.finish(DRAIN / 2)
-        await self.sockets.close()
-        await self._runner.cleanup()
-        await self.registry.stop()
-        await self.tasks.stop()
-        await self._session.close()
-        await asyncio.gather(self.safety_db.close(), self.brain_db.close())
+        await self._opened.aclose()
 
     async def snapshot(self) -> Json:
         """Return all state for a new subscriber."""

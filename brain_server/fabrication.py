@@ -12,10 +12,10 @@ from sqlalchemy import Connection, insert, select, update
 from brain_server.bus import Bus, Event
 from brain_server.commands import Caller, Page, Scope, as_page, command
 from brain_server.devices import Devices
-from brain_server.devices.live import Live
+from brain_server.devices.live import Live, began_since
 from brain_server.errors import Conflict
 from brain_server.observability import Tasks
-from brain_server.protocol import Json, Kind, OnlineState
+from brain_server.protocol import Json, Kind
 from brain_server.storage import Database
 from brain_server.storage.tables import jobs, new_id
 
@@ -57,11 +57,15 @@ class Fabrication:
             self._tasks.start(f"job of {event.data['id']}", self._of_command(event.data))
 
     async def _of_command(self, command_: Json) -> None:
-        async with self._locks[command_["device_id"]]:
+        device_id = command_["device_id"]
+        async with self._locks[device_id]:
             row = await self._db.read(lambda connection: _job_of(connection, command_["id"]))
             if command_["status"] == "claimed" and row is None:
+                for old in await self._open_on(device_id):
+                    if old["run"] is None:
+                        await self.move(old["id"], "failed", error="outcome not seen")
                 await self._open(
-                    device_id=command_["device_id"],
+                    device_id=device_id,
                     command_id=command_["id"],
                     file=command_["params"]["file"],
                     status="preparing",
@@ -76,32 +80,27 @@ class Fabrication:
         self._publish(await self._get(row["id"]))
 
     def _on_device(self, live: Live) -> None:
-        if live.record.kind is not Kind.PRINTER or live.observed.online is OnlineState.OFFLINE:
+        state = live.observed.state
+        if live.record.kind is not Kind.PRINTER or state.get("status") is None:
             return
-        job = live.observed.state.get("job") or {}
-        key = (live.observed.state.get("status"), job.get("started_at"))
+        key = (state["status"], (state.get("job") or {}).get("started_at"))
         if self._seen.get(live.record.id) != key:
             self._seen[live.record.id] = key
-            self._tasks.start(
-                f"job on {live.record.id}", self._reconcile(live.record.id, live.observed.state)
-            )
+            self._tasks.start(f"job on {live.record.id}", self._reconcile(live.record.id, state))
 
     async def _reconcile(self, device_id: str, state: Json) -> None:
-        """Bring the open job of a printer to what the printer shows; a run that we did not start is recorded, too."""
+        """Bring the open jobs of a printer to what it shows; a run that we did not start is recorded, too."""
         async with self._locks[device_id]:
-            status, job = str(state.get("status")), state.get("job") or {}
-            row = await self._db.read(lambda connection: _open_job(connection, device_id))
-            if row is not None and _is_of(row, job):
-                if row["run"] is None:
-                    await self._set(row["id"], run=job["started_at"], started_at=time.time())
-                await self._follow(row, status, job)
-                return
-            if row is not None and row["run"] is None:
-                return  # ours has not begun: what the printer shows is another's, or an old one
-            if row is not None:
-                # The printer is free, or busy with another run: ours ended while nobody looked.
-                await self.move(row["id"], "failed", error=job.get("error") or "outcome not seen")
-            if status in OPEN and job.get("started_at") is not None:
+            status, job = state["status"], state.get("job") or {}
+            rows = await self._open_on(device_id)
+            ours = next((row for row in rows if _is_of(row, job, status)), None)
+            for row in rows:
+                if row is not ours and row["run"] is not None:
+                    # The printer is free, or busy with another run: this one ended while nobody looked.
+                    await self.move(row["id"], "failed", error="outcome not seen")
+            if ours is not None:
+                await self._follow(ours, status, job)
+            elif not rows and status in OPEN and job.get("started_at") is not None:
                 await self._open(
                     device_id=device_id,
                     file=str(job.get("file") or "?")[:255],
@@ -110,7 +109,20 @@ class Fabrication:
                     started_at=time.time(),
                 )
 
+    async def _open_on(self, device_id: str) -> list[Json]:
+        """Return the open jobs of a printer, those first whose run is known."""
+        query = (
+            select(jobs)
+            .where(jobs.c.device_id == device_id, jobs.c.status.in_(OPEN))
+            .order_by(jobs.c.run.is_(None), jobs.c.id)
+        )
+        return await self._db.read(
+            lambda connection: [dict(row) for row in connection.execute(query).mappings()]
+        )
+
     async def _follow(self, row: Json, status: str, job: Json) -> None:
+        if row["run"] is None:
+            await self._set(row["id"], run=job["started_at"], started_at=time.time())
         if status in {"idle", "error"}:
             status = "failed"
         if status in TRANSITIONS[row["status"]]:
@@ -179,25 +191,17 @@ class Fabrication:
         return as_page(rows, params)
 
 
-def _is_of(row: Json, job: Json) -> bool:
+def _is_of(row: Json, job: Json, status: str) -> bool:
     """Tell whether the run that a printer shows is the one of this job."""
     run = job.get("started_at")
-    if row["run"] is not None:
-        return bool(row["run"] == run)
-    return run is not None and job.get("file") == row["file"]
+    if row["run"] is not None or run is None:
+        return run is not None and bool(row["run"] == run)
+    # Of the same file, and not the run before: one that goes on, or that began after it was ordered.
+    return job.get("file") == row["file"] and (
+        status in OPEN or began_since(job, row["created_at"])
+    )
 
 
 def _job_of(connection: Connection, command_id: str) -> Json | None:
     row = connection.execute(select(jobs).where(jobs.c.command_id == command_id)).mappings().first()
-    return None if row is None else dict(row)
-
-
-def _open_job(connection: Connection, device_id: str) -> Json | None:
-    query = (
-        select(jobs)
-        .where(jobs.c.device_id == device_id, jobs.c.status.in_(OPEN))
-        .order_by(jobs.c.id.desc())
-        .limit(1)
-    )
-    row = connection.execute(query).mappings().first()
     return None if row is None else dict(row)

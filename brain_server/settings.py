@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from brain_server.errors import InvalidRequest
 
-ENV_PREFIX = "KITTY_"
+ENV_PREFIX: Final = "KITTY_"
+MOST_PORT: Final = 65_535
+LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +45,7 @@ class Settings:
 
         Raises InvalidRequest ``invalid_setting`` with the field named when a value has the wrong type.
         """
-        merged: dict[str, Any] = {}
-        if options is not None and options.is_file():
-            merged |= json.loads(options.read_text("utf-8"))
+        merged = _read(options) if options is not None and options.is_file() else {}
         merged |= {
             key.removeprefix(ENV_PREFIX).lower(): value
             for key, value in environ.items()
@@ -56,9 +57,32 @@ class Settings:
             **{
                 name: _typed(name, merged[name], default)
                 for name, default in known.items()
-                if name in merged
+                if merged.get(name) is not None
             }
         )
+
+    def __post_init__(self) -> None:
+        """Refuse what no brain could run with; InvalidRequest ``invalid_setting``."""
+        if self.log_level.lower() not in LOG_LEVELS:
+            levels = ", ".join(LOG_LEVELS)
+            raise InvalidRequest(
+                "invalid_setting", f"Setting log_level must be one of {levels}", field="log_level"
+            )
+        if not 0 <= self.port <= MOST_PORT:
+            raise InvalidRequest(
+                "invalid_setting", f"Setting port must be between 0 and {MOST_PORT}", field="port"
+            )
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if (
+                isinstance(value, int | float)
+                and not isinstance(value, bool)
+                and item.name != "port"
+                and not 0 < value < math.inf
+            ):
+                raise InvalidRequest(
+                    "invalid_setting", f"Setting {item.name} must be above 0", field=item.name
+                )
 
     @property
     def safety_url(self) -> str:
@@ -71,21 +95,44 @@ class Settings:
         return self.database_url or f"sqlite:///{self.data_dir / 'brain.db'}"
 
 
-def _typed(name: str, value: Any, default: Any) -> Any:
-    convert = (
-        _boolean
-        if isinstance(default, bool)
-        else Path
-        if isinstance(default, Path)
-        else type(default)
-    )
+def _read(options: Path) -> dict[str, Any]:
     try:
-        return convert(str(value) if isinstance(value, bool) else value)
-    except (TypeError, ValueError) as err:
+        found = json.loads(options.read_text("utf-8"))
+    except (OSError, ValueError) as err:
+        raise InvalidRequest(
+            "invalid_setting", f"{options} cannot be read", field="options"
+        ) from err
+    if not isinstance(found, dict):
+        raise InvalidRequest(
+            "invalid_setting", f"{options} must hold a JSON object", field="options"
+        )
+    return found
+
+
+def _typed(name: str, value: Any, default: Any) -> Any:
+    try:
+        return _converted(value, default)
+    except ValueError as err:
         kind = "path" if isinstance(default, Path) else type(default).__name__
         raise InvalidRequest(
             "invalid_setting", f"Setting {name} must be of type {kind}", field=name
         ) from err
+
+
+def _converted(value: Any, default: Any) -> Any:
+    match default:
+        case bool():
+            return _boolean(value)
+        case Path() if isinstance(value, str | Path):
+            return Path(value)
+        case str() if isinstance(value, str):
+            return value
+        case int() if isinstance(value, int | str) and not isinstance(value, bool):
+            return int(value)
+        case float() if isinstance(value, int | float | str) and not isinstance(value, bool):
+            return float(value)
+        case _:
+            raise ValueError
 
 
 def _boolean(value: Any) -> bool:

@@ -5,7 +5,6 @@ import base64
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
 import logging
 from typing import Annotated, Any, Final
 
@@ -14,7 +13,7 @@ import msgspec
 from brain_server.bus import Bus, Event
 from brain_server.commands import Caller, Page, Params, Scope, command, paged
 from brain_server.devices.evidence import Evidence, image_type, picture
-from brain_server.devices.live import Live
+from brain_server.devices.live import Live, began_since
 from brain_server.devices.registry import PROBE_TIMEOUT, Registry
 from brain_server.drivers import DeviceInfo, Observation, Order, Outcome
 from brain_server.errors import (
@@ -366,7 +365,9 @@ class Devices:
 
     async def _look(self, live: Live, order: Order, claimed_at: float) -> bool | None:
         def proven(state: Json) -> bool | None:
-            if order.intent == "print_start" and not _began_since(state, claimed_at):
+            if order.intent == "print_start" and not began_since(
+                state.get("job") or {}, claimed_at
+            ):
                 return None
             return live.driver.confirms(order, {}, state)
 
@@ -474,14 +475,6 @@ def _judged(proven: bool | None) -> Outcome:
             return Outcome(status=CommandStatus.FAILED, detail="not_observed")
         case _:
             return Outcome(status=CommandStatus.UNKNOWN, detail="nothing_observed")
-
-
-def _began_since(state: Json, then: float) -> bool:
-    """Tell whether the job that a printer shows surely began after that time."""
-    try:
-        return datetime.fromisoformat((state.get("job") or {})["started_at"]).timestamp() >= then
-    except KeyError, TypeError, ValueError:
-        return False
 
 
 def _scoped_key(caller: Caller, key: str | None) -> str | None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 import json
 import logging
 from typing import Any, Final
@@ -132,3 +133,11 @@ class Live:
             "state": self.observed.state,
             "power_off_when_cool": self.off_when_cool,
         }
+
+
+def began_since(job: Json, then: float) -> bool:
+    """Tell whether the job that a printer shows surely began after that time."""
+    try:
+        return datetime.fromisoformat(job["started_at"]).timestamp() >= then
+    except KeyError, TypeError, ValueError:
+        return False

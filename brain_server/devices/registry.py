@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
+import json
 import logging
 import time
 from typing import Any, Final
@@ -28,13 +30,14 @@ from brain_server.drivers import (
 )
 from brain_server.errors import Conflict, DeviceError, InvalidRequest, NotFound
 from brain_server.observability import Tasks
-from brain_server.protocol import INTENTS, Kind, OnlineState
+from brain_server.protocol import INTENTS, Json, Kind, OnlineState
 from brain_server.storage import Database
-from brain_server.storage.tables import devices, new_id
+from brain_server.storage.tables import devices, new_id, telemetry
 
 _LOGGER = logging.getLogger(__name__)
 
 PROBE_TIMEOUT: Final = 10.0
+STATE: Final = "state"  # the topic under which telemetry holds what a device showed
 _CHANGING: Final = frozenset({"online", "last_seen"})
 
 
@@ -60,7 +63,7 @@ class Registry:
         self._clock = clock
         self._live: dict[str, Live] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._remembered: dict[str, OnlineState] = {}
+        self._remembered: dict[str, tuple[Any, ...]] = {}
         self.listeners: list[Callable[[Live], None]] = []
 
     async def start(self) -> None:
@@ -70,7 +73,8 @@ class Registry:
             lambda connection: connection.execute(select(devices)).mappings().all()
         )
         for row in rows:
-            self._begin(_record(row))
+            last = await self._db.read(partial(_last_state, device_id=row["id"]))
+            self._begin(_record(row), last_state=last)
 
     def all(self) -> list[Live]:
         """Return every device."""
@@ -134,7 +138,11 @@ class Registry:
             self._changed(old)
             return old
         self._end(record.id)
-        return self._begin(record, off_when_cool=old is not None and old.off_when_cool)
+        return self._begin(
+            record,
+            off_when_cool=old is not None and old.off_when_cool,
+            last_state=old.observed.state if old is not None else None,
+        )
 
     async def remove(self, device_id: str) -> None:
         """Stop and forget a device; NotFound when there is none."""
@@ -190,6 +198,7 @@ class Registry:
         options: Mapping[str, Any],
         device_id: str,
         publish: Callable[[Observation], None],
+        last_state: Json | None = None,
     ) -> Driver:
         return self.drivers.get(driver, Missing)(
             DriverContext(
@@ -199,10 +208,13 @@ class Registry:
                 session=self._session,
                 home_assistant=self.link,
                 now=lambda: datetime.fromtimestamp(self._clock(), UTC),
+                last_state=last_state or {},
             )
         )
 
-    def _begin(self, record: Record, *, off_when_cool: bool = False) -> Live:
+    def _begin(
+        self, record: Record, *, off_when_cool: bool = False, last_state: Json | None = None
+    ) -> Live:
         def publish(seen: Observation) -> None:
             live.publish(seen, self._clock())
 
@@ -211,12 +223,12 @@ class Registry:
             if not task.cancelled():
                 publish(Observation(online=OnlineState.FAULT, reason="driver_failed"))
 
-        driver = self._make(record.driver, record.options, record.id, publish)
+        driver = self._make(record.driver, record.options, record.id, publish, last_state)
         live = Live(
             record=record, driver=driver, changed=self._changed, off_when_cool=off_when_cool
         )
         self._live[record.id] = live
-        self._remembered[record.id] = live.observed.online
+        self._remembered[record.id] = _gist(live)
         task = self._tasks.start(f"device {record.id}", driver.run(), lasting=True)
         task.add_done_callback(ended)
         self._running[record.id] = task
@@ -232,8 +244,8 @@ class Registry:
         self._bus.publish("device.updated", live.view())
         for listener in self.listeners:
             listener(live)
-        if self._remembered.get(live.record.id) is not live.observed.online:
-            self._remembered[live.record.id] = live.observed.online
+        if self._remembered.get(live.record.id) != _gist(live):
+            self._remembered[live.record.id] = _gist(live)
             self._tasks.start(f"remember {live.record.id}", self.remember([live]))
 
     async def _store(self, record: Record) -> None:
@@ -255,7 +267,19 @@ class Registry:
             raise Conflict("already_configured", "This device is already set up") from err
 
     async def remember(self, lives: Sequence[Live]) -> None:
-        """Store whether devices answer and when they last did."""
+        """Store whether devices answer, when they last did, and what they showed then."""
+        now = self._clock()
+        said = [
+            {
+                "id": new_id(),
+                "device_id": live.record.id,
+                "topic": STATE,
+                "payload": json.dumps(live.observed.state),
+                "recorded_at": now,
+            }
+            for live in lives
+            if live.observed.state
+        ]
         rows = [
             {"key": live.record.id, "is": live.observed.online.value, "at": live.record.last_seen}
             for live in lives
@@ -265,8 +289,15 @@ class Registry:
             .where(devices.c.id == bindparam("key"))
             .values(online=bindparam("is"), last_seen=bindparam("at"))
         )
-        if rows:
-            await self._db.write(lambda connection: connection.execute(query, rows))
+
+        def work(connection: Connection) -> None:
+            if rows:
+                connection.execute(query, rows)
+            there = set(connection.execute(select(devices.c.id)).scalars())
+            if kept := [row for row in said if row["device_id"] in there]:
+                connection.execute(insert(telemetry), kept)
+
+        await self._db.write(work)
 
 
 class Missing(Driver):
@@ -289,6 +320,23 @@ class Missing(Driver):
         """Refuse."""
         del order
         raise DeviceError("driver_missing", "The driver of this device is not installed")
+
+
+def _gist(live: Live) -> tuple[Any, ...]:
+    """Return what must be remembered at once when it changes: the rest is figures."""
+    state = live.observed.state
+    return live.observed.online, state.get("status"), (state.get("job") or {}).get("started_at")
+
+
+def _last_state(connection: Connection, device_id: str) -> Json:
+    """Return what a device showed when it last answered."""
+    mine = (telemetry.c.device_id == device_id, telemetry.c.topic == STATE)
+    query = select(telemetry.c.payload).where(*mine).order_by(telemetry.c.id.desc()).limit(1)
+    try:
+        found = json.loads(connection.execute(query).scalar() or "{}")
+    except ValueError:
+        found = {}
+    return found if isinstance(found, dict) else {}
 
 
 def _fits(option: Option, value: Any) -> bool:

@@ -18,6 +18,7 @@ from brain_server.commands import (
 from brain_server.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from brain_server.protocol import CommandStatus, EventStatus, Json
 from brain_server.safety.audit import search
+from brain_server.safety.directory import Moment
 from brain_server.safety.gate import Gate
 from brain_server.safety.policy import VOICE_PERSON
 from brain_server.safety.records import command_view, event_view
@@ -32,7 +33,7 @@ class Decide(Params):
     event_id: str
     decision: Literal["approve", "deny"]
     subject: str
-    at: float
+    at: Moment
     signature: str
     ppe: bool = False
     pin: str | None = None
@@ -84,7 +85,7 @@ class AuditPage(Page):
     device_id: str | None = None
     user_id: str | None = None
     kind: str | None = None
-    since: float | None = None
+    since: Moment | None = None
     newest_first: bool = False
 
 

@@ -1,5 +1,6 @@
 """Who may be trusted where: users, zones, policies, presence and checks, as Home Assistant tells them."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Annotated, Final
 
@@ -17,6 +18,9 @@ from brain_server.storage import Database, tables
 
 type Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 type Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+# Bounded, because what is no number is neither before nor after anything.
+type Moment = Annotated[float, msgspec.Meta(ge=0, le=1e11)]
 
 POLICY_SERIAL: Final = "policy_serial"
 
@@ -70,7 +74,7 @@ class PresenceParams(Params):
     user_id: Id
     source: PresenceSource
     status: PresenceStatus
-    observed_at: float
+    observed_at: Moment
 
 
 class CheckParams(Params):
@@ -79,7 +83,7 @@ class CheckParams(Params):
     zone_id: Id
     name: Name
     ok: bool
-    observed_at: float
+    observed_at: Moment
 
 
 class PinParams(Params):
@@ -148,6 +152,9 @@ class Directory:
         _unique("zones", [zone.id for zone in params.zones])
         _unique("policies", [policy.zone_id for policy in params.policies])
         _unique("users", [user.email for user in params.users if user.email])
+        if homeless := {one.zone_id for one in params.policies} - {one.id for one in params.zones}:
+            name = min(homeless)
+            raise InvalidRequest("unknown_zone", f"There is no zone {name}", field="policies")
 
         def work(step: Step) -> dict[str, int]:
             changed = _sync_users(step, params.users) | _sync_zones(step, params.zones)
@@ -193,8 +200,8 @@ class Directory:
         if params.pin is not None and params.pin == params.duress_pin:
             raise InvalidRequest("same_pin", "The duress code must differ from the code")
         hashes = {
-            "pin_hash": keys.hash_pin(params.pin) if params.pin else None,
-            "duress_hash": keys.hash_pin(params.duress_pin) if params.duress_pin else None,
+            name: await asyncio.to_thread(keys.hash_pin, code) if code else None
+            for name, code in (("pin_hash", params.pin), ("duress_hash", params.duress_pin))
         }
 
         def work(step: Step) -> int:
@@ -256,6 +263,12 @@ def _unique(what: str, keys_: Iterable[str]) -> None:
 
 def _sync_users(step: Step, wanted: list[User]) -> set[str]:
     values = {user.id: _plain(user) for user in wanted}
+    for user in wanted:  # first nobody has an address that changes, so that two may swap theirs
+        step.connection.execute(
+            update(tables.users)
+            .where(tables.users.c.id == user.id, tables.users.c.email.is_distinct_from(user.email))
+            .values(email=None)
+        )
     return _replace(step, tables.users, "id", values, {"created_at": step.now})
 
 

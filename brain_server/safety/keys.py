@@ -71,6 +71,11 @@ def _write_private(path: Path, content: Json) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # else the name may not survive a power loss that the rows signed with it do
+    finally:
+        os.close(folder)
 
 
 def public_key(encoded: str) -> Ed25519PublicKey:

@@ -272,9 +272,17 @@ def _run_one(
 
 
 def _postgres(url: str) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url, pool_size=POSTGRES_POOL, max_overflow=POSTGRES_OVERFLOW, pool_pre_ping=True
     )
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: object) -> None:
+        # Another process that stopped in the middle of a transaction must not stop this one, too.
+        connection.execute(f"SET lock_timeout = {round(BUSY_SECONDS * 1000)}")
+        connection.commit()
+
+    return engine
 
 
 def _sqlite(url: str, *, synchronous: str, read_only: bool = False) -> Engine:

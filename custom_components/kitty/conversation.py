@@ -105,7 +105,7 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         except BrainUnavailable as err:
             raise self._away() from err
         finally:
-            del self._turns[user_input.context.id]
+            self._turns.pop(user_input.context.id, None)
             # Home Assistant keeps no session of a first turn that failed.
             if conversation_id not in self._brain_ids:
                 self._forget(conversation_id)

@@ -21,6 +21,28 @@ ONBOARDING: Final[Json] = {
     "data": {"done": ["core_config", "analytics", "integration"]},
 }
 
+# How Home Assistant listens: it keeps this in a store, and lets what YAML says lapse after five minutes.
+LISTENING: Final[Json] = {
+    "version": 2,
+    "minor_version": 2,
+    "key": "http",
+    "data": {
+        "stable": {
+            "server_host": ["127.0.0.1"],
+            "cors_allowed_origins": [],
+            "login_attempts_threshold": -1,
+            "ip_ban_enabled": True,
+            "ssl_profile": "modern",
+            "use_x_frame_options": True,
+            "created_at": "2026-01-01T00:00:00+00:00",
+            "error": None,
+            "error_message": None,
+        },
+        "pending": None,
+        "yaml_migration_done": True,
+    },
+}
+
 # The raw hardware. Each counts what was really done to it, like a meter that nobody can reset.
 CONFIGURATION: Final = """\
 # Written by script/run; changes are lost at its next start.
@@ -35,9 +57,6 @@ homeassistant:
   time_zone: UTC
   media_dirs:
     local: {media}
-http:
-  server_host: 127.0.0.1
-  server_port: {port}
 api:
 assist_pipeline:
 config:
@@ -114,7 +133,7 @@ PRINTER: Final = "sensor.workshop_printer_status"
 PRINTER_FILE: Final = "sensor.workshop_printer_file"
 PAUSE: Final = "button.workshop_printer_pause_print"
 CANCEL: Final = "button.workshop_printer_cancel_print"
-CAMERA: Final = "camera.workshop_workshop_camera_camera"
+CAMERA: Final = "camera.workshop_workshop_camera"
 
 
 def devices(journals: str) -> list[Json]:
@@ -197,21 +216,14 @@ def options(demo_id: str, anna_id: str) -> list[list[Json]]:
 
 def dashboard() -> Json:
     """Return a dashboard of Home Assistant's own cards."""
-    return {
-        "views": [
-            {
-                "title": "Workshop",
-                "path": "workshop",
-                "type": "sections",
-                "max_columns": 3,
-                "sections": [
-                    _section("Workshop", "mdi:hammer-wrench", *_door(), *_printer()),
-                    _section("Laser room", "mdi:laser-pointer", *_laser(), *_camera()),
-                    _section("What happened", "mdi:history", *_log()),
-                ],
-            }
-        ]
-    }
+    sections = (
+        _section("Workshop", "mdi:hammer-wrench", *_door(DOOR), *_door(CABINET)),
+        _section("Laser room", "mdi:laser-pointer", *_laser()),
+        _section("Printer", "mdi:printer-3d", *_printer()),
+        _section("What happened", "mdi:history", *_log()),
+    )
+    view = {"title": "Workshop", "path": "workshop", "type": "sections", "max_columns": 3}
+    return {"views": [view | {"sections": list(sections), "dense_section_placement": True}]}
 
 
 def _section(heading: str, icon: str, *cards: Json) -> Json:
@@ -223,61 +235,61 @@ def _tile(entity: str, name: str, **more: Any) -> Json:
     return {"type": "tile", "entity": entity, "name": name, **more}
 
 
-def _decide(device: str) -> list[Json]:
+def _wide(entity: str, name: str, **more: Any) -> Json:
+    return _tile(entity, name, grid_options={"columns": "full"}, **more)
+
+
+def _press(entity: str, name: str, icon: str, color: str, **more: Any) -> Json:
+    """Return a tile that presses a button, in the colour of what it does."""
+    press = {
+        "action": "perform-action",
+        "perform_action": "button.press",
+        "target": {"entity_id": entity},
+    }
+    look = {"icon": icon, "color": color, "hide_state": True}
+    return _tile(entity, name, tap_action=press, icon_tap_action=press, **look, **more)
+
+
+def _decide(entity_id: str) -> list[Json]:
     """Return the two buttons of a device's request, shown only while there is one."""
+    device = entity_id.partition(".")[2]
+    pending = {
+        "condition": "state",
+        "entity": f"binary_sensor.{device}_approval_pending",
+        "state": "on",
+    }
     return [
-        {
-            "type": "button",
-            "entity": f"button.{device}_{decision}",
-            "name": decision.capitalize(),
-            "icon": icon,
-            "tap_action": {"action": "perform-action", "perform_action": "button.press",
-                           "target": {"entity_id": f"button.{device}_{decision}"}},
-            "grid_options": {"columns": 6, "rows": 2},
-            "visibility": [
-                {
-                    "condition": "state",
-                    "entity": f"binary_sensor.{device}_approval_pending",
-                    "state": "on",
-                }
-            ],
-        }
-        for decision, icon in (("approve", "mdi:check-bold"), ("deny", "mdi:close-thick"))
+        _press(f"button.{device}_{name.lower()}", name, icon, color, visibility=[pending])
+        for name, icon, color in (
+            ("Approve", "mdi:check-bold", "green"),
+            ("Deny", "mdi:close-thick", "red"),
+        )
     ]
 
 
-def _door() -> list[Json]:
-    commands = [{"type": "lock-commands"}]
-    return [
-        _tile(DOOR, "Workshop door", features=commands, grid_options={"columns": "full"}),
-        *_decide("workshop_workshop_door"),
-        _tile(CABINET, "Tool cabinet", features=commands, grid_options={"columns": "full"}),
-        *_decide("workshop_tool_cabinet"),
-    ]
+def _door(entity_id: str) -> list[Json]:
+    name = "Workshop door" if entity_id == DOOR else "Tool cabinet"
+    return [_wide(entity_id, name, features=[{"type": "lock-commands"}]), *_decide(entity_id)]
+
+
+def _laser() -> list[Json]:
+    return [_wide(LASER, "Laser", tap_action={"action": "toggle"}), *_decide(LASER)]
 
 
 def _printer() -> list[Json]:
     return [
+        {"type": "picture-entity", "entity": CAMERA, "show_name": False, "show_state": False},
         _tile(PRINTER, "Printer"),
         _tile("sensor.workshop_printer_progress", "Progress"),
-        *_decide("workshop_printer"),
+        *_decide("sensor.workshop_printer"),
+        _press(PAUSE, "Pause", "mdi:pause", "blue"),
+        _press(CANCEL, "Cancel", "mdi:stop", "blue"),
     ]
-
-
-def _laser() -> list[Json]:
-    return [
-        _tile(LASER, "Laser", grid_options={"columns": "full"}, tap_action={"action": "toggle"}),
-        *_decide("laser_room_laser"),
-    ]
-
-
-def _camera() -> list[Json]:
-    return [{"type": "picture-entity", "entity": CAMERA, "name": "Workshop camera"}]
 
 
 def _log() -> list[Json]:
     return [
-        _tile("sensor.kitty_pending_approvals", "Waiting for approval"),
+        _wide("sensor.kitty_pending_approvals", "Waiting for approval"),
         {
             "type": "logbook",
             "hours_to_show": 24,

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+import copy
 from dataclasses import dataclass, field
 import fcntl
 import json
@@ -19,7 +20,7 @@ from script.house.phones import Exchange, Phone, register
 from script.house.processes import Process, free_port
 from script.house.waiting import until
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).resolve().parents[2]
 PORTS: Final = {"home_assistant": 8123, "brain": 8100, "phones": 8130}
 START_LIMIT: Final = 180.0
 
@@ -134,17 +135,12 @@ class House:
         if not link.is_symlink():
             link.symlink_to(ROOT / "custom_components" / "kitty")
         text = config.CONFIGURATION.format(
-            port=self.ports["home_assistant"],
             latitude=config.LATITUDE,
             longitude=config.LONGITUDE,
             media=json.dumps(str(home / "media")),
         )
         (home / "configuration.yaml").write_text(text, "utf-8")
-        # Only the owner is asked for: the other steps would set up what wants to be installed first.
-        asked = home / ".storage" / "onboarding"
-        if not asked.exists():
-            asked.parent.mkdir(exist_ok=True)
-            asked.write_text(json.dumps(config.ONBOARDING), "utf-8")
+        self._prepare_storage(home / ".storage")
         # What the demo prints: only its size matters to the simulated printer.
         (home / "media" / "bracket.gcode").write_bytes(b"G1 X0 Y0\n" * 5000)
         self.brain = Process(
@@ -167,6 +163,17 @@ class House:
             ],
             self.place / "homeassistant.log",
         )
+
+    def _prepare_storage(self, storage: Path) -> None:
+        """Write what Home Assistant would otherwise ask for, or take from the network."""
+        storage.mkdir(exist_ok=True)
+        listening = copy.deepcopy(config.LISTENING)
+        listening["data"]["stable"]["server_port"] = self.ports["home_assistant"]
+        (storage / "http").write_text(json.dumps(listening), "utf-8")
+        # Only the owner is asked for: the other steps would set up what wants to be installed first.
+        asked = storage / "onboarding"
+        if not asked.exists():
+            asked.write_text(json.dumps(config.ONBOARDING), "utf-8")
 
     # -- processes ------------------------------------------------------------------------------------
 

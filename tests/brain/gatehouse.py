@@ -7,13 +7,14 @@ admin; eve is no longer active. Nobody is anywhere until :meth:`Gatehouse.see` s
 
 import asyncio
 import base64
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import msgspec
-from sqlalchemy import Table, select
+from sqlalchemy import Table, create_engine, select
 
 from brain_server.bus import Bus, Event
 from brain_server.commands import Caller, Scope
@@ -48,6 +49,24 @@ def public(key: Ed25519PrivateKey) -> str:
 def integration(user_id: str | None = None, channel: Channel = Channel.MOBILE) -> Caller:
     """Return Home Assistant speaking for a person."""
     return Caller(token="house", scope=Scope.INTEGRATION, user_id=user_id, channel=channel)
+
+
+# What keeps all others from writing, and none from reading.
+LOCKS: Final = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": "LOCK TABLE audit_log IN EXCLUSIVE MODE",
+}
+
+
+@contextmanager
+def busy(url: str) -> Iterator[None]:
+    """Write to a database from elsewhere, and do not come to an end."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(LOCKS[engine.dialect.name])
+        yield
+        connection.rollback()
+    engine.dispose()
 
 
 class Clock:

@@ -46,7 +46,8 @@ def platforms() -> tuple[Platform, ...]:
 @pytest.fixture
 def fired(hass: HomeAssistant) -> list[Event[dict[str, Any]]]:
     """Return what the integration fires on the bus."""
-    return async_capture_events(hass, EVENT_KITTY)
+    captured: list[Event[dict[str, Any]]] = async_capture_events(hass, EVENT_KITTY)
+    return captured
 
 
 def kind(hass: HomeAssistant, entity_id: str) -> Any:

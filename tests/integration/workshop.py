@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, Final
 from unittest.mock import patch
 
+from aiohttp import web
 from homeassistant.components.lock import LockEntity
 from homeassistant.components.switch import SwitchEntity
 from homeassistant.config_entries import ConfigSubentryData
@@ -162,6 +163,29 @@ class RealPlug(SwitchEntity):
         """Switch off."""
         self._attr_is_on = False
         self.async_write_ha_state()
+
+
+class Storeroom(FakeBrain):
+    """A brain that also takes files."""
+
+    def __init__(self) -> None:
+        """Start with nothing stored."""
+        super().__init__()
+        self.stored: dict[tuple[str, str], bytes] = {}
+        self.refuses: Json | None = None
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what is served beside the socket."""
+        return [web.put("/api/v1/devices/{device}/files/{name}", self._store)]
+
+    async def _store(self, request: web.Request) -> web.Response:
+        if request.headers["Authorization"] != f"Bearer {self.token}":
+            raise web.HTTPUnauthorized
+        if self.refuses is not None:
+            return web.json_response({"status": "error", "error": self.refuses}, status=502)
+        device, name = request.match_info["device"], request.match_info["name"]
+        self.stored[device, name] = await request.read()
+        return web.json_response({"status": "success", "data": {"file": f"local/{name}"}}, status=201)
 
 
 @pytest.fixture(name="snapshot")

@@ -157,6 +157,8 @@ def _several(context: Context, verb: str, words: tuple[str, ...]) -> Understood 
 def _elsewhere(context: Context, verb: str, words: tuple[str, ...]) -> Understood | None:
     """Return that a device of another kind cannot do this, or that there is no such device."""
     reference = context.refer(words, ALL_KINDS)
+    if verb == "start" and context.refer(words, _PRINTERS).matches:
+        return None
     if reference.matches and not reference.weak:
         return Unsupported(intent=_first(verb), device_id=reference.matches[0].device.id)
     return context.missing(words, kinds=None if verb in _PLAIN else frozenset(VERBS[verb]))
@@ -223,11 +225,12 @@ def _together(acts: Sequence[Act]) -> Act:
 
 
 def _ambiguous(acts: Sequence[Act]) -> Ambiguous:
-    ids = dict.fromkeys(device_id for found in acts for device_id in found.device_ids)
     intents = {found.intent for found in acts}
+    devices = dict.fromkeys(device_id for found in acts for device_id in found.device_ids)
+    files = dict.fromkeys(found.params["file"] for found in acts if "file" in found.params)
     return Ambiguous(
         intent=intents.pop() if len(intents) == 1 else None,
-        candidates=tuple(ids),
+        candidates=tuple(files if len(files) > 1 else devices),
         choices=tuple(acts),
     )
 
@@ -294,8 +297,9 @@ def print_which(context: Context, _rule: str, captures: Captures) -> Understood 
         for match in _nearest(context, reference, able)
         for name in (match.device.files or ())
     )
-    offered = [*islice(acts, _MOST_FILES)]
-    return _ambiguous(offered) if offered else None
+    if offered := [*islice(acts, _MOST_FILES)]:
+        return _ambiguous(offered)
+    return NotFound(what="file", name="") if able else None
 
 
 def heat(context: Context, _rule: str, captures: Captures) -> Understood | None:

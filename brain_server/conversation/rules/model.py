@@ -127,13 +127,14 @@ class Ambiguous:
     """Ask which; each choice is a complete act. One choice alone asks "did you mean"."""
 
     intent: str | None
+    # Device ids; file names where the files are what is not clear.
     candidates: tuple[str, ...]
     choices: tuple[Act, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotFound:
-    """There is nothing of that name."""
+    """There is nothing of that name; an empty name stands for one that was not said."""
 
     what: Literal["device", "file", "person"]
     name: str

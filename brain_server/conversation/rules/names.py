@@ -137,7 +137,7 @@ class CompiledHome:
 
     def is_name(self, quoted: str) -> bool:
         """True when a text is the whole name of a device or names a file."""
-        words = words_of(quoted, self.language.endings)
+        words = self._words(quoted)
         return words in self._names or any(index.find(words).sure for index in self.files.values())
 
     def is_file(self, words: Sequence[str]) -> bool:

@@ -164,6 +164,8 @@ def _answer(said: Said, home: CompiledHome, here: Here) -> Understood | None:
         return chosen
     if "cancel" in rules:
         return Cancel()
+    if len(here.candidates) == 1 and not here.pending and plain and "confirm" in rules:
+        return Chosen(candidates=here.candidates)
     if here.pending and plain and "confirm" in rules:
         return Confirm()
     return None
@@ -205,6 +207,8 @@ def _named(words: tuple[str, ...], home: CompiledHome, here: Here) -> str | None
     """Return the one candidate that the words name."""
     lang = home.language
     bare = _stripped(words, lang)
+    while bare and bare[0] in lang.articles:
+        bare = bare[1:]
     if len(bare) > 2 and bare[0] in lang.pronouns and bare[1] in lang.joining:
         bare = bare[2:]
     while len(bare) > 1 and bare[-1] in lang.pronouns and bare[-1] not in home.vocabulary:

@@ -122,7 +122,7 @@ _PRINTS: Final = {
     ),
     "print:which": (
         "(start|begin|launch) [the|a|a new|my] <job> [on {device}]",
-        "(start|begin) printing [on {device}]",
+        "(start|begin) (printing [on {device}]|{device})",
     ),
     "heat": (
         "<heat> [up] {part} [<of> {device}] [up] <goal>",
@@ -296,6 +296,7 @@ _ANSWERS: Final = {
         "[<no>] [please] <not> [please]",
         "[<no>] (<mind>|[i] changed my mind)",
         "[<no>] (cancel|stop) (cancel|stop)",
+        "[<no>] (neither|none) [of (them|those|these)]",
         "(do not|please do not) (confirm|approve|proceed|go ahead) [it|that]",
     ),
     "first": ("[the] (first|1st|top|former) [one]",),

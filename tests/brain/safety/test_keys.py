@@ -1,0 +1,55 @@
+"""The brain's own secrets: made once, private, and outside of the databases."""
+
+from pathlib import Path
+import stat
+
+import pytest
+
+from brain_server.errors import InvalidRequest
+from brain_server.safety.keys import Keys, hash_pin, pin_matches, public_key
+
+
+def test_keys_are_made_once_and_then_read(tmp_path: Path) -> None:
+    """The same brain after a restart."""
+    path = tmp_path / "new" / "keys.json"
+    made, read = Keys.load(path), Keys.load(path)
+    assert (read.instance_id, read.chain, read.public_key) == (
+        made.instance_id,
+        made.chain,
+        made.public_key,
+    )
+    assert len(made.chain) == 32
+
+
+def test_two_brains_have_nothing_in_common(tmp_path: Path) -> None:
+    """Each makes its own."""
+    one, other = (Keys.load(tmp_path / name) for name in ("one", "other"))
+    assert one.instance_id != other.instance_id
+    assert one.chain != other.chain
+    assert one.public_key != other.public_key
+
+
+def test_only_the_owner_reads_the_keys(tmp_path: Path) -> None:
+    """And no draft of them is left."""
+    path = tmp_path / "keys.json"
+    Keys.load(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [file.name for file in tmp_path.iterdir()] == ["keys.json"]
+
+
+@pytest.mark.parametrize("text", ["", "é", "AAAA", "!" * 44])
+def test_what_is_no_key_is_refused(text: str) -> None:
+    """Thirty-two bytes in base64."""
+    with pytest.raises(InvalidRequest) as refused:
+        public_key(text)
+    assert refused.value.code == "invalid_key"
+
+
+def test_a_code_is_kept_as_a_salted_hash() -> None:
+    """The same code twice is two different hashes, and neither contains it."""
+    one, other = hash_pin("1234"), hash_pin("1234")
+    assert one != other
+    assert b"1234" not in one
+    assert pin_matches("1234", one)
+    assert not pin_matches("1235", one)
+    assert not pin_matches("1234", None)

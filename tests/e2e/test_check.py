@@ -1,0 +1,13 @@
+"""The main job in a real Home Assistant with a real brain, step by step; each builds on those before."""
+
+import pytest
+
+from script.house.check import STEPS, Step, Visit
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.mark.parametrize("step", [pytest.param(step, id=step.__name__) for step in STEPS])
+async def test_the_house_holds(step: Step, visit: Visit) -> None:
+    """What the step says holds; it raises with what was found instead."""
+    assert await step(visit)
