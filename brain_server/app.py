@@ -25,7 +25,7 @@ from brain_server.devices import Devices
 from brain_server.devices.evidence import Evidence
 from brain_server.devices.registry import Registry
 from brain_server.devices.telemetry import Telemetry
-from brain_server.errors import Unavailable
+from brain_server.errors import InvalidRequest, Unavailable
 from brain_server.fabrication import Fabrication
 from brain_server.observability import Health, Tasks
 from brain_server.protocol import Json
@@ -160,10 +160,13 @@ class Brain:
         try:
             await site.start()
         except OSError as err:
-            if err.errno != errno.EADDRINUSE:
-                raise
-            raise Unavailable(
-                "port_in_use", f"Port {settings.port} is in use", port=settings.port
+            if err.errno == errno.EADDRINUSE:
+                raise Unavailable(
+                    "port_in_use", f"Port {settings.port} is in use", port=settings.port
+                ) from err
+            place = f"{settings.host}:{settings.port}"
+            raise InvalidRequest(
+                "invalid_setting", f"Cannot listen on {place}: {err.strerror}", field="host"
             ) from err
         self.port = runner.addresses[0][1]
         _LOGGER.info("Listening on %s:%d", settings.host, self.port)

@@ -62,8 +62,9 @@ class Database:
         # Of the connections to PostgreSQL one is the writer's.
         workers = 4 if self.is_sqlite else POSTGRES_POOL + POSTGRES_OVERFLOW - 1
         self._readers = ThreadPoolExecutor(workers, thread_name_prefix=f"{self.name}-read")
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().run_in_executor(self._readers, self._open)
+            await self._answer(lambda: loop.run_in_executor(self._readers, self._open))
         except SQLAlchemyError as err:
             self._readers.shutdown(wait=False)
             raise Unavailable(

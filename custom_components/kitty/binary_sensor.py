@@ -160,8 +160,6 @@ class DeviceBinarySensor(KittyEntity, BinarySensorEntity):
     @override
     def is_on(self) -> bool | None:
         """Return the answer; only asked while the brain has the device."""
-        if not self._device:
-            return None
         return self.entity_description.value_fn(self._device, self._pending)
 
     @property
@@ -169,4 +167,4 @@ class DeviceBinarySensor(KittyEntity, BinarySensorEntity):
     def extra_state_attributes(self) -> dict[str, Any] | None:
         """Return the reasons."""
         attributes_fn = self.entity_description.attributes_fn
-        return attributes_fn(self._device) if attributes_fn and self._device else None
+        return attributes_fn(self._device) if attributes_fn else None

@@ -13,7 +13,6 @@ from . import KittyConfigEntry
 from .const import CONF_REQUIRES_PPE, CONF_ZONES
 from .coordinator import KittyCoordinator
 from .entity import KittyEntity, async_add_device_entities, needs_people
-from .errors import Refused
 from .protocol import Json, PrinterStatus
 
 # Not one after another: a press that waits its turn could decide a request that came meanwhile.
@@ -114,7 +113,7 @@ class DecisionButton(KittyEntity, ButtonEntity):
 
     entity_description: DecisionDescription
 
-    _shown: str | None = None
+    _shown = ""
     _ready = False
     _cancel_timer: CALLBACK_TYPE | None = None
 
@@ -148,8 +147,6 @@ class DecisionButton(KittyEntity, ButtonEntity):
     @override
     async def async_press(self) -> None:
         """Decide the request that is shown, as the user who presses."""
-        if self._shown is None:
-            raise Refused("not_pending")
         await self._data.approvals.decide(
             self._shown,
             self.entity_description.decision,
@@ -168,12 +165,12 @@ class DecisionButton(KittyEntity, ButtonEntity):
     def _follow(self) -> None:
         """Start the wait anew whenever another request is the one that is shown."""
         event = self._only_pending
-        shown = event["id"] if event else None
+        shown: str = event["id"] if event else ""
         if shown == self._shown:
             return
         self._stop_timer()
         self._shown, self._ready = shown, False
-        if shown is not None:
+        if shown:
             self._cancel_timer = async_call_later(self.hass, SHOWN_FOR_S, self._become_ready)
 
     @callback

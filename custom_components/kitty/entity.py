@@ -31,26 +31,25 @@ _USER_NAMES: Final[HassKey[dict[str, str]]] = HassKey("kitty_user_names")
 type Build = Callable[[KittyCoordinator, Json], Iterable[Entity]]
 
 
-def brain_device_info(entry: KittyConfigEntry) -> DeviceInfo:
-    """Describe the brain itself, the hub that every device hangs on."""
+def _brain_identifier(entry: KittyConfigEntry) -> tuple[str, str]:
+    """Return by what the registry knows the brain itself."""
+    return (DOMAIN, entry.data[CONF_INSTANCE_ID])
+
+
+@callback
+def async_brain_device_id(hass: HomeAssistant, entry: KittyConfigEntry) -> str:
+    """Return the registry id of the brain's device, the hub that every device hangs on."""
     hello = entry.runtime_data.client.hello
-    return DeviceInfo(
-        identifiers={(DOMAIN, entry.data[CONF_INSTANCE_ID])},
+    brain = dr.async_get(hass).async_get_or_create(
+        config_entry_id=entry.entry_id,
+        identifiers={_brain_identifier(entry)},
         entry_type=DeviceEntryType.SERVICE,
         manufacturer="KITTY",
         model="Brain",
         name=entry.title,
         sw_version=hello.version if hello else None,
     )
-
-
-@callback
-def async_brain_device_id(hass: HomeAssistant, entry: KittyConfigEntry) -> str:
-    """Return the registry id of the brain's device, which is created on first use."""
-    registry = dr.async_get(hass)
-    return registry.async_get_or_create(
-        config_entry_id=entry.entry_id, **brain_device_info(entry)
-    ).id
+    return brain.id
 
 
 def subentry_of(entry: KittyConfigEntry, device_id: str) -> str | None:
@@ -157,7 +156,8 @@ class KittyBrainEntity(CoordinatorEntity[KittyCoordinator]):
         entry = coordinator.config_entry
         self.entity_description = description
         self._attr_unique_id = f"{entry.data[CONF_INSTANCE_ID]}-{description.key}"
-        self._attr_device_info = brain_device_info(entry)
+        async_brain_device_id(coordinator.hass, entry)
+        self._attr_device_info = DeviceInfo(identifiers={_brain_identifier(entry)})
 
     @property
     @override
@@ -180,18 +180,17 @@ class KittyEntity(CoordinatorEntity[KittyCoordinator]):
         self._device_id: str = device["id"]
         self.entity_description = description
         self._attr_unique_id = f"{self._device_id}-{description.key}"
-        info = DeviceInfo(
+        areas = ar.async_get(coordinator.hass)
+        area = areas.async_get_area(device["zone_id"]) if device["zone_id"] else None
+        self._attr_device_info = DeviceInfo(
             identifiers={(DOMAIN, self._device_id)},
             manufacturer=device["manufacturer"],
             model=device["model"],
             name=device["name"],
+            suggested_area=area.name if area else None,
             sw_version=device["sw_version"],
             via_device_id=async_brain_device_id(coordinator.hass, entry),
         )
-        areas = ar.async_get(coordinator.hass)
-        if device["zone_id"] and (area := areas.async_get_area(device["zone_id"])):
-            info["suggested_area"] = area.name
-        self._attr_device_info = info
 
     @property
     def _data(self) -> KittyData:

@@ -304,7 +304,7 @@ async def _set_presence(call: ServiceCall) -> None:
         raise Unauthorized(context=call.context)
     zone_id = call.data["area_id"]
     if ar.async_get(call.hass).async_get_area(zone_id) is None:
-        raise Refused("unknown_zone", zone=zone_id)
+        raise Refused("unknown_zone")
     await _entry(call).runtime_data.client.command(
         "safety.presence",
         {

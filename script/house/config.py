@@ -131,8 +131,10 @@ RELAY: Final = "switch.laser_relay"
 RELAY_COUNTER: Final = "counter.relay_closed"
 PRINTER: Final = "sensor.workshop_printer_status"
 PRINTER_FILE: Final = "sensor.workshop_printer_file"
+PROGRESS: Final = "sensor.workshop_printer_progress"
 PAUSE: Final = "button.workshop_printer_pause_print"
 CANCEL: Final = "button.workshop_printer_cancel_print"
+PRINTER_CAMERA: Final = "camera.workshop_printer_camera"
 CAMERA: Final = "camera.workshop_workshop_camera"
 
 
@@ -217,18 +219,22 @@ def options(demo_id: str, anna_id: str) -> list[list[Json]]:
 def dashboard() -> Json:
     """Return a dashboard of Home Assistant's own cards."""
     sections = (
-        _section("Workshop", "mdi:hammer-wrench", *_door(DOOR), *_door(CABINET)),
-        _section("Laser room", "mdi:laser-pointer", *_laser()),
-        _section("Printer", "mdi:printer-3d", *_printer()),
-        _section("What happened", "mdi:history", *_log()),
+        [_heading("Workshop", "mdi:hammer-wrench"), *_door(DOOR), *_door(CABINET), _eye(CAMERA)],
+        [_heading("Laser room", "mdi:laser-pointer"), *_laser()],
+        [_heading("Printer", "mdi:printer-3d"), _eye(PRINTER_CAMERA), *_printer()],
     )
     view = {"title": "Workshop", "path": "workshop", "type": "sections", "max_columns": 3}
-    return {"views": [view | {"sections": list(sections), "dense_section_placement": True}]}
+    return {"views": [view | {"sections": [{"type": "grid", "cards": one} for one in sections]}]}
 
 
-def _section(heading: str, icon: str, *cards: Json) -> Json:
-    title = {"type": "heading", "heading": heading, "icon": icon, "heading_style": "title"}
-    return {"type": "grid", "cards": [title, *cards]}
+def _heading(text: str, icon: str) -> Json:
+    return {"type": "heading", "heading": text, "icon": icon, "heading_style": "title"}
+
+
+def _eye(entity: str) -> Json:
+    show = {"show_name": False, "show_state": False, "fit_mode": "cover"}
+    size = {"columns": "full", "rows": 4}
+    return {"type": "picture-entity", "entity": entity, "grid_options": size, **show}
 
 
 def _tile(entity: str, name: str, **more: Any) -> Json:
@@ -248,6 +254,10 @@ def _press(entity: str, name: str, icon: str, color: str, **more: Any) -> Json:
     }
     look = {"icon": icon, "color": color, "hide_state": True}
     return _tile(entity, name, tap_action=press, icon_tap_action=press, **look, **more)
+
+
+def _usable(entity: str) -> Json:
+    return {"condition": "state", "entity": entity, "state_not": "unavailable"}
 
 
 def _decide(entity_id: str) -> list[Json]:
@@ -273,27 +283,31 @@ def _door(entity_id: str) -> list[Json]:
 
 
 def _laser() -> list[Json]:
-    return [_wide(LASER, "Laser", tap_action={"action": "toggle"}), *_decide(LASER)]
+    log = {
+        "type": "logbook",
+        "hours_to_show": 24,
+        "target": {"entity_id": [DOOR, CABINET, LASER, PRINTER]},
+        "grid_options": {"columns": "full", "rows": 8},
+    }
+    return [
+        _wide(LASER, "Laser", tap_action={"action": "toggle"}),
+        *_decide(LASER),
+        _wide("sensor.kitty_pending_approvals", "Waiting for approval"),
+        log,
+    ]
 
 
 def _printer() -> list[Json]:
     return [
-        {"type": "picture-entity", "entity": CAMERA, "show_name": False, "show_state": False},
         _tile(PRINTER, "Printer"),
-        _tile("sensor.workshop_printer_progress", "Progress"),
+        _tile(PROGRESS, "Progress"),
         *_decide("sensor.workshop_printer"),
-        _press(PAUSE, "Pause", "mdi:pause", "blue"),
-        _press(CANCEL, "Cancel", "mdi:stop", "blue"),
+        *(
+            _press(button, name, icon, "blue", visibility=[_usable(button)])
+            for button, name, icon in (
+                (PAUSE, "Pause", "mdi:pause"),
+                (CANCEL, "Cancel", "mdi:stop"),
+            )
+        ),
     ]
 
-
-def _log() -> list[Json]:
-    return [
-        _wide("sensor.kitty_pending_approvals", "Waiting for approval"),
-        {
-            "type": "logbook",
-            "hours_to_show": 24,
-            "target": {"entity_id": [DOOR, CABINET, LASER, PRINTER]},
-            "grid_options": {"columns": "full", "rows": 8},
-        },
-    ]

@@ -256,6 +256,8 @@ class House:
         if self.with_kitty:
             await self.add_kitty()
             await self.add_dashboard()
+            # The history begins when all is in its place.
+            await self.demo.call("recorder.purge", keep_days=0)
 
     async def _onboard(self) -> None:
         """Answer Home Assistant's first questions, as its owner does in a browser."""

@@ -64,6 +64,7 @@ CORES = {"routing.router", "routing.budget"}
 BROAD_HANDLERS = {
     ("brain_server/api/dispatch.py", "run"),  # logged, and answered as an internal error
     ("brain_server/storage/__init__.py", "_run_one"),  # handed to the thread that waits for it
+    ("brain_server/devices/__init__.py", "_send"),  # a driver's mistake: the outcome is unknown
 }
 
 MAX_FILE_LINES = 800
@@ -182,6 +183,7 @@ def test_no_function_is_too_long() -> None:
         for module in modules(*PACKAGES, "tests").values()
         for function in functions(module)
         if (function.end_lineno or 0) - function.lineno >= MAX_FUNCTION_LINES
+        and "migrations" not in module.place  # a list of tables, not a thought
     ] == []
 
 

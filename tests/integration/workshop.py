@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 from unittest.mock import patch
 
 from aiohttp import web
@@ -10,8 +10,8 @@ from homeassistant.components.lock import LockEntity
 from homeassistant.components.switch import SwitchEntity
 from homeassistant.config_entries import ConfigSubentryData
 from homeassistant.const import Platform
-from homeassistant.core import HomeAssistant, State
-from homeassistant.helpers import area_registry as ar, entity_registry as er
+from homeassistant.core import Context, HomeAssistant, State
+from homeassistant.helpers import area_registry as ar, device_registry as dr, entity_registry as er
 from homeassistant.helpers.entity import Entity
 from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
@@ -174,9 +174,16 @@ class Storeroom(FakeBrain):
         self.stored: dict[tuple[str, str], bytes] = {}
         self.refuses: Json | None = None
 
-    def routes(self) -> list[web.RouteDef]:
-        """Return what is served beside the socket."""
-        return [web.put("/api/v1/devices/{device}/files/{name}", self._store)]
+    async def start(self) -> Self:
+        """Open a port for the socket and for files."""
+        app = web.Application()
+        app.router.add_get("/ws", self._serve)
+        app.router.add_put("/api/v1/devices/{device}/files/{name}", self._store)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        self._port = self._runner.addresses[0][1]
+        return self
 
     async def _store(self, request: web.Request) -> web.Response:
         if request.headers["Authorization"] != f"Bearer {self.token}":
@@ -185,7 +192,9 @@ class Storeroom(FakeBrain):
             return web.json_response({"status": "error", "error": self.refuses}, status=502)
         device, name = request.match_info["device"], request.match_info["name"]
         self.stored[device, name] = await request.read()
-        return web.json_response({"status": "success", "data": {"file": f"local/{name}"}}, status=201)
+        return web.json_response(
+            {"status": "success", "data": {"file": f"local/{name}"}}, status=201
+        )
 
 
 @pytest.fixture(name="snapshot")
@@ -269,6 +278,33 @@ async def shown_for_a_second(hass: HomeAssistant) -> None:
     """Let the time pass in which nobody may decide what has just appeared."""
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=1.5))
     await hass.async_block_till_done()
+
+
+def at(hass: HomeAssistant, entry: MockConfigEntry, device_id: str) -> str:
+    """Return Home Assistant's id of a device."""
+    found = dr.async_get(hass).async_get_device_by_identifier(("kitty", device_id), entry.entry_id)
+    assert found is not None
+    return found.id
+
+
+async def act(
+    hass: HomeAssistant,
+    action: str,
+    user_id: str | None = ADA,
+    /,
+    *,
+    silent: bool = False,
+    **data: Any,
+) -> Any:
+    """Call an action and return its answer."""
+    return await hass.services.async_call(
+        "kitty",
+        action,
+        data,
+        blocking=True,
+        return_response=not silent,
+        context=Context(user_id=user_id),
+    )
 
 
 def state(hass: HomeAssistant, entity_id: str) -> State:

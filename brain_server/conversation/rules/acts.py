@@ -69,9 +69,7 @@ def act(context: Context, rule: str, captures: Captures) -> Understood | None:
     words = context.slot(captures, "device")
     if manner == "all" and (everything := _all_of(context, verb, words)) is not None:
         return everything
-    area = context.slot(captures, "area")
-    if area:
-        words = (*words, "in", *area)
+    words += context.slot(captures, "area")
     if not words:
         return _which(context, verb)
     kinds = frozenset(VERBS[verb])
@@ -95,9 +93,9 @@ def _decide(context: Context, verb: str, reference: Reference, *, ask: bool) -> 
     several = reference.plural or reference.every
     dangerous = any(hazardous(intent) for intent in intents)
     if dangerous and (several or ask or any(map(_doubtful, able))):
-        return _ambiguous(acts)
+        return ambiguous(acts)
     if ask and reference.weak:
-        return _ambiguous(acts)
+        return ambiguous(acts)
     if len(acts) == 1:
         return acts[0]
     if several or _lights_of_a_place(context, reference, able):
@@ -105,7 +103,7 @@ def _decide(context: Context, verb: str, reference: Reference, *, ask: bool) -> 
             return NeedsModel(reason="several kinds")
         if reference.count in (0, len(acts)):
             return _together(acts)
-    return _ambiguous(acts)
+    return ambiguous(acts)
 
 
 def _doubtful(match: Match) -> bool:
@@ -150,7 +148,7 @@ def _several(context: Context, verb: str, words: tuple[str, ...]) -> Understood 
         else:
             return one
     if any(hazardous(found.intent) for found in acts) or len({a.intent for a in acts}) > 1:
-        return _ambiguous(acts)
+        return ambiguous(acts)
     return _together(acts)
 
 
@@ -179,7 +177,7 @@ def _which(context: Context, verb: str) -> Understood | None:
     """Return the question which device, for a verb alone."""
     reference = context.refer(("it",), frozenset(VERBS[verb]))
     acts = [_act(verb, match) for match in reference.matches if _intent(verb, match.device)]
-    return _ambiguous(acts) if acts else None
+    return ambiguous(acts) if acts else None
 
 
 def _all_of(context: Context, verb: str, words: tuple[str, ...]) -> Understood | None:
@@ -224,7 +222,8 @@ def _together(acts: Sequence[Act]) -> Act:
     )
 
 
-def _ambiguous(acts: Sequence[Act]) -> Ambiguous:
+def ambiguous(acts: Sequence[Act]) -> Ambiguous:
+    """Return the question which of these deeds is meant."""
     intents = {found.intent for found in acts}
     devices = dict.fromkeys(device_id for found in acts for device_id in found.device_ids)
     files = dict.fromkeys(found.params["file"] for found in acts if "file" in found.params)
@@ -254,7 +253,7 @@ def print_file(context: Context, _rule: str, captures: Captures) -> Understood |
     near = _nearest(context, reference, [match for match, _ in choices] or able)
     acts = [found for match, found in choices if match in near]
     if acts:
-        return acts[0] if sure and len(acts) == 1 else _ambiguous(acts)
+        return acts[0] if sure and len(acts) == 1 else ambiguous(acts)
     return _untold(context, near, span, named=bool(device), sure=sure)
 
 
@@ -273,10 +272,12 @@ def _untold(
     plain = lang.grammar.words.isdisjoint(set(words) - lang.articles - lang.file_words)
     if silent and not plain:
         return None
+    if set(words) <= lang.articles | lang.file_words:
+        return None
     if not silent or not (named or words[-1] in lang.file_endings):
         return NotFound(what="file", name=context.phrase(words))
     act_of_words = _print(printers[0], context.raw(*span))
-    return act_of_words if sure else _ambiguous([act_of_words])
+    return act_of_words if sure else ambiguous([act_of_words])
 
 
 def _print(match: Match, name: str) -> Act:
@@ -298,7 +299,7 @@ def print_which(context: Context, _rule: str, captures: Captures) -> Understood 
         for name in (match.device.files or ())
     )
     if offered := [*islice(acts, _MOST_FILES)]:
-        return _ambiguous(offered)
+        return ambiguous(offered)
     return NotFound(what="file", name="") if able else None
 
 
@@ -323,7 +324,7 @@ def heat(context: Context, _rule: str, captures: Captures) -> Understood | None:
         return BadValue(intent="heat", device_id=near[0].device.id, wrong=wrong)
     acts = [_heated(match, params) for match in near]
     sure = len(acts) == 1 and not (reference.weak or reference.plural or reference.every)
-    return acts[0] if sure else _ambiguous(acts)
+    return acts[0] if sure else ambiguous(acts)
 
 
 def _heated(match: Match, params: Mapping[str, Any]) -> Act:

@@ -62,7 +62,7 @@ class FileIndex:
         if not wanted:
             return []
         whole = self._by_word.get("".join(wanted), set())
-        common = set.intersection(*(self._near(word) for word in wanted))
+        common = set.intersection(*(self._near(word) for word in set(wanted)))
         return sorted(whole | common)
 
     def _near(self, word: str) -> set[int]:

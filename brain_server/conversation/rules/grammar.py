@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 # More readings than any real sentence has.
 _MAX_READINGS: Final = 256
+# Longer than any name: a longer slot would only cost time.
+_LONGEST_SLOT: Final = 12
 _PARTS: Final = re.compile(r"[\[\]()|]|\{\w+\}|<\w+>|[^\s\[\]()|{}<>]+")
 
 # The end of a clause. It matches no template and no slot.
@@ -135,7 +137,7 @@ def _slot(slot: _Slot, after: _Step) -> _Step:
     name, allowed = slot.name, slot.allowed
 
     def step(words: Sequence[str], at: int, captures: Captures, found: list[Reading]) -> None:
-        for end in range(at + 1, len(words) + 1):
+        for end in range(at + 1, min(len(words), at + _LONGEST_SLOT) + 1):
             word = words[end - 1]
             if word == STOP or (allowed is not None and not allowed(word)):
                 return

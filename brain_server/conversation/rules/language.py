@@ -11,7 +11,7 @@ from brain_server.protocol import Kind
 
 @dataclass(frozen=True, kw_only=True)
 class Language:
-    """The words of one language. Phrases are plain words with single spaces."""
+    """The words of one language, written as ``fold`` leaves them: lower case, without accents."""
 
     # Rule name to templates, and the rules that the templates refer to.
     sentences: Mapping[str, tuple[str, ...]]
@@ -40,6 +40,8 @@ class Language:
 
     # Leading words of a reference that carry no name; words that join two parts of one.
     articles: frozenset[str]
+    # Articles that are dropped inside a name as well.
+    silent: frozenset[str]
     joining: frozenset[str]
     conjunctions: frozenset[str]
     # Who stands for no person of the home in particular.

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from rapidfuzz.distance import OSA
 
 from brain_server.conversation.rules.files import FileIndex
+from brain_server.conversation.rules.grammar import STOP
 from brain_server.conversation.rules.language import Language, language
 from brain_server.conversation.rules.model import Home, Named
 from brain_server.conversation.rules.text import words_of
@@ -21,7 +22,6 @@ from brain_server.protocol import Kind
 _SHORTEST_FUZZY: Final = 5
 _SHORTEST_TWO_EDITS: Final = 9
 _MAX_EDITS: Final = 2
-_MAX_REFERENCE: Final = 12
 # A place says which door or light is meant; "the workshop" is no way to name a printer.
 _NAMED_BY_PLACE: Final = frozenset({Kind.DOOR, Kind.LIGHT})
 
@@ -146,8 +146,6 @@ class CompiledHome:
 
     def refer(self, words: Sequence[str], kinds: frozenset[Kind], area_id: str | None) -> Reference:
         """Return what a reference can mean among the devices of some kinds, said in an area."""
-        if len(words) > _MAX_REFERENCE:
-            return Reference()
         spoken = self._spoken(words, kinds)
         if spoken is None:
             return Reference()
@@ -191,7 +189,8 @@ class CompiledHome:
 
     def _words(self, name: str) -> tuple[str, ...]:
         words = words_of(name, self.language.endings)
-        return tuple(word for word in words if word not in ("the", ".")) or words
+        silent = {*self.language.silent, STOP}
+        return tuple(word for word in words if word not in silent) or words
 
     def _names_of(self, area_id: str) -> list[tuple[str, ...]]:
         return [words for area, words in self._areas if area == area_id]
@@ -217,7 +216,7 @@ class CompiledHome:
         here = next((phrase for phrase in lang.here if _ends(rest, phrase)), None)
         if here is not None:
             rest = rest[: -len(here.split())]
-        rest = tuple(word for word in rest if word != "the")
+        rest = tuple(word for word in rest if word not in lang.silent)
         bare = tuple(word for at, word in enumerate(rest) if not self._joins_names(rest, at))
         if not (bare or every):
             return None
@@ -432,8 +431,9 @@ def _cover(
             return Match(device, Level.NONE, 0)
     if tuple(words) == tuple(name.words):
         return Match(device, Level.EXACT if name.core else Level.KIND, 0)
-    if name.core and (name.core <= covered or name.core - name.area <= told):
-        return Match(device, Level.NAME if told or placed else Level.KIND, edits)
+    if name.core and (name.core <= covered or (told and name.core - name.area <= told)):
+        by_place = device.kind in _NAMED_BY_PLACE or any(word in name.nouns for word in words)
+        return Match(device, Level.NAME if told or by_place else Level.KIND, edits)
     head = next((word for word in reversed(name.words) if word not in name.nouns), None)
     telling = head in told or any(not word.isalpha() for word in told)
     return Match(device, Level.PART if told else Level.KIND, edits, telling)

@@ -198,6 +198,9 @@ def _deed(
     table = _PAST_VERBS[verb] if verb else {}
     if not words:
         return _only(table, set(table)), None, None, None
+    place = context.home.area(words, context.here.area_id)
+    if not table and place and context.refer(words, ALL_KINDS).level is not Level.EXACT:
+        return None, None, place, None
     reference = context.refer(words, frozenset(table) or ALL_KINDS)
     if not reference.matches and table:
         reference = context.refer(words, ALL_KINDS)
@@ -214,9 +217,7 @@ def _deed(
 def _without_device(
     context: Context, verb: str | None, words: tuple[str, ...]
 ) -> tuple[str | None, str | None, str | None, NotFound | None]:
-    """Read what is no device: an area, or a file that was printed."""
-    if not verb and (place := context.home.area(words, context.here.area_id)) is not None:
-        return None, None, place, None
+    """Read what is no device: a file that was printed."""
     if verb in ("print", "start") and context.home.is_file(words):
         return "print_start", None, None, None
     missing = context.missing(words, kinds=ALL_KINDS)

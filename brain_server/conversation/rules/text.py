@@ -44,10 +44,6 @@ class Said:
     # What stands between quotation marks; None for a mark without its partner.
     quoted: tuple[str | None, ...]
 
-    def raw(self, start: int, end: int) -> str:
-        """Return the text from one token up to another, as it was written."""
-        return self.clean[self.tokens[start].start : self.tokens[end - 1].end]
-
 
 def fold(word: str) -> str:
     """Return a word without case and accents."""

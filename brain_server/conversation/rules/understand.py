@@ -3,10 +3,10 @@
 from collections.abc import Hashable, Sequence
 from typing import Final
 
-from brain_server.conversation.rules.acts import ACTS, act, hazardous
+from brain_server.conversation.rules.acts import ACTS, act, ambiguous, hazardous
 from brain_server.conversation.rules.context import ALL_KINDS, Context
 from brain_server.conversation.rules.files import FileIndex
-from brain_server.conversation.rules.grammar import Captures, Reading
+from brain_server.conversation.rules.grammar import STOP, Captures, Reading
 from brain_server.conversation.rules.language import Language
 from brain_server.conversation.rules.model import (
     Act,
@@ -83,19 +83,9 @@ def _best(context: Context) -> Understood | None:
             key = (found.intent, found.device_ids, tuple(found.params.items()))
             acts[key] = max(found, acts.get(key, found), key=lambda act: act.confidence)
     if len(acts) > 1:
-        return _two_deeds([*acts.values()])
+        several = any(len(found.device_ids) > 1 for found in acts.values())
+        return NeedsModel(reason="two readings") if several else ambiguous([*acts.values()])
     return next(iter(acts.values()), best[0] if best else None)
-
-
-def _two_deeds(acts: Sequence[Act]) -> Understood:
-    ids = dict.fromkeys(device_id for found in acts for device_id in found.device_ids)
-    if any(len(found.device_ids) > 1 for found in acts):
-        return NeedsModel(reason="two readings")
-    return Ambiguous(
-        intent=acts[0].intent if len({found.intent for found in acts}) == 1 else None,
-        candidates=tuple(ids),
-        choices=tuple(acts),
-    )
 
 
 def _read(context: Context, reading: Reading) -> Understood | None:
@@ -156,7 +146,7 @@ def _answer(said: Said, home: CompiledHome, here: Here) -> Understood | None:
     """Return what a sentence means as an answer to an open question; None when it is none."""
     if not (here.pending or here.candidates):
         return None
-    words = tuple(token.word for token in said.tokens if token.word != ".")
+    words = tuple(token.word for token in said.tokens if token.word != STOP)
     plain = not (said.question or said.odd or said.quoted)
     readings = home.language.answer_grammar.readings(words)
     rules = {reading.rule for reading in readings}

@@ -1,7 +1,7 @@
 """OctoPrint: REST for orders and files, its push socket for everything that is observed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from http import HTTPStatus
 import json
@@ -104,6 +104,7 @@ class OctoPrint(Driver):
     order_timeout_s: ClassVar[float] = 20.0
     key_check_s: ClassVar[float] = 60.0
     hello_s: ClassVar[float] = 15.0
+    settle_s: ClassVar[float] = 5.0
 
     def __init__(self, context: DriverContext) -> None:
         """Take up the job that the last state tells of."""
@@ -112,6 +113,7 @@ class OctoPrint(Driver):
         self._publisher = Publisher(context)
         self._serial_log = SerialLog()
         self._socket: ClientWebSocketResponse | None = None
+        self._news = asyncio.Event()
         self._reason = ""
 
     async def probe(self) -> DeviceInfo:
@@ -158,8 +160,15 @@ class OctoPrint(Driver):
     async def execute(self, order: Order) -> Outcome | None:
         """Send one order once; see :meth:`Driver.execute`."""
         path, body = _request_for(order)
-        if order.intent == "gcode":
-            return await self._script(path, body)
+        match order.intent:
+            case "gcode":
+                return await self._script(path, body)
+            case "print_pause":
+                # OctoPrint accepts a pause of a starting print, and then forgets it.
+                await self._settled(lambda: not self._printer.starting)
+            case "print_resume":
+                # It accepts this while still pausing, too, and then pauses.
+                await self._settled(lambda: not self._printer.pausing)
         return await self._send(path, body)
 
     async def snapshot(self) -> bytes:
@@ -233,6 +242,7 @@ class OctoPrint(Driver):
             raise DeviceError("cannot_connect", "OctoPrint's push socket is not there") from err
         finally:
             self._socket = None
+            self._news.set()
 
     async def _listen(self, socket: ClientWebSocketResponse, hello: asyncio.Timeout) -> None:
         """Take messages until the socket ends; ``hello`` is called off by the first state."""
@@ -252,6 +262,17 @@ class OctoPrint(Driver):
 
     def _changed(self) -> None:
         self._publisher.offer(self._printer.observation())
+        self._news.set()
+
+    async def _settled(self, ready: Callable[[], bool]) -> None:
+        """Wait a moment until the printer is out of a state between two; DeviceError if it stays in it."""
+        try:
+            async with asyncio.timeout(self.settle_s):
+                while self._socket is not None and not ready():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError as err:
+            raise DeviceError("device_refused", "The printer is busy changing its state") from err
 
     async def _send(self, path: Path, body: Json) -> Outcome | None:
         """Send an order in one request that is never repeated."""

@@ -41,12 +41,23 @@ class Printer:
         self._heaters: dict[str, Json] = {}
         self._job: Json | None = None
         self._status = Status.IDLE
+        self._pausing = False
         self._deaf = True
         self._first = True
         self._missed: datetime | None = None
         if last.get("job") and last.get("status") in _OPEN | _ENDED:
             self._job = dict(last["job"])
             self._status = Status(last["status"])
+
+    @property
+    def starting(self) -> bool:
+        """Tell whether a print is between its start and its first line."""
+        return self._job is not None and self._status is Status.PREPARING
+
+    @property
+    def pausing(self) -> bool:
+        """Tell whether a pause was asked for that has not come about."""
+        return self._job is not None and self._status in _OPEN and self._pausing
 
     def connecting(self) -> None:
         """Wait for a ``history``: the first state after a time when nothing was seen."""
@@ -96,9 +107,12 @@ class Printer:
         if self._online is OnlineState.ONLINE:
             self._temperatures(seen.get("temps"))
         status = _running(flags)
+        self._pausing = bool(flags.get("pausing"))
         if status is None:
             self._stopped(file, progress)
             return
+        if str(state.get("text")).startswith("Starting"):
+            status = Status.PREPARING
         self._missed = None
         if self._first:
             self._recognise(str(file), flags, progress)
@@ -164,7 +178,9 @@ class Printer:
                 self._end(Status.FAILED, "lost")
                 self._begin(str(payload.get("path")))
             case "PrinterStateChanged" if self._status in _OPEN:
-                self._status = _STATE_IDS.get(str(payload.get("state_id")), self._status)
+                state_id = str(payload.get("state_id"))
+                self._status = _STATE_IDS.get(state_id, self._status)
+                self._pausing = state_id == "PAUSING"
             case "PrintDone":
                 self._end(Status.COMPLETED)
             case "PrintCancelled":

@@ -111,6 +111,10 @@ _ACTS: Final = {
 }
 
 _PRINTS: Final = {
+    "print:which": (
+        "(start|begin|launch) [the|a|a new|my] <job> [on {device}]",
+        "(start|begin) (printing [on {device}]|{device})",
+    ),
     "print:file": (
         "(print|print out) {file}",
         "(print|print out) {file} (on|with|using|at|by) {device}",
@@ -119,10 +123,6 @@ _PRINTS: Final = {
         "on {device} (print|start|start printing|run) {file}",
         "use {device} to print {file}",
         "(have|let|make) {device} print {file}",
-    ),
-    "print:which": (
-        "(start|begin|launch) [the|a|a new|my] <job> [on {device}]",
-        "(start|begin) (printing [on {device}]|{device})",
     ),
     "heat": (
         "<heat> [up] {part} [<of> {device}] [up] <goal>",
@@ -433,6 +433,7 @@ LANGUAGE: Final = Language(
         )
     ),
     articles=frozenset(_words("the my our your a an this that these those current")),
+    silent=frozenset({"the"}),
     joining=frozenset(_words("in at of inside from to for on by into near with behind under over")),
     conjunctions=frozenset({"and"}),
     nobody_named=frozenset(_words("i we you kitty anyone anybody someone somebody they")),

@@ -106,7 +106,10 @@ def test_without_a_printer_words_are_no_file_unless_they_end_like_one():
 def test_a_start_without_a_file_is_answered_with_which_file():
     """Where the files are not known either."""
     home = compile_home(Home(devices=(silent("Ender"),)))
-    assert understand("start the print", home, ANYWHERE) == NotFound(what="file", name="")
+    nameless = NotFound(what="file", name="")
+    assert understand("start the print", home, ANYWHERE) == nameless
+    assert understand("start the ender", home, ANYWHERE) == nameless
+    assert understand("start printing on the ender", home, ANYWHERE) == nameless
 
 
 def test_the_printer_that_has_the_file_is_taken():
@@ -148,6 +151,7 @@ def test_the_printer_that_has_the_file_is_taken():
         ("stand", "phone-stand_0.2mm_PLA.gcode"),
         ("gear 20t", "gear 20T.gcode"),
         ("twenty", None),
+        ("_", None),
         ("hinge left", "parts/hinge_left.gcode"),
         ("parts hinge left", "parts/hinge_left.gcode"),
         ("parts/hinge_left.gcode", "parts/hinge_left.gcode"),
@@ -158,6 +162,18 @@ def test_a_file_is_found_by_how_people_say_it(spoken: str, file: str | None):
     meant = said(f"print {spoken} on the mk3")
     found = meant.params["file"] if isinstance(meant, Act) else None
     assert found == file
+
+
+def test_a_word_that_is_both_a_machine_and_a_file_is_asked_about():
+    """Start the gear: the motor, or the print."""
+    devices = (
+        Named(id="motor", name="Gear", kind=Kind.POWER, capabilities=frozenset({"power_on"})),
+        Named(id="p", name="Ender", kind=Kind.PRINTER, capabilities=PRINT, files=("gear.gcode",)),
+    )
+    meant = understand("start the gear", compile_home(Home(devices=devices)), ANYWHERE)
+    assert isinstance(meant, Ambiguous)
+    assert meant.intent is None
+    assert [choice.intent for choice in meant.choices] == ["power_on", "print_start"]
 
 
 def test_a_misspelt_part_of_a_file_name_is_asked_about():
@@ -392,6 +408,18 @@ def test_yes_to_did_you_mean_is_the_one_choice():
 def test_a_choice_can_be_declined(answer: str):
     """Then nothing is done."""
     assert describe(said(answer, DOORS)) == "cancel"
+
+
+def test_a_guess_or_a_negation_is_no_answer():
+    """Two slips are too many, and a name that begins with no may be a no."""
+    assert not isinstance(said("the frunk door", DOORS), Chosen)
+    doors = (
+        Named(id="no", name="No entry", kind=Kind.DOOR),
+        Named(id="main", name="Main", kind=Kind.DOOR),
+    )
+    home = compile_home(Home(devices=doors))
+    offered = Here(candidates=("no", "main"))
+    assert not isinstance(understand("no entry", home, offered), Chosen)
 
 
 def test_a_new_command_is_no_answer():

@@ -1,10 +1,15 @@
 """The templates."""
 
+from dataclasses import replace
+
 import pytest
 
+from brain_server.conversation.rules import CompiledHome, Here, Home, Named, understand
 from brain_server.conversation.rules.grammar import Grammar, Reading
 from brain_server.conversation.rules.language import language
 from brain_server.conversation.rules.text import fold, listen, words_of
+from brain_server.protocol import Kind
+from tests.brain.conversation.rules.cases import describe
 
 
 def readings(template: str, text: str, **rules: str) -> list[Reading]:
@@ -70,6 +75,39 @@ def test_english_compiles_and_an_unknown_language_does_not():
     assert "unlock" in language("en").grammar.words
     with pytest.raises(ModuleNotFoundError):
         language("tlh")
+
+
+def test_another_language_is_another_table():
+    """Nothing of English is left in the code: with German words, German is understood."""
+    german = replace(
+        language("en"),
+        sentences={"act:unlock": ("(schliesse|schliess) {device} auf",)},
+        before=("bitte",),
+        articles=frozenset({"die", "das", "den", "der"}),
+        silent=frozenset({"die", "der"}),
+        joining=frozenset({"in", "zu"}),
+        guards={"negation": frozenset({"nicht", "kein"})},
+        nouns={Kind.DOOR: {"tur": False, "turen": True}},
+    )
+    doors = (
+        Named(id="w", name="Werkstatt Tür", kind=Kind.DOOR, capabilities=frozenset({"unlock"})),
+        Named(id="g", name="Garage", kind=Kind.DOOR, capabilities=frozenset({"unlock"})),
+    )
+    home = CompiledHome(Home(devices=doors), german)
+    texts = (
+        "Bitte schliesse die Tür zu der Werkstatt auf",
+        "Schließ die Werkstat auf",
+        "Schließe die Garage nicht auf",
+    )
+    found = [describe(understand(text, home, Here())) for text in texts]
+    assert found == ["act unlock w", "act unlock w", "model"]
+
+
+def test_the_words_of_a_language_are_folded():
+    """As the words of a sentence are, or they would never meet."""
+    english = language("en")
+    words = english.known_words | english.answer_grammar.words
+    assert {word for word in words if fold(word) != word} == set()
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,11 @@ def test_a_weak_guess_asks_did_you_mean():
     assert asked("unlock the lift door", door("Left door"), door("Front door")) == ("Left door",)
 
 
+def test_a_weak_guess_is_asked_about_even_for_light():
+    """The left light may be the loft light; it may be one that KITTY does not know."""
+    assert asked("turn on the lift light", light("Loft light")) == ("Loft light",)
+
+
 def test_a_letter_or_a_digit_is_never_guessed():
     """Laser B is not Laser A, and printer 3 is not printer 2."""
     assert done("turn on laser b", power("Laser A")) == ()
@@ -159,7 +164,7 @@ def test_the_only_door_is_the_door():
 
 
 def test_a_place_is_no_name_for_what_could_harm():
-    """ "Turn on the hall" is a wish for light; it switches no machine."""
+    """Turn on the hall is a wish for light; it switches no machine."""
     assert done("turn on the hall", power("Drill", "hall"), light("Ceiling", "hall")) == (
         "Ceiling",
     )
@@ -206,6 +211,28 @@ def test_what_the_device_cannot_do_is_said():
     gate = Named(id="gate", name="Yard gate", kind=Kind.DOOR, capabilities=frozenset({"open"}))
     assert said("lock the yard gate", gate) == Unsupported(intent="lock", device_id="gate")
     assert done("open the yard gate", gate) == ("gate",)
+
+
+def test_what_one_of_a_list_cannot_do_is_said():
+    """Before anything is done to the other."""
+    gate = Named(id="gate", name="Yard gate", kind=Kind.DOOR, capabilities=frozenset({"open"}))
+    assert said("lock the yard gate and the front door", gate, door("Front")) == Unsupported(
+        intent="lock", device_id="gate"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "intent"),
+    [
+        ("print cup on the ender", "print_start"),
+        ("heat the ender bed to 60", "heat"),
+        ("resume the ender", "print_resume"),
+    ],
+)
+def test_a_printer_that_only_watches_cannot_be_told(text: str, intent: str):
+    """It has no such capability."""
+    ender = Named(id="ender", name="Ender", kind=Kind.PRINTER)
+    assert said(text, ender) == Unsupported(intent=intent, device_id="ender")
 
 
 def test_a_deed_for_all_skips_what_cannot_do_it():
