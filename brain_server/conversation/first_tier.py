@@ -1,7 +1,7 @@
 """The first tier: KITTY's own verbs, understood by rules, answered from facts. No model, no guess."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, Final
 
@@ -185,7 +185,7 @@ class FirstTier(Tier):
                     wait=OUTCOME_WAIT,
                 ),
             )
-            data.append({"command": done["command"], "event_id": done["command"]["event_id"]})
+            data.append(_tool_call(act.intent, device_id, act.params, done["command"]))
             event = done["event"]
             if event is None or event["status"] != "pending":
                 replies.append(words.outcome(done["command"]))
@@ -202,7 +202,7 @@ class FirstTier(Tier):
             confidence=act.confidence,
             reason=f"rules:{act.intent}",
             asks=asks,
-            data={"commands": data},
+            data={"tool_calls": data},
         )
 
     def _can_confirm_here(self, turn: Turn, event: Json) -> bool:
@@ -234,7 +234,8 @@ class FirstTier(Tier):
             done = await outcome(OUTCOME_WAIT)
         if done is None:
             return _said(words.under_way(event), reason="approved")
-        return _said(words.outcome(done), reason="approved", data={"commands": [{"command": done}]})
+        call = _tool_call(done["intent"], done["device_id"], done["params"], done)
+        return _said(words.outcome(done), reason="approved", data={"tool_calls": [call]})
 
     async def _chosen(self, turn: Turn, open_: Json, chosen: Sequence[str]) -> Reply | None:
         acts = [act for act in open_.get("acts", ()) if _key(act) in chosen]
@@ -319,6 +320,16 @@ class FirstTier(Tier):
 
 def _said(text: str, reason: str, *, asks: bool = False, data: Json | None = None) -> Reply:
     return Reply(text=text, confidence=1.0, reason=reason, asks=asks, data=data or {})
+
+
+def _tool_call(intent: str, device_id: str, params: Mapping[str, Any], command: Json) -> Json:
+    """Return what was done, as Home Assistant shows it in the chat log."""
+    return {
+        "name": "request",
+        "arguments": {"device_id": device_id, "intent": intent, "params": dict(params)},
+        "result": {name: command[name] for name in ("id", "status", "detail", "event_id")},
+        "error": command["status"] in {"failed", "unknown"},
+    }
 
 
 def _key(act: Json) -> str:

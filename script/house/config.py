@@ -245,31 +245,23 @@ def _wide(entity: str, name: str, **more: Any) -> Json:
     return _tile(entity, name, grid_options={"columns": "full"}, **more)
 
 
-def _press(entity: str, name: str, icon: str, color: str, **more: Any) -> Json:
-    """Return a tile that presses a button, in the colour of what it does."""
+def _button(entity: str, name: str, icon: str, color: str) -> Json:
+    """Return a tile that presses a button, shown only while it can be pressed."""
     press = {
         "action": "perform-action",
         "perform_action": "button.press",
         "target": {"entity_id": entity},
     }
-    look = {"icon": icon, "color": color, "hide_state": True}
-    return _tile(entity, name, tap_action=press, icon_tap_action=press, **look, **more)
-
-
-def _usable(entity: str) -> Json:
-    return {"condition": "state", "entity": entity, "state_not": "unavailable"}
+    usable = {"condition": "state", "entity": entity, "state_not": "unavailable"}
+    look = {"icon": icon, "color": color, "hide_state": True, "visibility": [usable]}
+    return _tile(entity, name, tap_action=press, icon_tap_action=press, **look)
 
 
 def _decide(entity_id: str) -> list[Json]:
-    """Return the two buttons of a device's request, shown only while there is one."""
+    """Return the two buttons of a device's request, shown only while they can be pressed."""
     device = entity_id.partition(".")[2]
-    pending = {
-        "condition": "state",
-        "entity": f"binary_sensor.{device}_approval_pending",
-        "state": "on",
-    }
     return [
-        _press(f"button.{device}_{name.lower()}", name, icon, color, visibility=[pending])
+        _button(f"button.{device}_{name.lower()}", name, icon, color)
         for name, icon, color in (
             ("Approve", "mdi:check-bold", "green"),
             ("Deny", "mdi:close-thick", "red"),
@@ -287,7 +279,7 @@ def _laser() -> list[Json]:
         "type": "logbook",
         "hours_to_show": 24,
         "target": {"entity_id": [DOOR, CABINET, LASER, PRINTER]},
-        "grid_options": {"columns": "full", "rows": 8},
+        "grid_options": {"columns": "full", "rows": 7},
     }
     return [
         _wide(LASER, "Laser", tap_action={"action": "toggle"}),
@@ -302,12 +294,6 @@ def _printer() -> list[Json]:
         _tile(PRINTER, "Printer"),
         _tile(PROGRESS, "Progress"),
         *_decide("sensor.workshop_printer"),
-        *(
-            _press(button, name, icon, "blue", visibility=[_usable(button)])
-            for button, name, icon in (
-                (PAUSE, "Pause", "mdi:pause"),
-                (CANCEL, "Cancel", "mdi:stop"),
-            )
-        ),
+        _button(PAUSE, "Pause", "mdi:pause", "blue"),
+        _button(CANCEL, "Cancel", "mdi:stop", "blue"),
     ]
-

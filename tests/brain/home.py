@@ -8,6 +8,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+import gzip
 import importlib
 import json
 from pathlib import Path
@@ -424,7 +425,9 @@ class Answered:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self.type = response.content_type
-        self.body = body
+        self.raw = body
+        packed = response.headers.get("Content-Encoding") == "gzip"
+        self.body = gzip.decompress(body) if packed else body
 
     @property
     def json(self) -> Any:

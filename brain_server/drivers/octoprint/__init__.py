@@ -163,6 +163,9 @@ class OctoPrint(Driver):
         match order.intent:
             case "gcode":
                 return await self._script(path, body)
+            case "print_start":
+                # While a last job's end script runs, OctoPrint refuses the next one.
+                await self._settled(lambda: not self._printer.ending)
             case "print_pause":
                 # OctoPrint accepts a pause of a starting print, and then forgets it.
                 await self._settled(lambda: not self._printer.starting)

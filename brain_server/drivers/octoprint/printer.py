@@ -41,7 +41,7 @@ class Printer:
         self._heaters: dict[str, Json] = {}
         self._job: Json | None = None
         self._status = Status.IDLE
-        self._pausing = False
+        self._pausing = self._busy = False
         self._deaf = True
         self._first = True
         self._missed: datetime | None = None
@@ -52,12 +52,17 @@ class Printer:
     @property
     def starting(self) -> bool:
         """Tell whether a print is between its start and its first line."""
-        return self._job is not None and self._status is Status.PREPARING
+        return self._status is Status.PREPARING
 
     @property
     def pausing(self) -> bool:
         """Tell whether a pause was asked for that has not come about."""
-        return self._job is not None and self._status in _OPEN and self._pausing
+        return self._status in _OPEN and self._pausing
+
+    @property
+    def ending(self) -> bool:
+        """Tell whether the job has ended and its end script has not."""
+        return self._status in _ENDED and self._busy
 
     def connecting(self) -> None:
         """Wait for a ``history``: the first state after a time when nothing was seen."""
@@ -107,7 +112,7 @@ class Printer:
         if self._online is OnlineState.ONLINE:
             self._temperatures(seen.get("temps"))
         status = _running(flags)
-        self._pausing = bool(flags.get("pausing"))
+        self._pausing, self._busy = bool(flags.get("pausing")), status is not None
         if status is None:
             self._stopped(file, progress)
             return
@@ -177,10 +182,11 @@ class Printer:
             case "PrintStarted":
                 self._end(Status.FAILED, "lost")
                 self._begin(str(payload.get("path")))
-            case "PrinterStateChanged" if self._status in _OPEN:
+            case "PrinterStateChanged":
                 state_id = str(payload.get("state_id"))
-                self._status = _STATE_IDS.get(state_id, self._status)
-                self._pausing = state_id == "PAUSING"
+                self._pausing, self._busy = state_id == "PAUSING", state_id in _STATE_IDS
+                if self._status in _OPEN:
+                    self._status = _STATE_IDS.get(state_id, self._status)
             case "PrintDone":
                 self._end(Status.COMPLETED)
             case "PrintCancelled":

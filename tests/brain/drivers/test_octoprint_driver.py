@@ -117,6 +117,39 @@ async def test_a_file_that_is_not_there_is_refused(rig: OctoPrintRig) -> None:
             assert raised.value.code == "device_refused"
 
 
+@real
+async def test_a_pause_as_soon_as_a_print_starts_is_not_forgotten(rig: OctoPrintRig) -> None:
+    """OctoPrint itself forgets one that it accepted while starting; here are many tries to hit it."""
+    async with watching(rig.driver, rig.options) as watch:
+        file = await printing(rig, watch)
+        for _ in range(8):
+            await watch.done("print_pause")
+            await watch.done("print_cancel")
+            await watch.done("print_start", file=file)
+
+
+@real
+async def test_a_resume_while_still_pausing_is_not_called_done(rig: OctoPrintRig) -> None:
+    """It waits for the pause, or is refused, but never takes the end of the print for its own."""
+
+    class Impatient(OctoPrint):
+        """The driver with less patience."""
+
+        settle_s = 0.2
+
+    async with watching(OctoPrint, rig.options) as watch:
+        await printing(rig, watch)
+        assert await watch.order("print_pause") is None
+        await watch.done("print_resume")
+        assert "paused" in watch.statuses
+    async with watching(Impatient, rig.options) as watch:
+        await watch.online()
+        assert await watch.order("print_pause") is None
+        with pytest.raises(DeviceError) as raised:
+            await watch.order("print_resume")
+    assert raised.value.code == "device_refused"
+
+
 AWAY = [
     ({"command": "cancel"}, "aborted", None),
     (None, "completed", None),
@@ -312,6 +345,50 @@ async def test_an_order_on_a_line_that_breaks_is_unknown() -> None:
         ended = await driver.execute(Order(command_id="1", intent="print_cancel", params={}))
     assert ended is not None
     assert ended.status is CommandStatus.UNKNOWN
+
+
+async def test_every_order_has_a_connection_of_its_own() -> None:
+    """On one that was kept, and just closed by the server, nobody could tell if it arrived."""
+    callers: list[Any] = []
+
+    async def note(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        callers.append(request.transport.get_extra_info("peername"))
+        return web.Response(status=204)
+
+    async with serving(anything=note) as url, ClientSession() as session:
+        driver = build(OctoPrint, {"url": url, "api_key": "k"}, session)
+        for number in range(3):
+            order = Order(command_id=str(number), intent="print_cancel", params={})
+            assert await driver.execute(order) is None
+    assert len(set(callers)) == 3
+
+
+async def test_the_servers_own_sentence_is_passed_on() -> None:
+    """When it is one."""
+    refusal = web.json_response({"error": "Printer is\nnot operational"}, status=409)
+    async with serving(anything=refusal) as url, ClientSession() as session:
+        driver = build(OctoPrint, {"url": url, "api_key": "k"}, session)
+        with pytest.raises(DeviceError) as raised:
+            await driver.execute(Order(command_id="1", intent="print_cancel", params={}))
+    assert raised.value.message == "Printer is not operational"
+
+
+async def test_a_path_that_leads_elsewhere_is_never_asked_for() -> None:
+    """Nor is one that is no path."""
+    asked: list[str] = []
+
+    async def note(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(status=204)
+
+    async with serving(anything=note) as url, ClientSession() as session:
+        driver = build(OctoPrint, {"url": url, "api_key": "k"}, session)
+        for file in ("../../settings", "/etc/passwd", "a/./b", "a//b", ".."):
+            order = Order(command_id="1", intent="print_start", params={"file": file})
+            with pytest.raises(DeviceError):
+                await driver.execute(order)
+    assert asked == []
 
 
 async def test_gcode_is_refused_while_nobody_could_see_it_arrive() -> None:

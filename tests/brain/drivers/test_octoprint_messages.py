@@ -34,7 +34,11 @@ class Told:
         self.printer.hear(
             {
                 message: {
-                    "state": {"flags": dict.fromkeys(flags, True), "error": more.get("error", "")},
+                    "state": {
+                        "text": more.get("text"),
+                        "flags": dict.fromkeys(flags, True),
+                        "error": more.get("error", ""),
+                    },
                     "job": {"file": {"path": more.get("file", FILE)}},
                     "progress": progress | {"printTimeLeft": more.get("left")},
                     "temps": more.get("temps", []),
@@ -150,6 +154,44 @@ def test_what_lies_between_two_states_is_still_printing(flag: str) -> None:
     told.started()
     told.current("operational", "printing", flag)
     assert told.status == "printing"
+
+
+def test_a_print_is_starting_until_its_first_line() -> None:
+    """A pause that OctoPrint accepts in that time is forgotten."""
+    told = Told()
+    told.history(*OPERATIONAL, file=None)
+    told.event("PrintStarted", path=FILE)
+    assert told.printer.starting
+    told.current(*PRINTING, text="Starting")
+    assert told.printer.starting
+    told.event("PrinterStateChanged", state_id="PRINTING")
+    assert not told.printer.starting
+
+
+def test_a_printer_is_pausing_until_it_is_paused() -> None:
+    """A resume that OctoPrint accepts in that time does nothing."""
+    told = Told()
+    told.started()
+    told.event("PrinterStateChanged", state_id="PAUSING")
+    assert told.printer.pausing
+    told.current("operational", "printing", "pausing")
+    assert told.printer.pausing
+    told.event("PrinterStateChanged", state_id="PAUSED")
+    assert not told.printer.pausing
+
+
+def test_a_job_is_ending_until_its_end_script_is_done() -> None:
+    """A start in that time is refused."""
+    told = Told()
+    told.started()
+    assert not told.printer.ending
+    told.event("PrinterStateChanged", state_id="FINISHING")
+    told.event("PrintDone", path=FILE)
+    assert told.printer.ending
+    told.current("operational", "printing", "finishing", completion=100.0)
+    assert told.printer.ending
+    told.event("PrinterStateChanged", state_id="OPERATIONAL")
+    assert not told.printer.ending
 
 
 def test_a_pause_that_ends_after_a_cancel_does_not_bring_the_job_back() -> None:
