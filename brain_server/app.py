@@ -114,7 +114,11 @@ class Brain:
             self.link,
             self.tasks,
             snapshot=self.snapshot,
-            hello={"instance_id": keys.instance_id, "public_key": keys.public_key},
+            hello=lambda nonce: {
+                "instance_id": keys.instance_id,
+                "public_key": keys.public_key,
+                "proof": keys.prove(nonce),
+            },
             most_clients=settings.max_clients,
             queue=settings.client_queue,
         )

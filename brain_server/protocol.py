@@ -332,6 +332,11 @@ def approval_bytes(
     )
 
 
+def hello_bytes(*, nonce: str, instance_id: str) -> bytes:
+    """Return what the brain's Ed25519 key signs to prove, for a client's nonce, who answers."""
+    return b"kitty-hello-1\n" + canonical({"nonce": nonce, "instance_id": instance_id})
+
+
 def grant_bytes(grant: Json) -> bytes:
     """Return what the brain's Ed25519 key signs for one single-use grant."""
     return b"kitty-grant-1\n" + canonical(grant)

@@ -24,9 +24,10 @@ class System:
         self._started = time.time()
 
     @command("system.info", Scope.READ, read_only=True)
-    async def info(self, _caller: Caller, _params: NoParams) -> Json:
-        """Return version, protocol and identity."""
+    async def info(self, caller: Caller, _params: NoParams) -> Json:
+        """Return version, protocol and identity, and what the caller's token may do."""
         return {
+            "scope": caller.scope.name.lower(),
             "version": __version__,
             "schema": SCHEMA,
             "min_schema": MIN_SCHEMA,

@@ -23,6 +23,8 @@ from brain_server.protocol import MAX_FRAME_BYTES, MIN_SCHEMA, SCHEMA, Json
 _LOGGER = logging.getLogger(__name__)
 
 HEARTBEAT: Final = 30.0
+NONCE_HEADER: Final = "X-Kitty-Nonce"
+MAX_NONCE: Final = 128
 MOST_PER_CLIENT: Final = 64
 MOST_BYTES: Final = 16 * MAX_FRAME_BYTES
 SNAPSHOT_LIMIT: Final = 10.0
@@ -98,7 +100,7 @@ class WebSockets:
         tasks: Tasks,
         *,
         snapshot: Callable[[], Awaitable[Json]],
-        hello: Json,
+        hello: Callable[[str], Json],
         most_clients: int,
         queue: int,
     ) -> None:
@@ -138,7 +140,7 @@ class WebSockets:
                 "version": __version__,
                 "epoch": self._bus.epoch,
             }
-            | self._hello
+            | self._hello(request.headers.get(NONCE_HEADER, "")[:MAX_NONCE])
         )
         try:
             async for message in socket:

@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from brain_server.errors import InvalidRequest
-from brain_server.protocol import Json, grant_bytes
+from brain_server.protocol import Json, grant_bytes, hello_bytes
 from brain_server.storage.tables import new_id
 
 _SCRYPT: Final = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
@@ -56,6 +56,11 @@ class Keys:
     def public_key(self) -> str:
         """Return the public half of the grant key, base64 of the raw 32 bytes."""
         return base64.b64encode(self.signing.public_key().public_bytes_raw()).decode()
+
+    def prove(self, nonce: str) -> str:
+        """Return the base64 Ed25519 signature with which this brain answers a client's nonce."""
+        message = hello_bytes(nonce=nonce, instance_id=self.instance_id)
+        return base64.b64encode(self.signing.sign(message)).decode()
 
     def sign(self, grant: Json) -> str:
         """Return the base64 Ed25519 signature of a grant."""

@@ -65,10 +65,12 @@ class Database:
         loop = asyncio.get_running_loop()
         try:
             await self._answer(lambda: loop.run_in_executor(self._readers, self._open))
-        except SQLAlchemyError as err:
+        except (SQLAlchemyError, Unavailable) as err:
             self._readers.shutdown(wait=False)
+            if isinstance(err, Unavailable):
+                raise
             raise Unavailable(
-                "storage_failed", "The database cannot be opened", reason=str(err)
+                "storage_failed", "The database cannot be used", reason=str(err)
             ) from err
         self._writer = threading.Thread(
             target=self._write_loop, name=f"{self.name}-write", daemon=True
@@ -154,9 +156,15 @@ class Database:
             else _sqlite(url, synchronous="FULL" if self._durable else "NORMAL")
         )
         self._prepare_ballast()
-        self._migrate(revision)
+        try:
+            self._migrate(revision)
+        except BaseException:
+            self._engine.dispose()
+            raise
         if self.is_sqlite:
             self._reader = _sqlite(url, synchronous="NORMAL", read_only=True)
+        else:
+            self._reader = self._engine.execution_options(postgresql_readonly=True)
 
     def _migrate(self, revision: str) -> None:
         """Create a new database at once; bring an old one forward with Alembic, imported only then."""

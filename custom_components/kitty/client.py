@@ -6,6 +6,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 import json
 import random
+import secrets
 from time import monotonic
 from typing import Any, Final
 
@@ -29,8 +30,9 @@ from .errors import (
     SchemaMismatch,
     WrongBrain,
 )
+from .ledger import verify
 from .origin import Caller
-from .protocol import MAX_FRAME_BYTES, MIN_SCHEMA, SCHEMA, Json
+from .protocol import MAX_FRAME_BYTES, MIN_SCHEMA, SCHEMA, Json, hello_bytes
 
 CONNECT_TIMEOUT: Final = 10.0
 COMMAND_TIMEOUT: Final = 30.0
@@ -39,6 +41,7 @@ BACKOFF_FIRST: Final = 0.5
 BACKOFF_MAX: Final = 30.0
 # A socket that lived this long was a good one: the next break starts the waiting anew.
 GOOD_AFTER: Final = 10.0
+NONCE_HEADER: Final = "X-Kitty-Nonce"
 
 type Handler = Callable[[Json], Awaitable[Json]]
 type Spawn = Callable[[Coroutine[Any, Any, None], str], object]
@@ -300,7 +303,8 @@ async def validate(session: ClientSession, url: str, token: str) -> Hello:
     """Return who answers at an address, having proved that the token has the scope that we need."""
     ws, hello = await _open(session, url, token)
     try:
-        await _ask(ws, "system.info")
+        if (await _ask(ws, "system.info")).get("scope") != "integration":
+            raise InvalidAuth
     finally:
         await ws.close()
     return hello
@@ -332,19 +336,20 @@ async def _ask(ws: ClientWebSocketResponse, action: str) -> Any:
 async def _open(
     session: ClientSession, url: str, token: str
 ) -> tuple[ClientWebSocketResponse, Hello]:
-    """Open a socket and read its hello."""
+    """Open a socket and read its hello, whose sender must hold the key that it shows."""
+    nonce = secrets.token_hex(16)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             ws = await session.ws_connect(
                 f"{url.rstrip('/')}/ws",
-                headers={"Authorization": f"Bearer {token}"},
+                headers={"Authorization": f"Bearer {token}", NONCE_HEADER: nonce},
                 # We ping ourselves: aiohttp's heartbeat leaves a timer behind when it closes.
                 autoping=False,
                 max_msg_size=MAX_FRAME_BYTES,
                 timeout=ClientWSTimeout(ws_close=2.0),
             )
             try:
-                return ws, _hello(await _receive(ws))
+                return ws, _hello(await _receive(ws), nonce)
             except BaseException:
                 await ws.close()
                 raise
@@ -368,9 +373,14 @@ async def _receive(ws: ClientWebSocketResponse) -> Json:
     return frame
 
 
-def _hello(frame: Json) -> Hello:
-    """Read the first frame; SchemaMismatch where the two sides have no version in common."""
+def _hello(frame: Json, nonce: str) -> Hello:
+    """Read the first frame.
+
+    Raises SchemaMismatch where the two sides have no version in common, and WrongBrain where the sender
+    does not prove, for our nonce, that it holds its key.
+    """
     try:
+        proof = str(frame["proof"])
         hello = Hello(
             schema=int(frame["schema"]),
             min_schema=int(frame["min_schema"]),
@@ -383,6 +393,10 @@ def _hello(frame: Json) -> Hello:
         raise CannotConnect(error=f"no hello: {err!r}") from err
     if hello.schema < MIN_SCHEMA or hello.min_schema > SCHEMA:
         raise SchemaMismatch(brain=hello.schema, integration=SCHEMA)
+    if not verify(
+        hello.public_key, proof, hello_bytes(nonce=nonce, instance_id=hello.instance_id)
+    ):
+        raise WrongBrain
     return hello
 
 

@@ -156,6 +156,18 @@ async def unlocking_is_asked_back(visit: Visit) -> str:
     return _quote(answer)
 
 
+async def a_conversation_has_one_owner(visit: Visit) -> str:
+    """Anna says 'confirm' in Demo's conversation: that confirms nothing."""
+    try:
+        said = (await visit.house.anna.say("confirm", visit.conversation_id)).text
+    except Refused as err:
+        said = str(err)
+    await visit.demo.caught_up()
+    expect(visit.count(config.BOLT_COUNTER) == visit.mark.bolt, "The bolt has moved")
+    expect(visit.demo.state(config.DOOR) == "unlocking", "The request is gone")
+    return repr(said)
+
+
 async def confirming_unlocks_once(visit: Visit) -> str:
     """'Confirm' withdraws the bolt exactly once, and 'done' is said only after that was seen."""
     first = len(visit.demo.changes)
@@ -357,7 +369,7 @@ async def the_record_names_people(visit: Visit) -> str:
     async def told() -> list[str]:
         rows = await visit.demo.rest("GET", f"logbook/{quote(begin)}?entity={config.LASER}")
         texts = [f"{row.get('name')} {row.get('message', '')}" for row in rows]
-        return [one for one in texts if "on: asked by Demo, approved by Anna" in one]
+        return [one for one in texts if "was switched on: asked by Demo, approved by Anna" in one]
 
     found = await until(told, "The logbook names Demo and Anna", 10.0)
     answer = await visit.demo.say("who turned on the laser?")
@@ -422,6 +434,7 @@ STEPS: Final[tuple[Step, ...]] = (
     cabinet_is_left_waiting,
     assist_tells_the_state,
     unlocking_is_asked_back,
+    a_conversation_has_one_owner,
     confirming_unlocks_once,
     locking_needs_nobody,
     laser_asks_the_other,

@@ -23,6 +23,15 @@ from script.house.waiting import until
 ROOT: Final = Path(__file__).resolve().parents[2]
 PORTS: Final = {"home_assistant": 8123, "brain": 8100, "phones": 8130}
 START_LIMIT: Final = 180.0
+# All that a house consists of, its lock aside.
+_PARTS: Final = (
+    "brain",
+    "brain.log",
+    "homeassistant",
+    "homeassistant.log",
+    "house.json",
+    "journals",
+)
 
 
 class Occupied(RuntimeError):
@@ -35,6 +44,8 @@ class House:
 
     place: Path
     with_kitty: bool = True
+    # The environment of Home Assistant; None is the one that we run in.
+    environment: Path | None = None
     ports: dict[str, int] = field(default_factory=dict)
     papers: Json = field(default_factory=dict)
     _lock: IO[str] | None = None
@@ -79,7 +90,7 @@ class House:
         papers = self.place / "house.json"
         # A house that was not finished is not repaired but built anew.
         if fresh or not papers.exists():
-            for part in ("brain", "homeassistant", "journals", "house.json"):
+            for part in _PARTS:
                 target = self.place / part
                 shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
         self.papers = json.loads(papers.read_text("utf-8")) if papers.exists() else {}
@@ -156,7 +167,7 @@ class House:
         self.hass = Process(
             "Home Assistant",
             [
-                str(Path(sys.executable).with_name("hass")),
+                str((self.environment or Path(sys.prefix)) / "bin" / "hass"),
                 *("--config", str(home)),
                 # Everything that it needs is installed; were it not, this says so instead of hiding it.
                 "--skip-pip",

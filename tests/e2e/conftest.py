@@ -10,6 +10,8 @@ import pytest_asyncio
 from script.house.check import Visit
 from script.house.house import ROOT, House
 
+HOUSES = ROOT / ".cache" / "e2e"
+NEXT_RELEASE = ROOT / ".cache" / "ha-2026.11"
 CHROMIUM = Path("/usr/bin/chromium")
 # Debian's Chromium, from apt: nothing is downloaded for the tests.
 FLAGS = (
@@ -26,7 +28,7 @@ FLAGS = (
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def house() -> AsyncIterator[House]:
     """Return the demonstration house with KITTY set up."""
-    opened = await House(ROOT / ".cache" / "e2e" / "house").open(fresh=True)
+    opened = await House(HOUSES / "house").open(fresh=True)
     yield opened
     await opened.close()
 
@@ -34,7 +36,17 @@ async def house() -> AsyncIterator[House]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def house_without_kitty() -> AsyncIterator[House]:
     """Return a house in which nobody has set up KITTY yet."""
-    opened = await House(ROOT / ".cache" / "e2e" / "without", with_kitty=False).open(fresh=True)
+    opened = await House(HOUSES / "without", with_kitty=False).open(fresh=True)
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def house_of_next_release() -> AsyncIterator[House]:
+    """Return the demonstration house with the next release of Home Assistant."""
+    if not (NEXT_RELEASE / ".stamp").exists():
+        pytest.skip("The next release is missing: script/setup --ha-next")
+    opened = await House(HOUSES / "next", environment=NEXT_RELEASE).open(fresh=True)
     yield opened
     await opened.close()
 
@@ -43,6 +55,12 @@ async def house_without_kitty() -> AsyncIterator[House]:
 def visit(house: House) -> Visit:
     """Return the one walk through the house that the steps share."""
     return Visit(house)
+
+
+@pytest.fixture(scope="session")
+def visit_of_next_release(house_of_next_release: House) -> Visit:
+    """Return the one walk through the house of the next release."""
+    return Visit(house_of_next_release)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -2,12 +2,17 @@
 
 import pytest
 
-from script.house.check import STEPS, Step, Visit
+from script.house.check import STEPS, Step, Visit, the_cabinet_has_expired
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.mark.parametrize("step", [pytest.param(step, id=step.__name__) for step in STEPS])
+def _parameter(step: Step) -> object:
+    marks = [pytest.mark.slow] if step is the_cabinet_has_expired else []
+    return pytest.param(step, id=step.__name__, marks=marks)
+
+
+@pytest.mark.parametrize("step", [_parameter(step) for step in STEPS])
 async def test_the_house_holds(step: Step, visit: Visit) -> None:
     """What the step says holds; it raises with what was found instead."""
     assert await step(visit)

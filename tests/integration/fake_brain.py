@@ -24,6 +24,7 @@ from custom_components.kitty.protocol import (
     approval_bytes,
     grant_bytes,
     hazard_level,
+    hello_bytes,
     subject_hash,
 )
 
@@ -65,7 +66,7 @@ class FakeBrain:
         self.instance_id = new_id()
         self.epoch = new_id()
         self.schema, self.min_schema = SCHEMA, MIN_SCHEMA
-        self.token = TOKEN
+        self.token, self.scope = TOKEN, "integration"
         self.signing = Ed25519PrivateKey.generate()
         self.integration_key: str | None = None
         self.devices: dict[str, Json] = {}
@@ -94,7 +95,7 @@ class FakeBrain:
         self._runner: web.AppRunner | None = None
         self._port = 0
         self.answers: dict[str, Answer] = {
-            "system.info": lambda _params, _caller: {"version": "0.1.0", "schema": SCHEMA},
+            "system.info": lambda _params, _caller: {"scope": self.scope, "schema": SCHEMA},
             "integration.register": self._register,
             "audit.anchor": lambda _params, _caller: {"ok": True},
             "safety.sync": lambda _params, _caller: {"policy_versions": {}},
@@ -396,6 +397,10 @@ class FakeBrain:
 
     # The wire.
 
+    def _proof(self, nonce: str) -> str:
+        message = hello_bytes(nonce=nonce, instance_id=self.instance_id)
+        return base64.b64encode(self.signing.sign(message)).decode()
+
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             raise web.HTTPUnauthorized
@@ -413,6 +418,7 @@ class FakeBrain:
                 "instance_id": self.instance_id,
                 "public_key": self.public_key,
                 "epoch": self.epoch,
+                "proof": self._proof(request.headers["X-Kitty-Nonce"]),
             }
             | self.hello_extra,
         )

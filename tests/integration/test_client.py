@@ -277,3 +277,21 @@ async def test_what_is_too_large_for_a_frame_is_not_sent(kitty: MockConfigEntry)
     """The limit of the wire is kept on this side, too."""
     with pytest.raises(Exception, match="too large"):
         await kitty.runtime_data.client.command("x", {"text": "x" * 1024 * 1024})
+
+
+async def test_a_token_that_may_not_act_for_people_is_not_enough(
+    hass: HomeAssistant, brain: FakeBrain
+) -> None:
+    """A token of another scope is refused when the brain is added, not at the first approval."""
+    brain.scope = "control"
+    with pytest.raises(InvalidAuth):
+        await validate(async_get_clientsession(hass), brain.url, TOKEN)
+
+
+async def test_a_brain_that_cannot_prove_its_key_is_refused(
+    hass: HomeAssistant, brain: FakeBrain
+) -> None:
+    """Showing somebody else's public key is not enough: the nonce has to be signed with it."""
+    brain.hello_extra = {"proof": "AAAA"}
+    with pytest.raises(WrongBrain):
+        await validate(async_get_clientsession(hass), brain.url, TOKEN)

@@ -216,6 +216,9 @@ class CompiledHome:
         here = next((phrase for phrase in lang.here if _ends(rest, phrase)), None)
         if here is not None:
             rest = rest[: -len(here.split())]
+        # What ends in an article was cut off.
+        if rest and rest[-1] in lang.silent:
+            return None
         rest = tuple(word for word in rest if word not in lang.silent)
         bare = tuple(word for at, word in enumerate(rest) if not self._joins_names(rest, at))
         if not (bare or every):
@@ -273,7 +276,7 @@ class CompiledHome:
             at_place[area] |= set(span)
         matches = []
         for device in self._possible(words, alternatives, at_place, kinds):
-            if spoken.here and device.area_id != area_id:
+            if spoken.here and (area_id is None or device.area_id != area_id):
                 continue
             if spoken.words:
                 placed = at_place.get(device.area_id, set())

@@ -172,7 +172,11 @@ class OctoPrint(Driver):
             case "print_resume":
                 # It accepts this while still pausing, too, and then pauses.
                 await self._settled(lambda: not self._printer.pausing)
-        return await self._send(path, body)
+        events = self._printer.events
+        outcome = await self._send(path, body)
+        if outcome is None and self._printer.events == events:
+            self._printer.accepted(order.intent)
+        return outcome
 
     async def snapshot(self) -> bytes:
         """Return the camera's picture, from a host that the person who added the device named."""

@@ -34,6 +34,8 @@ class Printer:
         self, now: Callable[[], datetime], changed: Callable[[], None], last: Json
     ) -> None:
         """Start from the last state; ``changed`` is called when a message told something."""
+        # How many events were heard, so that one can be told from its absence.
+        self.events = 0
         self._now = now
         self._changed = changed
         self._online = OnlineState.OFFLINE
@@ -42,6 +44,8 @@ class Printer:
         self._job: Json | None = None
         self._status = Status.IDLE
         self._pausing = self._busy = False
+        # The order that OctoPrint accepted and of which nothing was seen yet.
+        self._accepted: str | None = None
         self._deaf = True
         self._first = True
         self._missed: datetime | None = None
@@ -52,17 +56,22 @@ class Printer:
     @property
     def starting(self) -> bool:
         """Tell whether a print is between its start and its first line."""
-        return self._status is Status.PREPARING
+        return self._accepted == "print_start" or self._status is Status.PREPARING
 
     @property
     def pausing(self) -> bool:
         """Tell whether a pause was asked for that has not come about."""
-        return self._status in _OPEN and self._pausing
+        asked = self._accepted == "print_pause" or self._pausing
+        return self._status in {Status.PREPARING, Status.PRINTING} and asked
 
     @property
     def ending(self) -> bool:
         """Tell whether the job has ended and its end script has not."""
         return self._status in _ENDED and self._busy
+
+    def accepted(self, intent: str) -> None:
+        """Take note that an order was accepted, until the next word of the printer."""
+        self._accepted = intent
 
     def connecting(self) -> None:
         """Wait for a ``history``: the first state after a time when nothing was seen."""
@@ -89,6 +98,8 @@ class Printer:
 
     def hear(self, message: Json) -> None:
         """Take one message of the push socket."""
+        if not self._deaf and ("current" in message or "event" in message):
+            self._accepted = None
         if history := record(message.get("history")):
             self._deaf = False
             self._look(history)
@@ -99,6 +110,7 @@ class Printer:
             self._look(current)
         elif event := record(message.get("event")):
             self._first = False
+            self.events += 1
             self._event(str(event.get("type")), record(event.get("payload")))
         else:
             return

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, text
 
+from brain_server.errors import Unavailable
+
 HEADS: Final = {"safety": "0001", "brain": "0001"}
 
 
@@ -15,11 +17,11 @@ def version_table(name: str) -> str:
 
 
 def current(connection: Connection, name: str, tables: Collection[str]) -> str | None:
-    """Return the schema version of an opened database, None for a new one."""
+    """Return the schema version of an opened database, None for a new one, ``base`` for an emptied one."""
     if version_table(name) not in tables:
         return None
     query = text(f"SELECT version_num FROM {version_table(name)}")  # noqa: S608 - our own two names
-    return str(connection.execute(query).scalar_one())
+    return str(connection.execute(query).scalar() or "base")
 
 
 def stamp(connection: Connection, name: str) -> None:
@@ -38,6 +40,7 @@ def upgrade(engine: Engine, name: str, revision: str = "head") -> None:
     from alembic.config import Config  # noqa: PLC0415
     from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / name))
@@ -53,4 +56,9 @@ def upgrade(engine: Engine, name: str, revision: str = "head") -> None:
         engine.begin() as connection,
     ):
         environment.configure(connection=connection, version_table=version_table(name))
-        environment.run_migrations()
+        try:
+            environment.run_migrations()
+        except CommandError as err:  # e.g. the version of a newer brain
+            raise Unavailable(
+                "storage_failed", "The database cannot be used", reason=str(err)
+            ) from err

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+import io
 from pathlib import Path
 import uuid
 
@@ -12,6 +13,7 @@ import pytest
 from brain_server.api.rest import GZIP_ABOVE, _compressed
 from brain_server.app import Brain
 from brain_server.observability import counters
+from brain_server.protocol import MAX_FRAME_BYTES
 from tests.brain.home import Answered, Home, Rest, running
 
 GETS = {
@@ -164,7 +166,8 @@ async def _version(_home: Home, rest: Rest, headers: dict[str, str]) -> Answered
 
 
 async def _too_large(_home: Home, rest: Rest, headers: dict[str, str]) -> Answered:
-    return await rest.call("POST", "/api/v1/actions", data=bytes(1024 * 1025), headers=headers)
+    large = io.BytesIO(bytes(MAX_FRAME_BYTES + 1))
+    return await rest.call("POST", "/api/v1/actions", data=large, headers=headers)
 
 
 async def _too_many(home: Home, rest: Rest, headers: dict[str, str]) -> Answered:

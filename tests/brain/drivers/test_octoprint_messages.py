@@ -161,11 +161,11 @@ def test_a_print_is_starting_until_its_first_line() -> None:
     told = Told()
     told.history(*OPERATIONAL, file=None)
     told.event("PrintStarted", path=FILE)
-    assert told.printer.starting
+    assert told.printer.starting is True
     told.current(*PRINTING, text="Starting")
-    assert told.printer.starting
+    assert told.printer.starting is True
     told.event("PrinterStateChanged", state_id="PRINTING")
-    assert not told.printer.starting
+    assert told.printer.starting is False
 
 
 def test_a_printer_is_pausing_until_it_is_paused() -> None:
@@ -173,25 +173,40 @@ def test_a_printer_is_pausing_until_it_is_paused() -> None:
     told = Told()
     told.started()
     told.event("PrinterStateChanged", state_id="PAUSING")
-    assert told.printer.pausing
+    assert told.printer.pausing is True
     told.current("operational", "printing", "pausing")
-    assert told.printer.pausing
+    assert told.printer.pausing is True
     told.event("PrinterStateChanged", state_id="PAUSED")
-    assert not told.printer.pausing
+    assert told.printer.pausing is False
+
+
+@pytest.mark.parametrize(
+    ("intent", "between"), [("print_start", "starting"), ("print_pause", "pausing")]
+)
+def test_an_accepted_order_counts_until_the_printer_says_something(
+    intent: str, between: str
+) -> None:
+    """Its event may still be on the way."""
+    told = Told()
+    told.started()
+    told.printer.accepted(intent)
+    assert getattr(told.printer, between) is True
+    told.current(*PRINTING)
+    assert getattr(told.printer, between) is False
 
 
 def test_a_job_is_ending_until_its_end_script_is_done() -> None:
     """A start in that time is refused."""
     told = Told()
     told.started()
-    assert not told.printer.ending
+    assert told.printer.ending is False
     told.event("PrinterStateChanged", state_id="FINISHING")
     told.event("PrintDone", path=FILE)
-    assert told.printer.ending
+    assert told.printer.ending is True
     told.current("operational", "printing", "finishing", completion=100.0)
-    assert told.printer.ending
+    assert told.printer.ending is True
     told.event("PrinterStateChanged", state_id="OPERATIONAL")
-    assert not told.printer.ending
+    assert told.printer.ending is False
 
 
 def test_a_pause_that_ends_after_a_cancel_does_not_bring_the_job_back() -> None:

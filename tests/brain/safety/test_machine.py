@@ -465,15 +465,15 @@ def in_a_file(folder: Path) -> str:
 
 @pytest.mark.timeout(60)
 def test_the_gate_does_what_the_model_says() -> None:
-    """A few dozen histories."""
-    run(in_a_file, 25, 30)
+    """A few histories."""
+    run(in_a_file, 15, 30)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_gate_does_what_the_model_says_for_long() -> None:
     """Hundreds of longer ones."""
-    run(in_a_file, 300, 60)
+    run(in_a_file, 300, 50)
 
 
 @pytest.mark.service

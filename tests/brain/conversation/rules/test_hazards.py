@@ -182,6 +182,7 @@ def test_only_names_may_stand_in_quotes():
     assert meaning('unlock "the front door" please', ANYWHERE) == "act unlock front_door"
     assert meaning('"unlock" the front door', ANYWHERE) == "model"
     assert meaning("unlock the front door'", ANYWHERE) == "model"
+    assert meaning('unlock "" the front door', ANYWHERE) == "model"
 
 
 def test_the_word_of_a_device_that_is_also_a_warning_is_a_name():

@@ -274,3 +274,4 @@ def test_here_is_this_room():
     doors = (door("Main", "hall"), door("Side", "store"))
     assert done("lock the door in here", *doors, here="store") == ("Side",)
     assert done("lock the door in this room", *doors) == ()
+    assert done("lock the door in this room", door("Gate"), *doors) == ()

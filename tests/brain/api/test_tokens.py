@@ -1,0 +1,213 @@
+"""Tokens: four scopes, one text that is shown once, an end that is an end."""
+
+from pathlib import Path
+
+import pytest
+
+from brain_server.api.auth import ROTATION_OVERLAP
+from brain_server.app import Brain
+from brain_server.commands import Scope
+from tests.brain.home import TOKEN, Home, Later, Rest, Socket, at_home, running
+
+SCOPES = ["read", "control", "admin", "integration"]
+
+
+async def may(socket: Socket, action: str) -> bool:
+    """Tell whether a token gets past the question of scope; its parameters are always wrong."""
+    return await socket.refusal(action, {"nonsense": True}) != "scope_required"
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+async def test_a_scope_opens_its_commands_and_no_others(home: Home, scope: str) -> None:
+    """Each includes those before it, for every command that there is."""
+    commands = home.brain.dispatcher.commands
+    expected = {name for name, spec in commands.items() if spec.scope <= Scope[scope.upper()]}
+    async with Socket(home.brain, await home.token(scope)) as socket:
+        assert {name for name in commands if await may(socket, name)} == expected
+
+
+def test_what_may_be_done_with_which_scope_is_what_was_promised(brain: Brain) -> None:
+    """A change of a command's scope is a decision, and shows here."""
+    commands = brain.dispatcher.commands
+    beyond = {scope: set() for scope in Scope}
+    for name, spec in commands.items():
+        beyond[spec.scope].add(name)
+    assert beyond[Scope.CONTROL] == {
+        "devices.request",
+        "commands.settle",
+        "safety.withdraw",
+        "conversation.process",
+    }
+    assert beyond[Scope.ADMIN] == {
+        "tokens.list",
+        "tokens.create",
+        "tokens.revoke",
+        "conversation.messages",
+    }
+    assert beyond[Scope.INTEGRATION] == {
+        "integration.register",
+        "devices.probe",
+        "devices.put",
+        "devices.remove",
+        "devices.observe",
+        "safety.decide",
+        "safety.attempt",
+        "safety.pin",
+        "safety.sync",
+        "safety.presence",
+        "safety.check",
+        "audit.anchor",
+        "audit.note",
+        "telemetry.ingest",
+    }
+
+
+@pytest.mark.parametrize(
+    ("scope", "wanted", "made"),
+    [
+        ("admin", "read", True),
+        ("admin", "admin", True),
+        ("admin", "integration", False),
+        ("integration", "integration", True),
+    ],
+)
+async def test_nobody_makes_a_token_that_may_more(
+    home: Home, scope: str, wanted: str, made: bool
+) -> None:
+    """Who may not speak for people cannot make a token that may."""
+    async with Rest(home.brain, await home.token(scope)) as rest:
+        answer = await rest.act("tokens.create", {"name": "new", "scope": wanted})
+    assert (answer.status == 200) is made
+
+
+@pytest.mark.parametrize("name", ["", "Two Words", "-", "ä", "x" * 65, "a\nb", "../x", 7, None])
+async def test_a_token_needs_a_plain_name(home: Home, name: object) -> None:
+    """Names go into logs and file names."""
+    asked = {"name": name, "scope": "read"}
+    assert await home.refusal("tokens.create", asked) == "invalid_params"
+
+
+async def test_a_replaced_token_works_for_an_hour_beside_the_new_one(
+    home: Home, clock: Later
+) -> None:
+    """Then only the new one does."""
+    old = await home.token("read")
+    async with Rest(home.brain, old) as before:
+        new = (await before.act("tokens.rotate")).data["token"]
+        async with Rest(home.brain, new) as after:
+            clock.ahead = ROTATION_OVERLAP - 10
+            both = [(await one.get("/api/v1/system.info")).status for one in (before, after)]
+            clock.ahead = ROTATION_OVERLAP + 10
+            then = [(await one.get("/api/v1/system.info")).status for one in (before, after)]
+    assert (both, then) == ([200, 200], [401, 200])
+
+
+async def test_a_new_token_may_what_the_old_one_did(home: Home) -> None:
+    """Rotation changes the text and nothing else."""
+    async with Rest(home.brain, await home.token("control")) as rest:
+        made = (await rest.act("tokens.rotate")).data["id"]
+    items = (await home.command("tokens.list"))["items"]
+    (found,) = [item for item in items if item["id"] == made]
+    assert (found["name"], found["scope"], found["expires_at"]) == (
+        "a-control-one",
+        "control",
+        None,
+    )
+
+
+async def test_a_token_that_was_replaced_cannot_make_itself_live_on(
+    home: Home, clock: Later
+) -> None:
+    """A thief who has the old text does not get a new one for it."""
+    old = await home.token("read")
+    async with Rest(home.brain, old) as rest:
+        await rest.act("tokens.rotate")
+        clock.ahead = ROTATION_OVERLAP - 10
+        again = await rest.act("tokens.rotate")
+        clock.ahead = ROTATION_OVERLAP + 10
+        dead = await rest.act("tokens.rotate")
+    assert (again.status, again.code) == (409, "already_rotated")
+    assert dead.status == 401
+
+
+async def test_a_revoked_token_is_dead_at_once_and_after_a_restart(tmp_path: Path) -> None:
+    """Neither this life nor the next knows it."""
+    async with running(tmp_path) as brain, at_home(brain) as home:
+        made = await home.command("tokens.create", {"name": "guest", "scope": "read"})
+        await home.command("tokens.revoke", {"token_id": made["id"]})
+        async with Rest(brain, made["token"]) as rest:
+            assert (await rest.get("/api/v1/system.info")).status == 401
+    async with running(tmp_path, life=2) as brain, Rest(brain, made["token"]) as rest:
+        assert (await rest.get("/api/v1/system.info")).status == 401
+
+
+async def test_tokens_and_their_ends_outlive_a_restart(tmp_path: Path, clock: Later) -> None:
+    """A replaced token ends when it should, however often the brain restarts."""
+    async with running(tmp_path, clock) as brain, at_home(brain) as home:
+        old = await home.token("read")
+        async with Rest(brain, old) as rest:
+            new = (await rest.act("tokens.rotate")).data["token"]
+    statuses = []
+    async with running(tmp_path, clock, life=2) as brain:
+        for clock.ahead in (0, ROTATION_OVERLAP + 10):
+            for token in (old, new):
+                async with Rest(brain, token) as rest:
+                    statuses.append((await rest.get("/api/v1/system.info")).status)
+    assert statuses == [200, 200, 401, 200]
+
+
+async def test_home_assistant_cannot_be_locked_out(home: Home, clock: Later) -> None:
+    """The last token that speaks for people stays; one whose time is over does not count."""
+    (own,) = (await home.command("tokens.list"))["items"]
+    assert await home.refusal("tokens.revoke", {"token_id": own["id"]}) == "last_token"
+    new = await home.command("tokens.rotate")
+    clock.ahead = ROTATION_OVERLAP + 10
+    async with Rest(home.brain, new["token"]) as rest:
+        answer = await rest.act("tokens.revoke", {"token_id": new["id"]})
+    assert (answer.status, answer.code) == (400, "last_token")
+
+
+async def test_a_token_that_is_not_there_cannot_be_revoked(home: Home) -> None:
+    """A typing error is told."""
+    assert await home.refusal("tokens.revoke", {"token_id": "none"}) == "token_not_found"
+
+
+def everything_in(folder: Path) -> dict[str, bytes]:
+    """Return every file of a folder, by name."""
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+async def test_the_text_of_a_token_is_never_stored(tmp_path: Path) -> None:
+    """Not in the databases, not in their logs, not in any other file but the one for it."""
+    async with running(tmp_path, token="") as brain:
+        first = (tmp_path / "token").read_text("ascii").strip()
+        async with Rest(brain, first) as rest:
+            made = (await rest.act("tokens.create", {"name": "new", "scope": "read"})).data["token"]
+            rotated = (await rest.act("tokens.rotate")).data["token"]
+            listed = (await rest.get("/api/v1/tokens.list")).body
+        assert [token.encode() in listed for token in (first, made, rotated)] == [False] * 3
+        held = everything_in(tmp_path)
+    for token in (first, made, rotated):
+        assert {name for name, raw in held.items() if token.encode() in raw} <= {"token"}
+    assert held["token"] == f"{first}\n".encode()
+
+
+async def test_the_first_token_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    """A restart does not make another."""
+    async with running(tmp_path, token="") as brain:
+        path = tmp_path / "token"
+        text, mode = path.read_text("ascii").strip(), path.stat().st_mode & 0o777
+        async with Rest(brain, text) as rest:
+            assert (await rest.get("/api/v1/system.info")).status == 200
+    async with running(tmp_path, token="", life=2) as brain:
+        assert path.read_text("ascii").strip() == text
+    assert mode == 0o600
+    assert len(text) >= 43
+
+
+async def test_a_token_that_a_person_chose_is_the_first_one(tmp_path: Path) -> None:
+    """No file is written for it."""
+    async with running(tmp_path) as brain, Rest(brain, TOKEN) as rest:
+        (item,) = (await rest.get("/api/v1/tokens.list")).data["items"]
+    assert (item["name"], item["scope"]) == ("first", "integration")
+    assert not (tmp_path / "token").exists()
