@@ -23,12 +23,30 @@ _DONE: Final = {
     "power_on": "was switched on",
     "power_off": "was switched off",
     "power_cut": "was cut off",
+    "light_on": "was switched on",
+    "light_off": "was switched off",
     "print_start": "started a print",
     "print_pause": "was paused",
     "print_resume": "was resumed",
     "print_cancel": "had its print cancelled",
     "heat": "was heated",
     "gcode": "ran raw G-code",
+}
+_DOING: Final = {
+    "lock": "locking",
+    "unlock": "unlocking",
+    "open": "opening",
+    "power_on": "switching on",
+    "power_off": "switching off",
+    "power_cut": "cutting the power",
+    "light_on": "switching on",
+    "light_off": "switching off",
+    "print_start": "a print",
+    "print_pause": "pausing",
+    "print_resume": "resuming",
+    "print_cancel": "cancelling the print",
+    "heat": "heating",
+    "gcode": "raw G-code",
 }
 _ROADS: Final = {
     Channel.VOICE: "a voice",
@@ -58,24 +76,25 @@ def async_describe_events(
 
 def message(data: Mapping[str, Any]) -> str:
     """Return the sentence that follows the device's name."""
-    intent = str(data.get("intent", "")).replace("_", " ")
+    intent = str(data.get("intent", ""))
+    deed = _DOING.get(intent, intent.replace("_", " "))
     detail = data.get("detail") or data.get("reason")
     because = f" ({detail})" if detail else ""
     match data.get("type"):
         case "requested":
-            return f"is asked to {intent} by {_asker(data)}"
+            return f"{deed} was requested by {_asker(data)}"
         case "approved":
-            return f"may {intent}: {_behind(data)}"
+            return f"{deed} was approved: {_behind(data)}"
         case "denied":
-            return f"may not {intent}: denied by {data.get('denied_by') or 'the gate'}{because}"
+            return f"{deed} was denied by {data.get('denied_by') or 'the gate'}{because}"
         case "expired":
-            return f"may not {intent}: nobody decided in time{because}"
+            return f"{deed} expired: nobody decided in time{because}"
         case "done":
-            return f"{_DONE.get(data.get('intent', ''), f'did {intent}')}: {_behind(data)}"
+            return f"{_DONE.get(intent, f'did {deed}')}: {_behind(data)}"
         case "failed":
-            return f"could not {intent}{because}: {_behind(data)}"
+            return f"{deed} failed{because}: {_behind(data)}"
         case "unknown":
-            return f"may or may not have done {intent}{because}; somebody has to look"
+            return f"{deed} may or may not have worked{because}: somebody has to look"
         case _:
             return f"sent {data.get('type')}"
 

@@ -378,7 +378,9 @@ async def the_record_names_people(visit: Visit) -> str:
     approved = await visit.audited("approved", user_id=visit.house.anna.user_id)
     rows = await visit.audit(kind="requested")
     asked = [row for row in rows if row["event_id"] == approved["event_id"]]
-    expect([row["user_id"] for row in asked] == [visit.demo.user_id], "The chain does not name Demo")
+    expect(
+        [row["user_id"] for row in asked] == [visit.demo.user_id], "The chain does not name Demo"
+    )
     return f"{found[-1]!r}, {_quote(answer)}"
 
 

@@ -210,7 +210,7 @@ class House:
         try:
             async with self.session.get(url, timeout=ClientTimeout(total=5)) as response:
                 return response.ok
-        except (ClientError, TimeoutError):
+        except ClientError, TimeoutError:
             return False
 
     # -- people ---------------------------------------------------------------------------------------
@@ -328,9 +328,10 @@ class House:
                 await self.demo.ws("person/update", person_id=mine[0]["id"], **about)
             else:
                 await self.demo.ws("person/create", **about)
-        for name in ("demo", "anna"):
-            who = f"person.{name}"
-            await self.demo.until(lambda who=who: self.demo.state(who) == "home", f"{who} is home")
+        both = ("person.demo", "person.anna")
+        await self.demo.until(
+            lambda: all(self.demo.state(who) == "home" for who in both), "Both are at home"
+        )
 
     async def _expose(self, entity_ids: tuple[str, ...], *, expose: bool) -> None:
         await self.demo.ws(
@@ -344,9 +345,7 @@ class House:
 
     async def add_kitty(self) -> None:
         """Set KITTY up through its own forms: the brain, the devices, the rules, then Assist."""
-        made = await self.demo.flow(
-            "", "kitty", {"url": self.brain_url, "token": self.brain_token}
-        )
+        made = await self.demo.flow("", "kitty", {"url": self.brain_url, "token": self.brain_token})
         _require(made, "create_entry")
         await self.furnish(made["result"]["entry_id"])
 
@@ -405,11 +404,9 @@ class House:
 
     async def agent(self) -> str:
         """Return KITTY's conversation entity."""
-        return next(
-            one["entity_id"]
-            for one in await self.demo.ws("config/entity_registry/list")
-            if one["platform"] == "kitty" and one["entity_id"].startswith("conversation.")
-        )
+        entities = await self.demo.ws("config/entity_registry/list")
+        ours = [str(one["entity_id"]) for one in entities if one["platform"] == "kitty"]
+        return next(one for one in ours if one.startswith("conversation."))
 
     async def device_id(self, entity_id: str) -> str:
         """Return the registry's id of the device behind an entity."""

@@ -247,9 +247,7 @@ class Person:
         while not check():
             left = started + limit - time.perf_counter()
             try:
-                if left <= 0:
-                    raise TimeoutError
-                await self._receive(left)
+                await self._receive(max(left, 0.0))
             except TimeoutError:
                 raise TooLate(f"{what}: not within {limit:g} s") from None
         return time.perf_counter() - started

@@ -98,9 +98,7 @@ class Phone:
         about = {key: _APP[key] for key in ("app_version", "manufacturer", "model", "os_version")}
         name = f"{self.owner.account.name}'s phone"
         push = {"push_url": f"{url}/push/{self.webhook_id}", "push_token": self.webhook_id}
-        await self._webhook(
-            "update_registration", {**about, "device_name": name, "app_data": push}
-        )
+        await self._webhook("update_registration", {**about, "device_name": name, "app_data": push})
 
     async def _webhook(self, kind: str, data: Json) -> None:
         url = f"{self.owner.url}/api/webhook/{self.webhook_id}"

@@ -143,10 +143,11 @@ class Socket:
         (self.events if frame["type"] == "event" else self.frames).append(frame)
 
     async def send(self, **frame: Any) -> int:
-        """Send a frame with the next id; returns the id."""
+        """Send a frame, with the next id unless it brings its own; returns the id."""
         self._ids += 1
-        await self.ws.send_str(json.dumps({"id": self._ids} | frame))
-        return self._ids
+        numbered = {"id": self._ids} | frame
+        await self.ws.send_str(json.dumps(numbered))
+        return int(numbered["id"])
 
     async def answer(self, number: int | None, limit: float = SOON) -> Json:
         """Return the frame that ends a command, whatever it says."""

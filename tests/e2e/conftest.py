@@ -1,7 +1,7 @@
 """The houses in which the end-to-end tests happen, and the browser with which people look at them."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
+import shutil
 
 from playwright.async_api import Browser, async_playwright
 import pytest
@@ -12,7 +12,7 @@ from script.house.house import ROOT, House
 
 HOUSES = ROOT / ".cache" / "e2e"
 NEXT_RELEASE = ROOT / ".cache" / "ha-2026.11"
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = shutil.which("chromium")
 # Debian's Chromium, from apt: nothing is downloaded for the tests.
 FLAGS = (
     "--no-sandbox",
@@ -66,7 +66,7 @@ def visit_of_next_release(house_of_next_release: House) -> Visit:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """Return Chromium."""
-    if not CHROMIUM.exists():
+    if CHROMIUM is None:
         pytest.skip("Chromium is missing: script/setup --services")
     async with async_playwright() as playwright:
         opened = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

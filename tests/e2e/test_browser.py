@@ -91,9 +91,7 @@ async def test_a_device_is_added_in_the_browser(
         await picture(page, "add-device")
 
 
-async def test_two_people_switch_the_laser_on(
-    visit: Visit, house: House, browser: Browser
-) -> None:
+async def test_two_people_switch_the_laser_on(visit: Visit, house: House, browser: Browser) -> None:
     """Demo asks on his dashboard and cannot approve; Anna approves on hers; the log names both."""
     mark = visit.set_mark()
     async with (
@@ -159,9 +157,7 @@ async def test_assist_asks_back_and_confirms(visit: Visit, house: House, browser
         await expect(page.get_by_text("Done: Workshop door is locked.")).to_be_visible()
 
 
-async def test_the_dashboard_shows_the_print(
-    visit: Visit, house: House, browser: Browser
-) -> None:
+async def test_the_dashboard_shows_the_print(visit: Visit, house: House, browser: Browser) -> None:
     """What the printer does is seen as it goes on, beside what waits for people."""
     asked = await visit.demo.say("start the bracket on the printer")
     await visit.demo.say("confirm", asked.conversation_id)

@@ -80,11 +80,11 @@ async def test_an_alarm_is_not_in_the_logbook(
     [
         (
             {"type": "requested", "intent": "power_on", "requested_by": "Ada"},
-            "is asked to power on by Ada",
+            "switching on was requested by Ada",
         ),
         (
             {"type": "requested", "intent": "unlock", "channel": "voice"},
-            "is asked to unlock by a voice",
+            "unlocking was requested by a voice",
         ),
         (
             {
@@ -93,14 +93,14 @@ async def test_an_alarm_is_not_in_the_logbook(
                 "channel": "automation",
                 "approved_by": ["Bob"],
             },
-            "may unlock: asked by an automation, approved by Bob",
+            "unlocking was approved: asked by an automation, approved by Bob",
         ),
         (
             {"type": "denied", "intent": "unlock", "denied_by": "Bob", "reason": "too late"},
-            "may not unlock: denied by Bob (too late)",
+            "unlocking was denied by Bob (too late)",
         ),
-        ({"type": "denied", "intent": "unlock"}, "may not unlock: denied by the gate"),
-        ({"type": "expired", "intent": "unlock"}, "may not unlock: nobody decided in time"),
+        ({"type": "denied", "intent": "unlock"}, "unlocking was denied by the gate"),
+        ({"type": "expired", "intent": "unlock"}, "unlocking expired: nobody decided in time"),
         (
             {"type": "done", "intent": "power_off", "channel": "system"},
             "was switched off: asked by KITTY itself",
@@ -111,11 +111,11 @@ async def test_an_alarm_is_not_in_the_logbook(
         ),
         (
             {"type": "failed", "intent": "lock", "detail": "jammed", "requested_by": "Ada"},
-            "could not lock (jammed): asked by Ada",
+            "locking failed (jammed): asked by Ada",
         ),
         (
             {"type": "unknown", "intent": "unlock", "detail": "not_observed"},
-            "may or may not have done unlock (not_observed); somebody has to look",
+            "unlocking may or may not have worked (not_observed): somebody has to look",
         ),
         ({"type": "else"}, "sent else"),
     ],
