@@ -90,17 +90,16 @@ class Chain:
     def verify(self, connection: Connection) -> tuple[Head, str | None]:
         """Recompute every hash; returns the last good head and what is wrong, None when nothing."""
         head = Head(0, GENESIS)
-        rows = connection.execute(
-            select(audit).order_by(audit.c.seq), execution_options={"yield_per": 1000}
-        )
-        for row in rows:
-            if row.seq != head.seq + 1:
-                return head, f"row {head.seq + 1} is missing"
-            if row.previous != head.hash:
-                return head, f"row {row.seq} does not follow row {head.seq}"
-            if not hmac.compare_digest(self._digest(_content(row)), row.hash):
-                return head, f"row {row.seq} was changed"
-            head = Head(row.seq, row.hash)
+        query = select(audit).order_by(audit.c.seq)
+        with connection.execute(query, execution_options={"yield_per": 1000}) as rows:
+            for row in rows:
+                if row.seq != head.seq + 1:
+                    return head, f"row {head.seq + 1} is missing"
+                if row.previous != head.hash:
+                    return head, f"row {row.seq} does not follow row {head.seq}"
+                if not hmac.compare_digest(self._digest(_content(row)), row.hash):
+                    return head, f"row {row.seq} was changed"
+                head = Head(row.seq, row.hash)
         return head, None
 
     def _digest(self, row: Json) -> str:

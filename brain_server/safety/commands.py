@@ -203,7 +203,7 @@ class SafetyCommands:
     async def audit(self, _caller: Caller, params: AuditPage) -> Json:
         """List what happened; the cursor is a sequence number."""
         try:
-            after = int(params.cursor or 0)
+            after = max(0, min(int(params.cursor or 0), 2**63 - 1))  # what a database can hold
         except ValueError as err:
             raise InvalidRequest(
                 "invalid_cursor", "The cursor is a number", field="cursor"

@@ -141,8 +141,12 @@ class Gate:
             return await self.step(lambda step: self._authorize(step, ask))
         except Unavailable as err:
             code = err.code
-            if code == "storage_full":  # the reserve has just been freed for exactly this row
-                await self.step(lambda step: _audit_refusal(step, ask, code))
+            if code != "storage_full":
+                raise
+            # The reserve has just been freed: for a safe direction, else for the row of the refusal.
+            if INTENTS[ask.intent].safe:
+                return await self.step(lambda step: self._authorize(step, ask))
+            await self.step(lambda step: _audit_refusal(step, ask, code))
             raise
 
     def _authorize(self, step: Step, ask: Ask) -> Authorized | Refusal:
@@ -239,7 +243,8 @@ class Gate:
         (``wrong_subject``, ``bad_signature``, ``self_approval``, ``role_required``, ``wrong_pin``,
         ``locked_out``, ``presence_required``, ...) or InvalidRequest ``ppe_required``.
         """
-        return await self.step(lambda step: self._decide(step, decision))
+        record = self.step if decision.approve else self._surely
+        return await record(lambda step: self._decide(step, decision))
 
     def _decide(self, step: Step, decision: Decision) -> Json | Refusal:
         event = step.connection.execute(
@@ -388,7 +393,7 @@ class Gate:
             step.close(command, event, EventStatus.DENIED, denied_by=user_id, reason="withdrawn")
             return self._view(step, event.id)
 
-        return await self.step(work)
+        return await self._surely(work)
 
     async def attempt(self, user_id: str, reason: str, event_id: str | None) -> None:
         """Count a wrong, foreign or stale approval token that Home Assistant saw."""

@@ -11,6 +11,7 @@ import time
 from script.house import config
 from script.house.check import walk
 from script.house.house import ROOT, House, Occupied, default_place
+from script.house.people import Refused
 from script.house.processes import Died
 
 WELCOME = """
@@ -98,7 +99,7 @@ def main() -> int:
         if wanted.check:
             return asyncio.run(check(wanted.place or ROOT / ".cache" / "house-check"))
         return asyncio.run(live((wanted.place or default_place()).absolute(), fresh=wanted.fresh))
-    except (Occupied, Died, TimeoutError) as err:
+    except (Occupied, Died, Refused, TimeoutError) as err:
         sys.stderr.write(f"{err}\n")
         return 1
     except KeyboardInterrupt:

@@ -45,7 +45,7 @@ def postgres_database(_folder: Path, request: pytest.FixtureRequest) -> Iterator
     server: Postgres = request.getfixturevalue("postgres")
     url = server.new_database()
     yield url
-    server.drop_database(url)
+    server.give_back(url)
 
 
 MAKERS = {"sqlite": sqlite_file, "postgres": postgres_database}

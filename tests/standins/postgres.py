@@ -34,6 +34,7 @@ class Postgres:
             self.port = free.getsockname()[1]
         self._as_user: list[str] = []
         self._databases = 0
+        self._free: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root
             account = pwd.getpwnam(USER)
@@ -70,18 +71,18 @@ class Postgres:
             time.sleep(0.05)
 
     def new_database(self) -> str:
-        """Make an empty database and return its address."""
-        self._databases += 1
-        name = f"kitty_{self._databases}"
-        with closing(psycopg.connect(self._address(USER), autocommit=True)) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/{name}"
+        """Return the address of an empty database."""
+        if not self._free:
+            self._databases += 1
+            name = f"kitty_{self._databases}"
+            self._say(USER, f"CREATE DATABASE {name}")
+            self._free.append(f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/{name}")
+        return self._free.pop()
 
-    def drop_database(self, url: str) -> None:
-        """Remove a database, whoever is still connected to it."""
-        name = url.rpartition("/")[2]
-        with closing(psycopg.connect(self._address(USER), autocommit=True)) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    def give_back(self, url: str) -> None:
+        """Empty a database for the next one who asks; much faster than a new one."""
+        self._say(url.rpartition("/")[2], "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        self._free.append(url)
 
     def stop(self) -> None:
         """End this server, and no other, and remove its files."""
@@ -97,6 +98,10 @@ class Postgres:
             check=True,
             capture_output=True,
         )
+
+    def _say(self, database: str, words: str) -> None:
+        with closing(psycopg.connect(self._address(database), autocommit=True)) as connection:
+            connection.execute(words.encode())
 
     def _address(self, database: str) -> str:
         return f"host=127.0.0.1 port={self.port} user={USER} dbname={database}"

@@ -12,7 +12,8 @@ from brain_server.drivers import Observation
 from brain_server.protocol import Json, OnlineState, PrinterStatus as Status
 
 _SENT: Final = re.compile(r"Send: (?:N\d+ )?(?P<line>.*?)(?:\*\d+)?")
-_STATE_IDS: Final = {
+# OctoPrint's states in which a job is at work.
+_AT_WORK: Final = {
     "STARTING": Status.PREPARING,
     "PRINTING": Status.PRINTING,
     "PAUSING": Status.PRINTING,
@@ -21,10 +22,14 @@ _STATE_IDS: Final = {
     "FINISHING": Status.PRINTING,
     "CANCELLING": Status.PRINTING,
 }
+# Version 1.11 says OFFLINE where 2.0 says CLOSED.
+_CLOSED: Final = frozenset({"OFFLINE", "CLOSED", "ERROR", "CLOSED_WITH_ERROR"})
 _OPEN: Final = frozenset({Status.PREPARING, Status.PRINTING, Status.PAUSED})
 _ENDED: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.ABORTED})
 # How long the event that tells a job's end may come after the printer was seen at rest.
 _EVENT_GRACE: Final = timedelta(seconds=5)
+# OctoPrint holds "current" messages back and sends them old: for so long an event counts more.
+_HELD_BACK: Final = timedelta(seconds=2)
 
 
 class Printer:
@@ -43,9 +48,13 @@ class Printer:
         self._heaters: dict[str, Json] = {}
         self._job: Json | None = None
         self._status = Status.IDLE
-        self._pausing = self._busy = False
+        # Where OctoPrint says the printer is; as of when, if an event said so.
+        self._phase = "CLOSED"
+        self._told_at: datetime | None = None
+        # A cancel is told twice; whether its second word is still to come.
+        self._echo = False
         # The order that OctoPrint accepted and of which nothing was seen yet.
-        self._accepted: str | None = None
+        self._accepted = ""
         self._deaf = True
         self._first = True
         self._missed: datetime | None = None
@@ -56,26 +65,28 @@ class Printer:
     @property
     def starting(self) -> bool:
         """Tell whether a print is between its start and its first line."""
-        return self._accepted == "print_start" or self._status is Status.PREPARING
+        return "print_start" in self._accepted or self._phase == "STARTING"
 
     @property
     def pausing(self) -> bool:
         """Tell whether a pause was asked for that has not come about."""
-        asked = self._accepted == "print_pause" or self._pausing
-        return self._status in {Status.PREPARING, Status.PRINTING} and asked
+        asked = "print_pause" in self._accepted and self._phase != "PAUSED"
+        return asked or self._phase == "PAUSING"
 
     @property
     def ending(self) -> bool:
         """Tell whether the job has ended and its end script has not."""
-        return self._status in _ENDED and self._busy
+        return self._status in _ENDED and self._phase in _AT_WORK
 
     def accepted(self, intent: str) -> None:
-        """Take note that an order was accepted, until the next word of the printer."""
+        """Take note that an order was accepted, until the next event."""
         self._accepted = intent
 
     def connecting(self) -> None:
         """Wait for a ``history``: the first state after a time when nothing was seen."""
         self._deaf = self._first = True
+        self._echo = False
+        self._told_at = None
 
     def observation(self) -> Observation:
         """Return the whole state."""
@@ -98,10 +109,8 @@ class Printer:
 
     def hear(self, message: Json) -> None:
         """Take one message of the push socket."""
-        if not self._deaf and ("current" in message or "event" in message):
-            self._accepted = None
         if history := record(message.get("history")):
-            self._deaf = False
+            self._deaf, self._accepted, self._told_at = False, "", None
             self._look(history)
         elif self._deaf:
             return
@@ -109,7 +118,7 @@ class Printer:
             self._first = False
             self._look(current)
         elif event := record(message.get("event")):
-            self._first = False
+            self._first, self._accepted = False, ""
             self.events += 1
             self._event(str(event.get("type")), record(event.get("payload")))
         else:
@@ -119,35 +128,34 @@ class Printer:
     def _look(self, seen: Json) -> None:
         state, progress = record(seen.get("state")), record(seen.get("progress"))
         file = record(record(seen.get("job")).get("file")).get("path")
-        flags = record(state.get("flags"))
-        self._connection(flags, one_line(state.get("error")))
+        phase = _phase(record(state.get("flags")), state.get("text"))
+        if self._told_at and phase != self._phase and self._now() - self._told_at < _HELD_BACK:
+            return
+        self._phase = phase
+        self._connection(one_line(state.get("error")))
         if self._online is OnlineState.ONLINE:
             self._temperatures(seen.get("temps"))
-        status = _running(flags)
-        self._pausing, self._busy = bool(flags.get("pausing")), status is not None
-        if status is None:
+        if phase not in _AT_WORK:
             self._stopped(file, progress)
             return
-        if str(state.get("text")).startswith("Starting"):
-            status = Status.PREPARING
         self._missed = None
         if self._first:
-            self._recognise(str(file), flags, progress)
+            self._recognise(str(file), progress)
         if self._job is not None and self._status in _OPEN:
-            self._status = status
+            self._status = _AT_WORK[phase]
             self._job.update(
                 progress=_number(progress.get("completion")),
                 elapsed_s=_number(progress.get("printTime")),
                 remaining_s=_number(progress.get("printTimeLeft")),
             )
 
-    def _connection(self, flags: Json, error: str | None) -> None:
+    def _connection(self, error: str | None) -> None:
         """Tell OctoPrint's own connection to the printer apart from ours to OctoPrint."""
-        if flags.get("operational") or _running(flags):
+        if self._phase == "OPERATIONAL" or self._phase in _AT_WORK:
             self._online, self._reason = OnlineState.ONLINE, None
             return
         self._heaters = {}
-        if flags.get("closedOrError") and error:
+        if self._phase == "CLOSED" and error:
             self._online, self._reason = OnlineState.FAULT, error
         else:
             self._online, self._reason = OnlineState.OFFLINE, "printer_disconnected"
@@ -161,13 +169,12 @@ class Printer:
                         "target": _number(values.get("target")),
                     }
 
-    def _recognise(self, file: str, flags: Json, progress: Json) -> None:
+    def _recognise(self, file: str, progress: Json) -> None:
         """Tell the run that was known from one that began while nobody looked."""
         job = self._job
         if job is not None and job.get("file") == file:
             goes_on = (_number(progress.get("printTime")) or 0) >= (job.get("elapsed_s") or 0)
-            ending = flags.get("finishing") or flags.get("cancelling")
-            if ending or (goes_on and self._status in _OPEN):
+            if self._phase in {"FINISHING", "CANCELLING"} or (goes_on and self._status in _OPEN):
                 return
         self._end(Status.FAILED, "lost")
         self._begin(file)
@@ -184,33 +191,43 @@ class Printer:
             return
         elif same and done == 100:
             self._end(Status.COMPLETED)
-        elif same and done is None:
+        elif same:
             self._end(Status.ABORTED)
         else:
             self._end(Status.FAILED, "lost")
 
     def _event(self, kind: str, payload: Json) -> None:
         match kind:
+            case "PrinterStateChanged":
+                self._enter(str(payload.get("state_id")))
             case "PrintStarted":
                 self._end(Status.FAILED, "lost")
                 self._begin(str(payload.get("path")))
-            case "PrinterStateChanged":
-                state_id = str(payload.get("state_id"))
-                self._pausing, self._busy = state_id == "PAUSING", state_id in _STATE_IDS
-                if self._status in _OPEN:
-                    self._status = _STATE_IDS.get(state_id, self._status)
             case "PrintDone":
                 self._end(Status.COMPLETED)
             case "PrintCancelled":
+                self._echo = True
                 self._end(Status.ABORTED)
             case "PrintFailed" if payload.get("reason") == "cancelled":
-                # Every cancel is told twice, and this is the second time.
-                self._end(Status.ABORTED)
+                # The echo may come when the next print has begun, and must not end that one.
+                if not self._echo:
+                    self._end(Status.ABORTED)
+                self._echo = False
             case "PrintFailed":
                 self._end(Status.FAILED, one_line(payload.get("error")) or "unknown")
 
+    def _enter(self, state_id: str) -> None:
+        """Take a state by its name; the names that do not matter here are left to ``current``."""
+        phase = "CLOSED" if state_id in _CLOSED else state_id
+        if phase not in _AT_WORK and phase not in {"CLOSED", "OPERATIONAL"}:
+            self._told_at = None
+            return
+        self._phase, self._told_at = phase, self._now()
+        if self._status in _OPEN:
+            self._status = _AT_WORK.get(phase, self._status)
+
     def _begin(self, file: str) -> None:
-        self._status = Status.PREPARING
+        self._status = _AT_WORK.get(self._phase, Status.PREPARING)
         self._job = {
             "file": file,
             "progress": None,
@@ -262,13 +279,16 @@ class SerialLog:
                 self._seen.set()
 
 
-def _running(flags: Json) -> Status | None:
-    """Return what the flags say of a running job."""
+def _phase(flags: Json, text: Any) -> str:
+    """Return the state that the flags stand for."""
     # First, because OctoPrint 2 leaves ``printing`` set while paused.
-    if flags.get("paused"):
-        return Status.PAUSED
-    busy = ("printing", "pausing", "resuming", "finishing", "cancelling")
-    return Status.PRINTING if any(flags.get(flag) for flag in busy) else None
+    for flag in ("paused", "pausing", "resuming", "finishing", "cancelling", "printing"):
+        if flags.get(flag):
+            starting = flag == "printing" and str(text).startswith("Starting")
+            return "STARTING" if starting else flag.upper()
+    if flags.get("closedOrError"):
+        return "CLOSED"
+    return "OPERATIONAL" if flags.get("operational") else "CONNECTING"
 
 
 def one_line(text: Any) -> str | None:

@@ -14,6 +14,8 @@ from sqlalchemy import text
 from brain_server.app import Brain
 from brain_server.bus import KEPT
 from brain_server.observability import counters
+from brain_server.protocol import hello_bytes
+from brain_server.safety.keys import verify
 from tests.brain.home import TOKEN, Home, Socket, at_home, running, until
 
 PARTS = {"devices", "events", "commands", "jobs", "health", "audit"}
@@ -51,7 +53,9 @@ async def test_the_first_frame_says_who_the_brain_is_and_what_it_speaks(brain: B
     async with Socket(brain) as socket:
         info = await socket.command("system.info")
     names = ("version", "schema", "min_schema", "instance_id", "public_key", "epoch")
-    assert socket.hello == {"type": "hello"} | {name: info[name] for name in names}
+    assert (
+        socket.hello.items() >= ({"type": "hello"} | {name: info[name] for name in names}).items()
+    )
     assert socket.hello["min_schema"] <= socket.hello["schema"]
 
 
@@ -302,3 +306,14 @@ async def test_a_change_of_health_is_told(tmp_path: Path, monkeypatch: pytest.Mo
         "ok": False,
         "detail": "Home Assistant is not connected",
     }
+
+
+async def test_the_first_frame_proves_who_the_brain_is(brain: Brain) -> None:
+    """It signs what the client made up, so that nobody can answer in its place."""
+    socket = Socket(brain)
+    socket.headers["X-Kitty-Nonce"] = "made up"
+    async with socket:
+        hello = socket.hello
+    message = hello_bytes(nonce="made up", instance_id=hello["instance_id"])
+    assert verify(hello["public_key"], hello["proof"], message)
+    assert not verify(hello["public_key"], hello["proof"], message + b" ")

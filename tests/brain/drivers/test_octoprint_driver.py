@@ -244,8 +244,8 @@ async def test_a_printer_unplugged_from_octoprint_is_offline(rig: OctoPrintRig) 
         unplug = {"command": "disconnect"}
         await asyncio.to_thread(rig.octoprint.call, "POST", "/api/connection", unplug)
         gone = await watch.offline()
-    assert gone.reason == "printer_disconnected"
-    assert gone.state["status"] == "failed"
+        failed = await watch.status("failed")
+    assert gone.reason == failed.reason == "printer_disconnected"
 
 
 @real

@@ -98,6 +98,50 @@ def test_a_cancel_that_is_told_twice_is_aborted() -> None:
     assert "failed" not in told.statuses
 
 
+def test_the_second_word_of_a_cancel_does_not_end_the_next_print() -> None:
+    """It may come late, when that one has begun."""
+    told = Told()
+    told.started()
+    told.event("PrintCancelled", path=FILE)
+    told.event("PrinterStateChanged", state_id="OPERATIONAL")
+    told.event("PrintStarted", path=FILE)
+    told.event("PrintFailed", path=FILE, reason="cancelled")
+    assert told.status == "preparing"
+    told.event("PrintCancelled", path=FILE)
+    assert told.status == "aborted"
+
+
+@pytest.mark.parametrize(
+    ("state_id", "old", "new", "status"),
+    [
+        ("PAUSED", PRINTING, PAUSED, "paused"),
+        ("PRINTING", PAUSED, PRINTING, "printing"),
+        ("OPERATIONAL", PRINTING, OPERATIONAL, "printing"),
+    ],
+)
+def test_a_state_that_octoprint_held_back_does_not_undo_a_newer_event(
+    state_id: str, old: tuple[str, ...], new: tuple[str, ...], status: str
+) -> None:
+    """It comes up to a second later and says what was so before."""
+    told = Told()
+    told.started()
+    told.event("PrinterStateChanged", state_id=state_id)
+    count = len(told.published)
+    told.current(*old)
+    told.current(*new)
+    assert set(told.statuses[count:]) == {status}
+
+
+def test_a_state_that_goes_on_saying_otherwise_is_believed() -> None:
+    """An event may have been missed."""
+    told = Told()
+    told.started()
+    told.event("PrinterStateChanged", state_id="PAUSED")
+    told.now += timedelta(seconds=3)
+    told.current(*PRINTING)
+    assert told.status == "printing"
+
+
 def test_a_cancel_of_which_only_the_second_word_came_is_aborted() -> None:
     """The reason counts, not the name of the event."""
     told = Told()
@@ -143,6 +187,7 @@ def test_a_pause_is_seen_where_printing_stays_set() -> None:
     """OctoPrint 2 leaves the printing flag on; 1.11 clears it."""
     told = Told()
     told.started()
+    told.now += timedelta(seconds=3)
     told.current("operational", "printing", "paused")
     assert told.status == "paused"
 
@@ -160,6 +205,7 @@ def test_a_print_is_starting_until_its_first_line() -> None:
     """A pause that OctoPrint accepts in that time is forgotten."""
     told = Told()
     told.history(*OPERATIONAL, file=None)
+    told.event("PrinterStateChanged", state_id="STARTING")
     told.event("PrintStarted", path=FILE)
     assert told.printer.starting is True
     told.current(*PRINTING, text="Starting")
@@ -190,8 +236,9 @@ def test_an_accepted_order_counts_until_the_printer_says_something(
     told = Told()
     told.started()
     told.printer.accepted(intent)
-    assert getattr(told.printer, between) is True
     told.current(*PRINTING)
+    assert getattr(told.printer, between) is True
+    told.event("PrinterStateChanged", state_id="PRINTING")
     assert getattr(told.printer, between) is False
 
 
@@ -321,6 +368,7 @@ def test_an_idle_printer_in_an_open_job_is_given_five_seconds_for_the_event() ->
     """The state may overtake the event."""
     told = Told()
     told.started()
+    told.now += timedelta(seconds=3)
     told.current(*OPERATIONAL, completion=None)
     told.now += timedelta(seconds=4)
     told.current(*OPERATIONAL, completion=None)
@@ -333,6 +381,7 @@ def test_an_event_that_never_comes_is_not_waited_for() -> None:
     """After the five seconds the state decides."""
     told = Told()
     told.started()
+    told.now += timedelta(seconds=3)
     told.current(*OPERATIONAL, completion=100.0)
     told.now += timedelta(seconds=6)
     told.current(*OPERATIONAL, completion=100.0)
