@@ -86,7 +86,7 @@ class Brain:
         telemetry = Telemetry(
             self.brain_db, self.registry, self.clock, days=settings.telemetry_days
         )
-        first_tier = FirstTier(self.devices, self.gate, self.safety_db, self.clock)
+        first_tier = FirstTier(self.devices, self.gate, self.safety_db, self.bus, self.clock)
         router = Router(self.brain_db, [first_tier], self.clock)
         self.conversations = Conversations(
             self.brain_db, self.gate, router, self.clock, ttl=settings.session_ttl

@@ -60,7 +60,9 @@ class Conversations:
         conversation_id = params.conversation_id or new_id()
         lock = self._locks.setdefault(conversation_id, asyncio.Lock())
         async with lock:
-            row = await self._db.read(lambda connection: _row(connection, conversation_id))
+            row = None
+            if params.conversation_id is not None:
+                row = await self._db.read(lambda connection: _row(connection, conversation_id))
             owner = row["owner"] if row else caller.user_id
             if owner is not None and owner != caller.user_id:
                 raise Forbidden(

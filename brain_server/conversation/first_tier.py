@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
+from brain_server.bus import Bus, Event
 from brain_server.conversation import words
 from brain_server.conversation.rules import CompiledHome, compile_home, understand
 from brain_server.conversation.rules.model import (
@@ -52,14 +53,21 @@ class FirstTier(Tier):
     name: ClassVar[TierName] = TierName.LOCAL
 
     def __init__(
-        self, devices: Devices, gate: Gate, safety_db: Database, clock: Callable[[], float]
+        self,
+        devices: Devices,
+        gate: Gate,
+        safety_db: Database,
+        bus: Bus,
+        clock: Callable[[], float],
     ) -> None:
-        """Take the devices, the gate, the database of people and zones, and a clock."""
+        """Take the devices, the gate, the database of people and zones, the bus and a clock."""
         self._devices = devices
         self._gate = gate
         self._db = safety_db
         self._clock = clock
         self._home: tuple[Home, CompiledHome] | None = None
+        self._named: tuple[tuple[Area, ...], tuple[Person, ...]] | None = None
+        bus.listen("rules.changed", self._forget_names)
         self._files: dict[str, tuple[str, ...]] = {}
         self._files_at = 0.0
 
@@ -82,14 +90,14 @@ class FirstTier(Tier):
         except KittyError as err:
             return _said(words.refused(err), reason=err.code)
 
+    def _forget_names(self, _event: Event) -> None:
+        self._named = None
+
     async def _known(self) -> tuple[Home, CompiledHome]:
         """Return every name, compiled again only when one has changed."""
-        areas, people = await self._db.read(
-            lambda connection: (
-                [(row.id, row.name) for row in connection.execute(select(zones))],
-                [(row.id, row.display_name) for row in connection.execute(select(users))],
-            )
-        )
+        if self._named is None:
+            self._named = await self._db.read(_named)
+        areas, people = self._named
         home = Home(
             devices=tuple(
                 Named(
@@ -102,8 +110,8 @@ class FirstTier(Tier):
                 )
                 for live in self._devices.registry.all()
             ),
-            areas=tuple(Area(id=id_, name=name) for id_, name in areas),
-            people=tuple(Person(id=id_, name=name) for id_, name in people),
+            areas=areas,
+            people=people,
         )
         if self._home is None or self._home[0] != home:
             self._home = home, compile_home(home)
@@ -310,12 +318,19 @@ class FirstTier(Tier):
         return _said(words.waiting(open_, people), reason="pending")
 
     async def _names(self, ids: Sequence[str]) -> list[str]:
-        def work(connection: Any) -> dict[str, str]:
-            rows = connection.execute(select(users.c.id, users.c.display_name))
-            return {row.id: row.display_name for row in rows}
-
-        known = await self._db.read(work)
+        home, _ = await self._known()
+        known = {person.id: person.name for person in home.people}
         return [known[one] for one in ids if one in known]
+
+
+def _named(connection: Connection) -> tuple[tuple[Area, ...], tuple[Person, ...]]:
+    """Read the names of areas and people."""
+    return (
+        tuple(Area(id=row.id, name=row.name) for row in connection.execute(select(zones))),
+        tuple(
+            Person(id=row.id, name=row.display_name) for row in connection.execute(select(users))
+        ),
+    )
 
 
 def _said(text: str, reason: str, *, asks: bool = False, data: Json | None = None) -> Reply:

@@ -177,8 +177,8 @@ class Driver(ABC):
         """Return the names of the print files that the device holds."""
         return []
 
-    async def refresh(self) -> None:  # noqa: B027 - a driver that pushes has nothing to do
-        """Ask the device for its state now, if it does not push; publishes."""
+    async def refresh(self) -> None:  # noqa: B027 - a driver may have nothing to show on demand
+        """Publish the state as it is now, also when it has not changed: somebody waits to see it."""
 
     async def snapshot(self) -> bytes:
         """Return one JPEG or PNG picture; DeviceError ``no_camera`` where there is none."""
@@ -199,6 +199,11 @@ class Publisher:
         self._last: Observation | None = None
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
+
+    def again(self) -> None:
+        """Publish once more what was published last, for somebody who waits to see it."""
+        if self._last is not None:
+            self._context.publish(self._last)
 
     def offer(self, seen: Observation) -> None:
         """Publish this now or soon, unless it is what was published last."""

@@ -160,6 +160,7 @@ class Directory:
             changed = _sync_users(step, params.users) | _sync_zones(step, params.zones)
             versions, renewed = _sync_policies(step, params.policies)
             if changed or renewed:
+                step.publish.append(("rules.changed", {}))
                 step.audit(
                     "rules_changed",
                     user_id=caller.user_id,

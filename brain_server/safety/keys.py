@@ -78,7 +78,9 @@ def _write_private(path: Path, content: Json) -> None:
     draft.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # else the name may not survive a power loss that the rows signed with it do
+        os.fsync(
+            folder
+        )  # else the name may not survive a power loss that the rows signed with it do
     finally:
         os.close(folder)
 

@@ -41,6 +41,7 @@ AT_ONCE: Final = 3
 # Seconds until it is killed at any moment, and in which it must have come by a point.
 LONGEST: Final = 0.12
 REACHED: Final = 5.0
+END: Final = 30.0
 FINAL: Final = frozenset({"acked", "failed", "unknown", "denied", "expired"})
 LEVELS: Final = {"lab": "high", "hall": "low"}
 PEOPLE: Final = {"ada": "operator", "bob": "engineer", "cyd": "safety", "dan": "admin"}
@@ -89,7 +90,7 @@ class Tally:
     def __init__(self, count: int) -> None:
         """Begin with none of so many."""
         self.left = count
-        self.kills = self.double = self.unapproved = self.lost = self.effects = 0
+        self.kills = self.double = self.unapproved = self.lost = self.effects = self.unfinished = 0
         self.chain_ok = True
         self.states: Counter[str] = Counter()
         self.points: Counter[str] = Counter()
@@ -110,6 +111,7 @@ class Tally:
             "seconds": round(seconds, 1),
             "kills_per_second": round(self.kills / seconds, 2),
             "effects": self.effects,
+            "unfinished": self.unfinished,
             "states": dict(self.states),
             "points": dict(self.points),
             "troubles": self.troubles[:20],
@@ -238,8 +240,9 @@ class Door:
         if not verified["ok"]:
             tally.chain_ok = False
             tally.trouble(str(verified["problem"]), self.folder)
-        trail = await self.trail()
+        # The door first: while it recovers it may act, and each act is in the trail before.
         effects = Counter(effect["command_id"] for effect in self.effects())
+        trail = await self.trail()
         for command, times in effects.items():
             tally.double += times - 1
             if times > 1:
@@ -301,6 +304,10 @@ class Door:
                 tally.lost += 1
                 tally.trouble(f"{kind} of {command} by {person} is not in the trail", self.folder)
 
+    def unfinished(self) -> list[Json]:
+        """Return the commands that have not come to an end."""
+        return [one for one in self.home.commands.values() if one["status"] not in FINAL]
+
     async def finish(self, tally: Tally) -> None:
         """Live once more to the end: give up what waits, and wait for what runs."""
         await self.brain.start()
@@ -312,12 +319,16 @@ class Door:
                     await self.home.call(
                         "safety.withdraw", command["requested_by"], event_id=command["event_id"]
                     )
-        async with asyncio.timeout(30):
-            while any(one["status"] not in FINAL for one in self.home.commands.values()):
-                self.home.changed.clear()
-                await self.home.changed.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END):
+                while self.unfinished():
+                    self.home.changed.clear()
+                    await self.home.changed.wait()
+        for command in self.unfinished():
+            tally.trouble(f"no end: {command}", self.folder)
         await self.check(tally)
         page = await self.home.call("commands.list", limit=1000)
+        tally.unfinished += len(self.unfinished())
         tally.states.update(command["status"] for command in page["items"])
         tally.effects += len(self.effects())
         self.brain.terminate()

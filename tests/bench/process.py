@@ -123,6 +123,8 @@ class HomeAssistant:
         self._open.clear()
 
     def _take(self, frame: Json) -> None:
+        if frame["type"] == "snapshot":  # here, before the events that come after it
+            self.commands.update((one["id"], one) for one in frame["data"]["commands"])
         if frame["type"] in {"result", "error", "snapshot"}:
             future = self._open.pop(frame["id"], None)
             if future is None or future.done():
@@ -166,8 +168,6 @@ class HomeAssistant:
     async def subscribe(self) -> Json:
         """Listen to events; returns the snapshot."""
         data: Json = await self._send({"type": "subscribe"})
-        for command in data["commands"]:
-            self.commands[command["id"]] = command
         return data
 
     async def furnish(self, levels: dict[str, str], people: dict[str, str]) -> None:

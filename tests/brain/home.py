@@ -8,10 +8,12 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 import gzip
 import importlib
 import json
 from pathlib import Path
+import sys
 import time
 from typing import Any, Final, Self
 
@@ -27,6 +29,7 @@ from tests.brain.gatehouse import KEY, public
 
 TOKEN: Final = "the-token-of-home-assistant"
 SOON: Final = 5.0
+ROOT: Final = Path(__file__).parents[2]
 PUPPETS: Final = str(Path(__file__).parent / "puppets")
 
 type Answer = Callable[[Json], Awaitable[Json]]
@@ -75,6 +78,39 @@ async def at_home(brain: Brain) -> AsyncIterator[Home]:
         yield home
 
 
+@asynccontextmanager
+async def serving(folder: Path, *arguments: str) -> AsyncIterator[Served]:
+    """Run a brain as a process of its own; its log goes to ``log`` in the folder."""
+    log = folder / "log"
+    command = [sys.executable, "-m", "brain_server", "serve", "--port", "0", "--token", TOKEN]
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            *("--data-dir", str(folder)),
+            *arguments,
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=output,
+        )
+    assert process.stdout is not None
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), SOON)
+        yield Served(process, json.loads(line)["port"], log)
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+@dataclass
+class Served:
+    """A brain in a process: enough of one for :class:`Socket` and :class:`Rest`."""
+
+    process: asyncio.subprocess.Process
+    port: int
+    log: Path
+
+
 async def until(check: Callable[[], Any], what: str, limit: float = SOON) -> Any:
     """Return the first true answer of a check; TimeoutError with what was waited for."""
     deadline = time.monotonic() + limit
@@ -100,7 +136,7 @@ class Later:
 class Socket:
     """One WebSocket to the brain: frames in order, results by their id."""
 
-    def __init__(self, brain: Brain, token: str = TOKEN) -> None:
+    def __init__(self, brain: Brain | Served, token: str = TOKEN) -> None:
         """Say whom to call."""
         self.url = f"http://127.0.0.1:{brain.port}"
         self.headers = {"Authorization": f"Bearer {token}"}
@@ -387,7 +423,7 @@ class Home(Socket):
 class Rest:
     """A program that talks HTTP to the brain."""
 
-    def __init__(self, brain: Brain, token: str | None = TOKEN) -> None:
+    def __init__(self, brain: Brain | Served, token: str | None = TOKEN) -> None:
         """Say whom to call, as whom."""
         self.url = f"http://127.0.0.1:{brain.port}"
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 import inspect
@@ -196,8 +196,8 @@ class FakeBrain:
         """Ask the integration; returns its whole response frame."""
         return await self.question(method, params)
 
-    def question(self, method: str, params: Json) -> Awaitable[Json]:
-        """Send a request to the integration and return the future of its response frame."""
+    def question(self, method: str, params: Json) -> Coroutine[Any, Any, Json]:
+        """Send a request to the integration; what is returned waits for its response frame."""
         self._numbers += 1
         number = self._numbers
         future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()

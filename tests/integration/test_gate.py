@@ -47,7 +47,7 @@ PRINTER = "b1" * 16
 def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait a moment, and not a quarter of a minute, for what will not be seen."""
     for name, intent in protocol.INTENTS.items():
-        monkeypatch.setitem(protocol.INTENTS, name, replace(intent, deadline=0.2))  # type: ignore[arg-type]
+        monkeypatch.setitem(protocol.INTENTS, name, replace(intent, deadline=0.2))
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ async def test_a_light_needs_nobody(
     """What is LOW is done on the brain's word."""
     hass.states.async_set("light.bench", "off")
 
-    def turn_on(_call: object) -> None:
+    async def turn_on(_call: object) -> None:
         hass.states.async_set("light.bench", "on")
 
     hass.services.async_register("light", "turn_on", turn_on)
@@ -175,7 +175,7 @@ async def test_a_grant_from_the_future(kitty: MockConfigEntry, brain: FakeBrain)
 
 
 async def test_expired_stays_expired_when_the_clock_goes_back(
-    kitty: MockConfigEntry, brain: FakeBrain, door: Door, freezer: FrozenDateTimeFactory
+    freezer: FrozenDateTimeFactory, kitty: MockConfigEntry, brain: FakeBrain, door: Door
 ) -> None:
     """Setting the clock back two hours brings no grant back."""
     grant = grant_for(brain, await approved(brain, kitty, BOB))
@@ -187,7 +187,7 @@ async def test_expired_stays_expired_when_the_clock_goes_back(
 
 
 async def test_an_approval_whose_time_is_over(
-    kitty: MockConfigEntry, brain: FakeBrain, door: Door, freezer: FrozenDateTimeFactory
+    freezer: FrozenDateTimeFactory, kitty: MockConfigEntry, brain: FakeBrain, door: Door
 ) -> None:
     """A fresh grant for what people approved too long ago does nothing."""
     event = await approved(brain, kitty, BOB)
@@ -503,7 +503,11 @@ async def test_an_outcome_that_cannot_be_kept_is_told_all_the_same(
     """What was done was done, whatever the disk says afterwards."""
     grant = grant_for(brain, await approved(brain, kitty, BOB))
     full = patch.object(Store, "_async_write_data", side_effect=WriteError("full"))
-    door.before = full.start
+
+    def fill() -> None:
+        full.start()
+
+    door.before = fill
     door.becomes = {"unlock": "unlocked"}
     answer = await brain.ask("ha.execute", grant)
     full.stop()
@@ -525,7 +529,11 @@ async def test_a_state_that_comes_within_the_deadline_counts(
 ) -> None:
     """The bolt takes a moment; only then is it done."""
     door.becomes["unlock"] = "unlocking"
-    door.before = lambda: hass.loop.call_later(0.05, door.show, "unlocked") and None
+
+    def soon() -> None:
+        hass.loop.call_later(0.05, door.show, "unlocked")
+
+    door.before = soon
     answer = await brain.ask("ha.execute", grant_for(brain, await approved(brain, kitty, BOB)))
     assert answer["data"]["status"] == "acked"
 
@@ -791,7 +799,7 @@ async def test_power_goes_off_without_the_brain_only_when_the_load_was_cool(
     """Off is safe for people; for a hot printer it waits for somebody who can see it."""
     hass.states.async_set("switch.power", "on")
 
-    def turn_off(_call: object) -> None:
+    async def turn_off(_call: object) -> None:
         hass.states.async_set("switch.power", "off")
 
     hass.services.async_register("switch", "turn_off", turn_off)

@@ -141,7 +141,8 @@ class OctoPrint:
 
 def print_file(*, seconds: float, warm_up: bool = False) -> bytes:
     """Return G-code that keeps the virtual printer busy for about so long."""
-    heat = ["M104 S200", "M109 S200"] if warm_up else []
+    # A nozzle that is still hot from the last test is waited for all the same.
+    heat = ["M104 S200", "M109 S200", "G4 P1500"] if warm_up else []
     moves = [
         f"G1 X{step % 100} Y{step % 90} F6000\nG4 P100" for step in range(round(seconds / 0.1))
     ]

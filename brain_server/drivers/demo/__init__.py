@@ -146,6 +146,7 @@ class Demo(Driver):
         """Publish the state as it is now."""
         await self._wake()
         self._show()
+        self._publisher.again()
 
     async def snapshot(self) -> bytes:
         """Draw the print bed; DeviceError where the thing has no eye on one."""

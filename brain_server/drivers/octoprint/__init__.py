@@ -198,6 +198,10 @@ class OctoPrint(Driver):
             raise DeviceError("camera_failed", "The camera's answer is not a picture")
         return picture
 
+    async def refresh(self) -> None:
+        """Publish what OctoPrint pushed last."""
+        self._publisher.again()
+
     async def files(self) -> list[str]:
         """Return the paths of the print files that OctoPrint holds."""
         answer = await self._ask("GET", ("files", "local"), query={"recursive": "true"})

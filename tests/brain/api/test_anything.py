@@ -261,7 +261,7 @@ def test_a_tester_that_knows_the_description_finds_nothing(bench: Bench) -> None
     assert len(operations) == len(described["paths"])
     for operation in operations:
 
-        @QUIET
+        @settings(QUIET, max_examples=25)
         @given(case=operation.as_strategy())
         def holds(case: Any) -> None:
             answer = bench.run(_call(bench, case))

@@ -128,26 +128,35 @@ async def test_a_pause_as_soon_as_a_print_starts_is_not_forgotten(rig: OctoPrint
             await watch.done("print_start", file=file)
 
 
+class Impatient(OctoPrint):
+    """The driver with less patience."""
+
+    settle_s = 0.2
+    hello_s = 0.2
+
+
 @real
-async def test_a_resume_while_still_pausing_is_not_called_done(rig: OctoPrintRig) -> None:
-    """It waits for the pause, or is refused, but never takes the end of the print for its own."""
-
-    class Impatient(OctoPrint):
-        """The driver with less patience."""
-
-        settle_s = 0.2
-
+async def test_a_resume_while_still_pausing_waits_for_the_pause(rig: OctoPrintRig) -> None:
+    """OctoPrint accepts it at once, does nothing, and then pauses."""
     async with watching(OctoPrint, rig.options) as watch:
         await printing(rig, watch)
         assert await watch.order("print_pause") is None
-        await watch.done("print_resume")
+        resumed = await watch.done("print_resume")
         assert "paused" in watch.statuses
+        assert resumed.state["status"] == "printing"
+
+
+@real
+async def test_a_resume_is_refused_when_the_pause_takes_too_long(rig: OctoPrintRig) -> None:
+    """As behind a heater; the printing that is still seen is not taken for its success."""
     async with watching(Impatient, rig.options) as watch:
-        await watch.online()
+        await printing(rig, watch, warm_up=True)
         assert await watch.order("print_pause") is None
         with pytest.raises(DeviceError) as raised:
             await watch.order("print_resume")
-    assert raised.value.code == "device_refused"
+        assert raised.value.code == "device_refused"
+        await watch.status("paused")
+        await watch.done("print_resume")
 
 
 AWAY = [
@@ -448,11 +457,6 @@ async def test_a_push_socket_that_never_says_anything_is_given_up() -> None:
         async for _ in socket:
             pass
         return socket
-
-    class Impatient(OctoPrint):
-        """The driver with less patience."""
-
-        hello_s = 0.2
 
     login = web.json_response({"name": "kitty", "session": "s"})
     async with (

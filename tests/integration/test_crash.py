@@ -1,0 +1,197 @@
+"""Home Assistant dies in the middle of a grant: afterwards the door was opened once, or not at all."""
+
+import asyncio
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+import json
+from pathlib import Path
+import signal
+import sys
+import time
+from typing import Any
+from unittest.mock import patch
+
+from homeassistant.core import HomeAssistant
+from homeassistant.util.file import WriteError, write_utf8_file_atomic
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.kitty.protocol import Json
+
+from .conftest import ADA, BOB, DOOR, ZONE, Door, decide, kitty_entry, request, set_up
+from .fake_brain import TOKEN, FakeBrain
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def hass_storage() -> Json:
+    """Let the stores of these tests reach the disk."""
+    return {}
+
+
+@pytest.fixture
+def hass_config_dir(tmp_path: Path) -> str:
+    """Give each house a disk of its own."""
+    return str(tmp_path)
+
+
+@pytest.fixture
+async def houses() -> AsyncIterator[list[Process]]:
+    """End every house that a test has started."""
+    started: list[Process] = []
+    yield started
+    for house in started:
+        if house.returncode is None:
+            house.kill()
+            await house.wait()
+
+
+async def start(houses: list[Process], brain: FakeBrain, disk: Path, step: str) -> Process:
+    """Start a house on this disk, and wait until the brain knows it."""
+    about = {
+        "url": brain.url,
+        "token": TOKEN,
+        "instance_id": brain.instance_id,
+        "public_key": brain.public_key,
+    }
+    known = len(brain.sent("devices.observe"))
+    house = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.integration.crash_house",
+        str(disk),
+        json.dumps(about),
+        step,
+        cwd=ROOT,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    houses.append(house)
+    async with asyncio.timeout(25):
+        while len(brain.sent("devices.observe")) == known:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
+    return house
+
+
+def write_ledger(disk: Path, brain: FakeBrain, event: Json) -> None:
+    """Put a ledger on the disk in which Bob has approved an event."""
+    names = ("subject", "device_id", "intent", "params", "zone_id", "policy_version")
+    approval = {"decision": "approve", "channel": "mobile", "ppe": False, "status": "accepted"}
+    known = {name: event[name] for name in (*names, "expires_at", "nonce")} | {
+        "requester": None,
+        "channel": None,
+        "context_id": None,
+        "opened_at": time.time(),
+        "closed": None,
+        "decisions": {BOB: approval | {"at": time.time(), "code": None}},
+    }
+    key = f"kitty.{brain.instance_id}"
+    (disk / ".storage").mkdir()
+    (disk / ".storage" / key).write_text(
+        json.dumps(
+            {"version": 1, "minor_version": 1, "key": key, "data": {"events": {event["id"]: known}}}
+        )
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("step", "opened", "outcome"),
+    [
+        ("received", 0, {"spent": False, "status": None}),
+        ("stored", 0, {"spent": True, "status": "unknown"}),
+        ("called", 1, {"spent": True, "status": "unknown"}),
+        ("kept", 1, {"spent": True, "status": "acked"}),
+    ],
+)
+async def test_a_kill_at_each_step_of_a_grant(
+    brain: FakeBrain,
+    tmp_path: Path,
+    houses: list[Process],
+    step: str,
+    opened: int,
+    outcome: Json,
+) -> None:
+    """After kill -9 the grant is never used again, and the outcome is what can be known."""
+    event = brain.event(DOOR, zone_id=ZONE, people=[BOB], expires_at=time.time() + 120)
+    write_ledger(tmp_path, brain, event)
+    house = await start(houses, brain, tmp_path, step)
+    names = ("device_id", "intent", "subject", "level")
+    values = {name: event[name] for name in names} | {"event_id": event["id"], "people": [BOB]}
+    grant = brain.grant(**values)
+    question = brain.question("ha.execute", grant)
+    assert await asyncio.wait_for(house.wait(), 10) == -signal.SIGKILL
+    question.close()
+    await start(houses, brain, tmp_path, "none")
+    about = {"command_id": grant["grant"]["command_id"], "device_id": DOOR}
+    assert (await brain.ask("ha.outcome", about))["data"] == outcome
+    assert (await brain.ask("ha.execute", grant))["error"]["code"] == "grant_spent"
+    effects = tmp_path / "effects"
+    assert (effects.read_text().count("unlock") if effects.exists() else 0) == opened
+
+
+async def test_the_ledger_is_a_private_file_on_disk(
+    kitty: MockConfigEntry, brain: FakeBrain, tmp_path: Path
+) -> None:
+    """The key of this house is readable by its owner only."""
+    file = tmp_path / ".storage" / f"kitty.{brain.instance_id}"
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_every_write_is_synced_and_atomic(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """The nonce goes to the disk by the one function that calls fsync, before the service."""
+    order: list[str] = []
+
+    def write(*args: Any, **kwargs: Any) -> None:
+        order.append("write")
+        write_utf8_file_atomic(*args, **kwargs)
+
+    door.before = lambda: order.append("service")
+    with patch("homeassistant.helpers.storage.write_utf8_file_atomic", write):
+        await brain.ask("ha.execute", brain.grant(device_id=DOOR, intent="lock"))
+    assert order == ["write", "service", "write"]
+
+
+async def test_a_real_disk_that_is_full_stops_the_service_call(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """Home Assistant's store only logs a failed write; the gate does not take that for success."""
+    with patch(
+        "homeassistant.helpers.storage.write_utf8_file_atomic", side_effect=WriteError("full")
+    ):
+        answer = await brain.ask("ha.execute", brain.grant(device_id=DOOR, intent="lock"))
+    assert answer["error"]["code"] == "ledger_unwritable"
+    assert door.calls == []
+
+
+async def test_a_ledger_that_is_damaged_forgets_every_approval(
+    hass: HomeAssistant, no_platforms: None, brain: FakeBrain, tmp_path: Path, door: Door
+) -> None:
+    """Without its memory the gate opens nothing; it does not open everything."""
+    event = brain.event(DOOR, zone_id=ZONE, people=[BOB])
+    write_ledger(tmp_path, brain, event)
+    (tmp_path / ".storage" / f"kitty.{brain.instance_id}").write_text("{")
+    await set_up(hass, kitty_entry(brain))
+    names = ("device_id", "intent", "subject", "level")
+    values = {name: event[name] for name in names} | {"event_id": event["id"], "people": [BOB]}
+    answer = await brain.ask("ha.execute", brain.grant(**values))
+    assert answer["error"]["code"] == "grant_event_unknown"
+
+
+async def test_approvals_survive_a_restart(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """What people decided before a reload is still known after it, under the same key."""
+    brain.eligible = [BOB]
+    event = await decide(kitty, (await request(kitty, "unlock", ADA))["event"], "approve", BOB)
+    key = brain.integration_key
+    assert await hass.config_entries.async_reload(kitty.entry_id)
+    assert kitty.runtime_data.ledger.public_key == key
+    names = ("device_id", "intent", "params", "subject", "level", "people")
+    values = {name: event[name] for name in names} | {"event_id": event["id"]}
+    answer = await brain.ask("ha.execute", brain.grant(**values))
+    assert answer["data"]["status"] == "acked"
