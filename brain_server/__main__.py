@@ -54,13 +54,15 @@ def _run(verbs: Sequence[str], settings: Settings) -> int:
         case ["serve"]:
             return asyncio.run(_serve(settings))
         case ["audit", "verify"]:
-            return asyncio.run(_verify(settings))
+            return asyncio.run(_verify(settings, _existing(settings)))
         case ["token", "create", name, scope]:
             return asyncio.run(_token(settings, name, scope))
         case ["unpair"]:
+            _existing(settings)
             return asyncio.run(_unpair(settings))
-        case ["migrate", *revision]:
-            return asyncio.run(_migrate(settings, revision[0] if revision else "head"))
+        case ["migrate"] | ["migrate", _]:
+            _existing(settings)
+            return asyncio.run(_migrate(settings, verbs[1] if len(verbs) > 1 else "head"))
         case ["version"]:
             sys.stdout.write(f"{__version__}\n")
             return 0
@@ -87,15 +89,12 @@ async def _serve(settings: Settings) -> int:
     return 0
 
 
-async def _verify(settings: Settings) -> int:
+async def _verify(settings: Settings, key_file: Path) -> int:
     from brain_server.safety.audit import Chain  # noqa: PLC0415
     from brain_server.safety.keys import Keys  # noqa: PLC0415
     from brain_server.storage import Database, tables  # noqa: PLC0415
 
-    path = settings.data_dir / "keys.json"
-    if not path.exists():
-        raise InvalidRequest("no_data", f"There is no brain in {settings.data_dir}")
-    chain = Chain(Keys.load(path).chain)
+    chain = Chain((await asyncio.to_thread(Keys.load, key_file)).chain)
     database = Database(settings.safety_url, tables.safety, name="safety", durable=True)
     await database.open()
     try:
@@ -105,6 +104,14 @@ async def _verify(settings: Settings) -> int:
     result: Json = {"ok": problem is None, "rows": head.seq, "hash": head.hash, "problem": problem}
     sys.stdout.write(json.dumps(result) + "\n")
     return 0 if problem is None else 1
+
+
+def _existing(settings: Settings) -> Path:
+    """Return the key file of a brain that has run before; InvalidRequest ``no_data`` when none has."""
+    path = settings.data_dir / "keys.json"
+    if not path.exists():
+        raise InvalidRequest("no_data", f"There is no brain in {settings.data_dir}")
+    return path
 
 
 async def _token(settings: Settings, name: str, scope: str) -> int:

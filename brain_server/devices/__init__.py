@@ -109,6 +109,7 @@ class Devices:
         self._gate = gate
         self._tasks = tasks
         self._running: set[str] = set()
+        self._carrying: set[asyncio.Task[None]] = set()
         self._watchers: dict[str, list[asyncio.Future[Json]]] = {}
         self._deferred: dict[str, str] = {}
         bus.listen("safety.event", self._on_event)
@@ -200,7 +201,9 @@ class Devices:
 
     def _start(self, command_: Json, event: Json | None) -> None:
         self._running.add(command_["id"])
-        self._tasks.start(f"command {command_['id']}", self._carry_out(command_, event))
+        task = self._tasks.start(f"command {command_['id']}", self._carry_out(command_, event))
+        self._carrying.add(task)
+        task.add_done_callback(self._carrying.discard)
 
     async def _carry_out(self, claimed: Json, event: Json | None) -> None:
         """Send a claimed command to its device, once, and settle what then is observed."""
@@ -257,7 +260,10 @@ class Devices:
             watch.cancel()
 
     async def finish(self, limit: float) -> None:
-        """Wait, at most ``limit`` seconds, for the commands that are on their way to a device."""
+        """Wait, at most ``limit`` seconds, for the commands that are on their way to a device.
+
+        What then is still on its way is left as it is, for the next life to read back.
+        """
         try:
             async with asyncio.timeout(limit):
                 while self._running:
@@ -265,6 +271,8 @@ class Devices:
                         await outcome(limit)
         except TimeoutError:
             _LOGGER.warning("%d commands were on their way at shutdown", len(self._running))
+            for task in self._carrying:
+                task.cancel()
 
     # -- what sets it going ---------------------------------------------------------------------------
 

@@ -99,7 +99,8 @@ class Approvals:
                 return await self._executor.run_safe(device_id, intent, context)
             raise
         except BrainError as err:
-            if err.code == "no_approver" and (zone_id := self._zone_of(device_id)):
+            device = self._coordinator.data.devices.get(device_id, {})
+            if err.code == "no_approver" and (zone_id := device.get("zone_id")):
                 create_no_approver(self._hass, self._entry, zone_id=zone_id)
             raise
         command, event = answer["command"], answer["event"]

@@ -139,16 +139,16 @@ class BrainClient:
                 except (InvalidAuth, SchemaMismatch, WrongBrain) as err:
                     self._drop(err)
                     return
-                self._drop(lost)
+                await self.close(lost)
                 await asyncio.sleep(_backoff(attempt))
                 attempt += 1
         finally:
             await self.close()
 
-    async def close(self) -> None:
+    async def close(self, why: KittyError | None = None) -> None:
         """Close the socket and end everything that waits for it."""
         ws = self._ws
-        self._drop(None)
+        self._drop(why)
         if ws is not None:
             await ws.close()
 
@@ -393,9 +393,7 @@ def _hello(frame: Json, nonce: str) -> Hello:
         raise CannotConnect(error=f"no hello: {err!r}") from err
     if hello.schema < MIN_SCHEMA or hello.min_schema > SCHEMA:
         raise SchemaMismatch(brain=hello.schema, integration=SCHEMA)
-    if not verify(
-        hello.public_key, proof, hello_bytes(nonce=nonce, instance_id=hello.instance_id)
-    ):
+    if not verify(hello.public_key, proof, hello_bytes(nonce=nonce, instance_id=hello.instance_id)):
         raise WrongBrain
     return hello
 

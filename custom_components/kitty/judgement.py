@@ -99,8 +99,9 @@ class Ground:
         """Read the options; what is not said is taken as the brain takes it."""
         zones, policies = (entry.options.get(name, {}) for name in (CONF_ZONES, CONF_POLICIES))
         zone, policy = zones.get(zone_id), policies.get(zone_id, {})
+        danger = Hazard.LOW if zone is None else Hazard(zone.get(CONF_HAZARD_LEVEL, Hazard.HIGH))
         return cls(
-            level=hazard_level(intent, Hazard((zone or {}).get(CONF_HAZARD_LEVEL, Hazard.LOW))),
+            level=hazard_level(intent, danger),
             known_zone=zone is not None,
             zone_id=zone_id,
             safe=INTENTS[intent].safe,

@@ -1,17 +1,23 @@
 """Who asks, and by which road. Only ``context.user_id`` names a person; data never does."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from homeassistant.auth.models import TOKEN_TYPE_LONG_LIVED_ACCESS_TOKEN, User
 from homeassistant.components.conversation.chat_log import current_chat_log
 from homeassistant.components.http.const import KEY_HASS_REFRESH_TOKEN_ID
+from homeassistant.const import CONF_WEBHOOK_ID
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.helpers.http import current_request
 from homeassistant.helpers.script import script_stack_cv
 
 from .protocol import Channel, Json
 
-_MODEL_PATHS = ("/api/mcp", "/mcp_server")
+# The frontend and the REST of a person who signed in; and, below, the companion app's own webhook.
+# Whatever else comes over HTTP under a user's name (voice clouds, tools of models) is no finger.
+_FINGER_PATHS: Final = ("/api/websocket", "/api/services/")
+_WEBHOOK: Final = "/api/webhook/"
+_COMPANION: Final = "mobile_app"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +76,18 @@ def channel_of(hass: HomeAssistant, context: Context) -> Channel:
     request = current_request.get()
     if request is None:
         return Channel.DASHBOARD
-    if request.path.startswith(_MODEL_PATHS):
+    if not (request.path.startswith(_FINGER_PATHS) or _is_companion(hass, request.path)):
         return Channel.AUTOMATION
     token = hass.auth.async_get_refresh_token(request.get(KEY_HASS_REFRESH_TOKEN_ID, ""))
     if token is not None and token.token_type == TOKEN_TYPE_LONG_LIVED_ACCESS_TOKEN:
         return Channel.API
     return Channel.DASHBOARD
+
+
+def _is_companion(hass: HomeAssistant, path: str) -> bool:
+    """Tell whether a request came in by the webhook of somebody's companion app."""
+    webhook_id = path.removeprefix(_WEBHOOK)
+    return webhook_id != path and any(
+        entry.data.get(CONF_WEBHOOK_ID) == webhook_id
+        for entry in hass.config_entries.async_entries(_COMPANION)
+    )

@@ -50,7 +50,7 @@ class Phones:
         """
         key = event["id"], user_id
         words = await self._words()
-        message = self._message(words, event, note)
+        message = await self._message(words, event, note)
         still_there = key not in self._shown and not self._ledger.is_cleared(*key)
         if not again and (still_there or self._shown.get(key) == message):
             return
@@ -159,10 +159,12 @@ class Phones:
         intent = words.get(f"intent_{event['intent']}", str(event["intent"]))
         return words["title"].format(intent=intent, device=self._device_name(event))
 
-    def _message(self, words: dict[str, str], event: Json, note: str | None) -> str:
+    async def _message(self, words: dict[str, str], event: Json, note: str | None) -> str:
         """Say who wants what, where, how dangerous it is, and how long there is time."""
         requester = (self._ledger.event(event["id"]) or {}).get("requester")
-        who = person_name(self._hass, requester or event["initiated_by"]) or words["nobody"]
+        user_id = requester or event["initiated_by"]
+        user = await self._hass.auth.async_get_user(user_id) if user_id else None
+        who = person_name(self._hass, user_id) or (user and user.name) or words["nobody"]
         until = dt_util.as_local(dt_util.utc_from_timestamp(event["expires_at"]))
         details = ", ".join(f"{name}: {value}" for name, value in event["params"].items())
         text = words["message"].format(

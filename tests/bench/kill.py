@@ -58,16 +58,17 @@ class Scene:
     channel: str
     says: tuple[tuple[str, str], ...]
     may_run: bool
+    often: int = 1
 
 
 SCENES: Final = (
-    Scene("two", "unlock", "ada", "dashboard", (("bob", "approve"),), may_run=True),
-    Scene("voice", "open", None, "voice", (("bob", "approve"), ("cyd", "approve")), may_run=True),
+    Scene("two", "unlock", "ada", "dashboard", (("bob", "approve"),), may_run=True, often=5),
+    Scene("voice", "open", None, "voice", (("bob", "approve"), ("cyd", "approve")), True, often=4),
     Scene("half", "unlock", None, "voice", (("bob", "approve"),), may_run=False),
     Scene("self", "open", "ada", "dashboard", (("ada", "approve"),), may_run=False),
     Scene("no", "unlock", "ada", "dashboard", (("bob", "deny"), ("cyd", "approve")), may_run=False),
     Scene("forged", "open", "ada", "dashboard", (("dan", "forge"),), may_run=False),
-    Scene("lock", "lock", "ada", "dashboard", (), may_run=True),
+    Scene("lock", "lock", "ada", "dashboard", (), may_run=True, often=3),
 )
 
 
@@ -169,7 +170,8 @@ class Door:
 
     async def be_busy(self, crash: str | None) -> None:
         """Open the door in several ways at once until the brain is gone."""
-        self.wishes += [Wish(self.chance.choice(SCENES)) for _ in range(AT_ONCE)]
+        scenes = self.chance.choices(SCENES, [scene.often for scene in SCENES], k=AT_ONCE)
+        self.wishes += [Wish(scene) for scene in scenes]
         if crash is not None:  # something that comes by every point
             self.wishes.append(Wish(SCENES[0]))
         waiting = [wish for wish in self.wishes if not wish.over][-8:]

@@ -116,9 +116,10 @@ def _zones() -> dict[str, Json]:
 class Gatehouse:
     """The gate with everything around it; change ``people``, ``zones`` or ``policies``, then sync."""
 
-    def __init__(self, url: str, folder: Path, clock: Clock) -> None:
+    def __init__(self, url: str, folder: Path, clock: Clock, *, durable: bool = True) -> None:
         """Describe where everything lies; :meth:`open` makes it."""
         self.url = url
+        self.durable = durable
         self.folder = folder
         self.clock = clock
         self.people = _people()
@@ -128,7 +129,7 @@ class Gatehouse:
     async def open(self) -> None:
         """Open the database, as the brain does when it starts; again after :meth:`close` is a restart."""
         self.keys = await asyncio.to_thread(Keys.load, self.folder / "keys.json")
-        self.database = Database(self.url, tables.safety, name="safety", durable=True)
+        self.database = Database(self.url, tables.safety, name="safety", durable=self.durable)
         await self.database.open()
         self.bus = Bus()
         self.published: list[Event] = []

@@ -272,6 +272,13 @@ class Home(Socket):
             "safety.sync", {"users": people, "zones": zones, "policies": self.policies}
         )
 
+    async def __aexit__(self, *_: object) -> None:
+        """Leave, whatever was still to be answered."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await super().__aexit__()
+
     async def take(self, frame: Json) -> None:
         """Answer what the brain asks; keep everything else."""
         await super().take(frame)

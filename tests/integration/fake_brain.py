@@ -78,6 +78,8 @@ class FakeBrain:
         self.received: list[Received] = []
         self.cancelled: list[int] = []
         self.connections = 0
+        # A deaf brain holds its sockets open and answers no ping.
+        self.deaf = False
         self.subscriptions: list[Json] = []
         self.eligible: list[str] = []
         self.zone_levels: dict[str, Hazard] = {}
@@ -186,6 +188,11 @@ class FakeBrain:
             for socket, subscribed in list(self._sockets.items()):
                 if subscribed:
                     await self._send(socket, self._event_frame(number, name, data))
+
+    async def ping(self) -> None:
+        """Ask every client whether it is there."""
+        for socket in list(self._sockets):
+            await socket.ping()
 
     async def say(self, frame: Json | str) -> None:
         """Send any frame to every client, whatever the protocol says."""
@@ -404,7 +411,7 @@ class FakeBrain:
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             raise web.HTTPUnauthorized
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(autoping=not self.deaf)
         await socket.prepare(request)
         self.connections += 1
         self._sockets[socket] = False

@@ -8,6 +8,7 @@ from homeassistant.helpers.aiohttp_client import async_get_clientsession
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.kitty import client as client_module
 from custom_components.kitty.client import BrainClient, drivers, validate
 from custom_components.kitty.errors import (
     BrainError,
@@ -19,7 +20,7 @@ from custom_components.kitty.errors import (
 )
 from custom_components.kitty.protocol import Json
 
-from .conftest import heard
+from .conftest import heard, kitty_entry, set_up
 from .fake_brain import TOKEN, FakeBrain, FakeError
 
 
@@ -294,4 +295,74 @@ async def test_a_brain_that_cannot_prove_its_key_is_refused(
     """Showing somebody else's public key is not enough: the nonce has to be signed with it."""
     brain.hello_extra = {"proof": "AAAA"}
     with pytest.raises(WrongBrain):
+        await validate(async_get_clientsession(hass), brain.url, TOKEN)
+
+
+async def test_a_ping_of_the_brain_is_answered(kitty: MockConfigEntry, brain: FakeBrain) -> None:
+    """A brain that asks whether we are there gets its answer, and the socket stays."""
+    await brain.ping()
+    await heard(kitty)
+    assert brain.connections == 1
+
+
+async def test_a_quiet_brain_is_asked_whether_it_is_there(
+    kitty: MockConfigEntry, brain: FakeBrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silence alone is no break: the ping is answered, and the socket stays."""
+    monkeypatch.setattr(client_module, "HEARTBEAT", 0.05)
+    await heard(kitty)
+    await asyncio.sleep(0.3)
+    assert brain.connections == 1
+
+
+async def test_a_brain_that_answers_no_ping_is_left(
+    hass: HomeAssistant, no_platforms: None, brain: FakeBrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A half-open socket is noticed and replaced."""
+    brain.deaf = True
+    monkeypatch.setattr(client_module, "HEARTBEAT", 0.05)
+    await set_up(hass, kitty_entry(brain))
+    await brain.until(lambda: brain.connections > 1)
+
+
+async def test_a_picture_of_the_brain_is_a_large_frame(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Whatever the protocol allows in one frame is taken."""
+    image = "x" * (1024 * 1024 - 200)
+    brain.answers["devices.snapshot"] = lambda _params, _caller: {"image": image}
+    assert await kitty.runtime_data.client.command("devices.snapshot") == {"image": image}
+
+
+async def test_a_stream_whose_socket_breaks(kitty: MockConfigEntry, brain: FakeBrain) -> None:
+    """Half an answer ends with an error, not with silence."""
+
+    async def talk(_params: Json, _caller: Json | None) -> Any:
+        yield {"text": "Once upon"}
+        await brain.drop()
+        await asyncio.Event().wait()
+
+    brain.answers["conversation.process"] = talk
+    with pytest.raises(BrainUnavailable):
+        _ = [part async for part in kitty.runtime_data.client.stream("conversation.process", {})]
+
+
+@pytest.mark.parametrize("answer", ["closes", "says a word", "says nothing"])
+async def test_a_brain_that_breaks_off_while_it_is_tried(
+    hass: HomeAssistant, brain: FakeBrain, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    """Whatever happens instead of an answer, the brain cannot be reached."""
+    monkeypatch.setattr(client_module, "CONNECT_TIMEOUT", 0.2)
+
+    async def instead(_params: Json, _caller: Json | None) -> Json:
+        match answer:
+            case "closes":
+                await brain.drop()
+            case "says a word":
+                await brain.say('"word"')
+        await asyncio.sleep(1)
+        return {}
+
+    brain.answers["system.info"] = instead
+    with pytest.raises(CannotConnect):
         await validate(async_get_clientsession(hass), brain.url, TOKEN)

@@ -17,6 +17,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUs
 
 from custom_components.kitty import protocol
 from custom_components.kitty.errors import BrainUnavailable, LedgerUnwritable, Refused
+from custom_components.kitty.origin import person
 from custom_components.kitty.protocol import Hazard, Json
 
 from .conftest import (
@@ -225,6 +226,22 @@ async def test_two_equal_frames_at_once(
     assert len(door.calls) == 1
 
 
+async def test_two_equal_frames_that_are_judged_at_the_same_time(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames that have all been found good are still used once."""
+
+    async def slow(hass: HomeAssistant, user_id: str | None) -> Any:
+        await asyncio.sleep(0.02)
+        return await person(hass, user_id)
+
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    monkeypatch.setattr("custom_components.kitty.judgement.person", slow)
+    answers = await asyncio.gather(*(brain.ask("ha.execute", grant) for _ in range(5)))
+    assert sorted("data" in answer for answer in answers) == [False] * 4 + [True]
+    assert len(door.calls) == 1
+
+
 async def test_a_grant_for_something_that_nobody_was_asked(
     kitty: MockConfigEntry, brain: FakeBrain, door: Door
 ) -> None:
@@ -318,6 +335,17 @@ async def test_a_requester_who_did_not_use_a_finger_is_nobody(
     )["event"]
     event = await decide(kitty, event, "approve", BOB)
     grant = grant_for(brain, event, people=[ADA, BOB])
+    assert await code_of(brain, grant) == "grant_people_unknown"
+
+
+async def test_a_requester_without_a_role_is_nobody(
+    kitty: MockConfigEntry, brain: FakeBrain, high: None
+) -> None:
+    """Asking needs no role, but counting as one of two does."""
+    brain.eligible = [BOB]
+    event = (await request(kitty, "unlock", EVE))["event"]
+    event = await decide(kitty, event, "approve", BOB)
+    grant = grant_for(brain, event, people=[BOB, EVE])
     assert await code_of(brain, grant) == "grant_people_unknown"
 
 
@@ -678,6 +706,7 @@ async def test_the_outcome_of_a_grant_under_way_is_waited_for(
     await entered.wait()
     about = {"command_id": grant["grant"]["command_id"], "device_id": DOOR}
     second = brain.question("ha.outcome", about)
+    await brain.ask("ha.observe", {"device_id": DOOR})
     go.set()
     assert (await second)["data"] == {"spent": True, "status": "acked"}
     await first

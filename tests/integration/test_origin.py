@@ -6,12 +6,13 @@ from typing import Any
 from aiohttp import web
 from homeassistant.auth.models import TOKEN_TYPE_LONG_LIVED_ACCESS_TOKEN
 from homeassistant.components.conversation import async_get_chat_log
+from homeassistant.components.webhook import async_register
 from homeassistant.core import Context, HomeAssistant, ServiceCall
 from homeassistant.helpers.chat_session import async_get_chat_session
 from homeassistant.helpers.http import KEY_HASS, HomeAssistantView
 from homeassistant.setup import async_setup_component
 import pytest
-from pytest_homeassistant_custom_component.common import MockUser
+from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.kitty.origin import Caller, caller_from
@@ -128,26 +129,50 @@ async def test_a_program_with_a_long_lived_token(
     assert callers[0].channel is Channel.API
 
 
-class _Tools(HomeAssistantView):
-    """A view where the tool server has its own."""
+class _Side(HomeAssistantView):
+    """A view of another integration that acts under the user of its token."""
 
-    url = "/api/mcp"
-    name = "api:mcp"
+    url = "/api/{what:.*}"
+    name = "api:side"
 
-    async def post(self, request: web.Request) -> web.Response:
-        """Ask as a tool would."""
+    async def post(self, request: web.Request, what: str) -> web.Response:
+        """Ask as a voice cloud or a tool would."""
         context = Context(user_id=request["hass_user"].id)
         hass = request.app[KEY_HASS]
         await hass.services.async_call("test", "ask", context=context, blocking=True)
         return web.Response()
 
 
-async def test_a_model_at_the_tools(
-    hass: HomeAssistant, callers: Callers, hass_client: ClientSessionGenerator
+@pytest.mark.parametrize("path", ["/api/mcp", "/api/google_assistant", "/api/alexa/smart_home"])
+async def test_a_model_or_a_voice_cloud_under_a_persons_name(
+    hass: HomeAssistant, callers: Callers, hass_client: ClientSessionGenerator, path: str
 ) -> None:
-    """A model that comes by the tool protocol is never a finger."""
+    """What comes by another road than a person's own screen is never a finger."""
     assert await async_setup_component(hass, "http", {})
-
-    hass.http.register_view(_Tools())
-    await _ask_by_http(hass, await hass_client(), "/api/mcp")
+    hass.http.register_view(_Side())
+    await _ask_by_http(hass, await hass_client(), path)
     assert callers[0].channel is Channel.AUTOMATION
+
+
+@pytest.mark.parametrize(
+    ("domain", "channel"),
+    [("mobile_app", Channel.DASHBOARD), ("google_assistant", Channel.AUTOMATION)],
+)
+async def test_the_webhook_of_a_phone_and_of_others(
+    hass: HomeAssistant,
+    callers: Callers,
+    hass_client_no_auth: ClientSessionGenerator,
+    domain: str,
+    channel: Channel,
+) -> None:
+    """A widget on a person's phone is a finger; another integration's webhook is not."""
+    assert await async_setup_component(hass, "webhook", {})
+    MockConfigEntry(domain=domain, data={"webhook_id": "the-hook"}).add_to_hass(hass)
+
+    async def take(hass: HomeAssistant, _id: str, _request: web.Request) -> None:
+        context = Context(user_id=ADA)
+        await hass.services.async_call("test", "ask", context=context, blocking=True)
+
+    async_register(hass, domain, "Hook", "the-hook", take)
+    await _ask_by_http(hass, await hass_client_no_auth(), "/api/webhook/the-hook")
+    assert callers[0].channel is channel

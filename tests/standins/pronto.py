@@ -58,7 +58,7 @@ class Pronto:
         return web.json_response({"serial": "P-1", "name": "Pronto"})
 
     async def _state(self, _request: web.Request) -> web.Response:
-        hot = [200.0, 200.0] if self.phase in {"running", "held"} else [20.0, 0.0]
+        hot = [200.0, 200.0] if self.phase in {"warming", "running", "held"} else [20.0, 0.0]
         return web.json_response(
             {
                 "phase": self.phase,

@@ -33,7 +33,13 @@ from brain_server.drivers import (
     Outcome,
     Publisher,
 )
-from brain_server.drivers.octoprint.printer import Printer, SerialLog, one_line, record
+from brain_server.drivers.octoprint.printer import (
+    SERIAL_LOG,
+    Printer,
+    SerialLog,
+    one_line,
+    record,
+)
 from brain_server.errors import DeviceError, InvalidRequest
 from brain_server.protocol import (
     INTENTS,
@@ -462,7 +468,7 @@ def _request_for(order: Order) -> tuple[Path, Json]:
 
 def _subscription(*, logs: bool) -> Json:
     """Return the filter of the push socket; without one, every G4 in a print is an event."""
-    wanted = "^(Send|Recv: ok)" if logs else False
+    wanted = SERIAL_LOG if logs else False
     return {
         "subscribe": {
             "state": {"logs": wanted, "messages": False},

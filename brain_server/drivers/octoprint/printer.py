@@ -11,7 +11,10 @@ from typing import Any, Final
 from brain_server.drivers import Observation
 from brain_server.protocol import Json, OnlineState, PrinterStatus as Status
 
-_SENT: Final = re.compile(r"Send: (?:N\d+ )?(?P<line>.*?)(?:\*\d+)?")
+# What goes over the serial line, in the words of version 1.11 and of 2.0.
+SERIAL_LOG: Final = "^(Send|>>>|Recv: ok|<<< ok)"
+_SENT: Final = re.compile(r"(?:Send:|>>>) (?:N\d+ )?(?P<line>.*?)(?:\*\d+)?")
+_TAKEN: Final = ("Recv: ok", "<<< ok")
 # OctoPrint's states in which a job is at work.
 _AT_WORK: Final = {
     "STARTING": Status.PREPARING,
@@ -24,6 +27,7 @@ _AT_WORK: Final = {
 }
 # Version 1.11 says OFFLINE where 2.0 says CLOSED.
 _CLOSED: Final = frozenset({"OFFLINE", "CLOSED", "ERROR", "CLOSED_WITH_ERROR"})
+_UNKNOWN: Final = "unknown"
 _OPEN: Final = frozenset({Status.PREPARING, Status.PRINTING, Status.PAUSED})
 _ENDED: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.ABORTED})
 # How long the event that tells a job's end may come after the printer was seen at rest.
@@ -45,6 +49,7 @@ class Printer:
         self._changed = changed
         self._online = OnlineState.OFFLINE
         self._reason: str | None = None
+        self._words: str | None = None
         self._heaters: dict[str, Json] = {}
         self._job: Json | None = None
         self._status = Status.IDLE
@@ -132,7 +137,7 @@ class Printer:
         if self._told_at and phase != self._phase and self._now() - self._told_at < _HELD_BACK:
             return
         self._phase = phase
-        self._connection(one_line(state.get("error")))
+        self._connection(one_line(state.get("error")), one_line(state.get("text")))
         if self._online is OnlineState.ONLINE:
             self._temperatures(seen.get("temps"))
         if phase not in _AT_WORK:
@@ -149,14 +154,15 @@ class Printer:
                 remaining_s=_number(progress.get("printTimeLeft")),
             )
 
-    def _connection(self, error: str | None) -> None:
+    def _connection(self, error: str | None, text: str | None) -> None:
         """Tell OctoPrint's own connection to the printer apart from ours to OctoPrint."""
         if self._phase == "OPERATIONAL" or self._phase in _AT_WORK:
-            self._online, self._reason = OnlineState.ONLINE, None
+            self._online, self._reason, self._words = OnlineState.ONLINE, None, None
             return
         self._heaters = {}
-        if self._phase == "CLOSED" and error:
-            self._online, self._reason = OnlineState.FAULT, error
+        # OctoPrint 2 has the words in an event alone, or only says that there was an error.
+        if self._phase == "CLOSED" and (error or "error" in str(text)):
+            self._online, self._reason = OnlineState.FAULT, error or self._words or text
         else:
             self._online, self._reason = OnlineState.OFFLINE, "printer_disconnected"
 
@@ -214,7 +220,10 @@ class Printer:
                     self._end(Status.ABORTED)
                 self._echo = False
             case "PrintFailed":
-                self._end(Status.FAILED, one_line(payload.get("error")) or "unknown")
+                told = one_line(payload.get("error")) or _UNKNOWN
+                self._end(Status.FAILED, (self._words or told) if told == _UNKNOWN else told)
+            case "Error":
+                self._words = one_line(payload.get("error"))
 
     def _enter(self, state_id: str) -> None:
         """Take a state by its name; the names that do not matter here are left to ``current``."""
@@ -275,7 +284,7 @@ class SerialLog:
             sent = _SENT.fullmatch(line)
             if self._lines and sent and sent["line"].casefold() == self._lines[0]:
                 del self._lines[0]
-            elif not self._lines and line.startswith("Recv: ok"):
+            elif not self._lines and line.startswith(_TAKEN):
                 self._seen.set()
 
 

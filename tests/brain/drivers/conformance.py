@@ -93,6 +93,8 @@ async def printing(rig: Rig, watch: Watch, *, seconds: float = 60, warm_up: bool
     content = rig.print_file(seconds=seconds, warm_up=warm_up)
     file = await watch.driver.upload("part.gcode", in_pieces(content))
     await watch.done("print_start", file=file)
+    if warm_up:
+        await watch.until(lambda seen: seen.state["nozzle"]["target"])
     return file
 
 

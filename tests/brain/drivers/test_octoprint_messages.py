@@ -293,6 +293,32 @@ def test_a_firmware_error_is_a_fault_with_the_printers_words() -> None:
     assert (told.status, told.state["job"]["error"]) == ("failed", seen.reason)
 
 
+def test_the_words_of_a_fault_may_come_in_an_event_alone() -> None:
+    """As from OctoPrint 2."""
+    told = Told()
+    told.started()
+    told.event("PrinterStateChanged", state_id="ERROR")
+    told.event("Error", error="Thermal Runaway", reason="firmware")
+    told.event("PrintFailed", path=FILE, reason="error", error="unknown")
+    told.event("PrinterStateChanged", state_id="CLOSED_WITH_ERROR")
+    told.current("closedOrError", file=None, text="Offline after error")
+    seen = told.printer.observation()
+    assert (seen.online, seen.reason) == (OnlineState.FAULT, "Thermal Runaway")
+    assert told.state["job"]["error"] == "Thermal Runaway"
+
+
+def test_a_fault_without_words_is_a_fault() -> None:
+    """As after an emergency stop of OctoPrint 2."""
+    told = Told()
+    told.started()
+    told.event("PrinterStateChanged", state_id="CLOSED_WITH_ERROR")
+    told.event("PrintFailed", path=FILE, reason="error", error="unknown")
+    told.current("closedOrError", file=None, text="Offline after error")
+    seen = told.printer.observation()
+    assert (seen.online, seen.reason) == (OnlineState.FAULT, "Offline after error")
+    assert told.state["job"]["error"] == "unknown"
+
+
 def test_a_fault_without_a_job_is_an_error() -> None:
     """There is nothing that could have failed."""
     told = Told()

@@ -46,6 +46,9 @@ class Puppet(Driver):
     # By external id, over all lives: every order that reached the device.
     orders: ClassVar[dict[str, list[Order]]] = {}
 
+    # By external id: what it shows before anybody asks.
+    first_word: ClassVar[dict[str, Json]] = {}
+
     def __init__(self, context: DriverContext) -> None:
         """Hang still."""
         super().__init__(context)
@@ -62,9 +65,11 @@ class Puppet(Driver):
         self.error: BaseException | None = None
 
     async def probe(self) -> DeviceInfo:
-        """Describe it; one called ``absent`` does not answer."""
+        """Describe it; one called ``absent`` refuses, one called ``asleep`` never answers."""
         if self.id == "absent":
             raise DeviceError("cannot_connect", "The puppet does not answer")
+        if self.id == "asleep":
+            await asyncio.Event().wait()
         return DeviceInfo(
             external_id=self.id,
             name=self.id.title(),
@@ -77,6 +82,8 @@ class Puppet(Driver):
     async def run(self) -> None:
         """Come on stage until the strings are cut."""
         self.on_stage[self.id] = self
+        if self.id in self.first_word:
+            self.show(**self.first_word[self.id])
         try:
             await self.cut.wait()
             if self.error is not None:

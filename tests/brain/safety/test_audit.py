@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection, delete, text, update
+from sqlalchemy import Connection, Executable, delete, text, update
 from sqlalchemy.exc import DBAPIError
 
 from brain_server.protocol import Json
@@ -17,7 +17,7 @@ UNLOCK = {
 }
 
 
-async def tamper(house: Gatehouse, *statements: object) -> None:
+async def tamper(house: Gatehouse, *statements: Executable) -> None:
     """Do what somebody with the database in hands could do."""
 
     def work(connection: Connection) -> None:
@@ -61,7 +61,7 @@ async def test_an_empty_chain_holds(house: Gatehouse) -> None:
     ],
 )
 async def test_the_database_refuses_to_change_the_trail(
-    house: Gatehouse, statement: object
+    house: Gatehouse, statement: Executable
 ) -> None:
     """It only grows."""
     before = await tale(house)
@@ -75,7 +75,9 @@ async def test_the_database_refuses_to_change_the_trail(
 async def test_the_trail_cannot_be_truncated(house: Gatehouse) -> None:
     """A statement that SQLite does not have."""
     with pytest.raises(DBAPIError, match="append-only"):
-        await house.database.write(lambda connection: connection.execute(text("TRUNCATE audit_log")))
+        await house.database.write(
+            lambda connection: connection.execute(text("TRUNCATE audit_log"))
+        )
 
 
 @pytest.mark.parametrize(
@@ -188,9 +190,8 @@ async def test_the_trail_is_searched(
 ) -> None:
     """By kind, device, person and time."""
     rows = await tale(house)
-    found = await house.database.read(
-        lambda connection: search(connection, **{"after": 0, "limit": 100} | wanted)
-    )
+    how: Json = {"after": 0, "limit": 100} | wanted
+    found = await house.database.read(lambda connection: search(connection, **how))
     assert found == [row for row in rows if fits(row)]
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from brain_server.observability import request_id
-from brain_server.protocol import Channel, CommandStatus, subject_hash
+from brain_server.protocol import Channel, CommandStatus, Json, subject_hash
 from brain_server.safety.gate import IDEMPOTENCY_WINDOW
 from brain_server.storage.tables import commands, events
 from tests.brain.gatehouse import DOOR, Gatehouse, refusal
@@ -70,7 +70,7 @@ async def test_the_subject_is_the_hash_of_what_is_asked(house: Gatehouse) -> Non
     ],
 )
 async def test_what_can_never_be_allowed_is_refused_and_recorded(
-    house: Gatehouse, how: dict[str, str], code: str
+    house: Gatehouse, how: Json, code: str
 ) -> None:
     """No command comes of it."""
     assert await refusal(house.ask(**how)) == code
@@ -140,15 +140,11 @@ async def test_the_same_key_shows_the_event_that_waits(house: Gatehouse) -> None
     assert (again.event, again.fresh) == (once.event, False)
 
 
-@pytest.mark.parametrize(
-    "other", [{"intent": "open"}, {"device": "e" * 32}, {"params": {"a": 1}}]
-)
-async def test_a_key_cannot_be_used_for_something_else(
-    house: Gatehouse, other: dict[str, object]
-) -> None:
+@pytest.mark.parametrize("other", [{"intent": "open"}, {"device": "e" * 32}, {"params": {"a": 1}}])
+async def test_a_key_cannot_be_used_for_something_else(house: Gatehouse, other: Json) -> None:
     """That would hide one of the two."""
     await house.ask("lock", idempotency_key="ada:1")
-    asked = {"intent": "lock", "idempotency_key": "ada:1"} | other
+    asked: Json = {"intent": "lock", "idempotency_key": "ada:1"} | other
     assert await refusal(house.ask(**asked)) == "idempotency_conflict"
 
 
@@ -166,9 +162,7 @@ async def test_a_key_is_free_again_after_a_day(house: Gatehouse) -> None:
 
 async def test_twenty_taps_with_one_key_are_one_command(house: Gatehouse) -> None:
     """At once."""
-    asked = await asyncio.gather(
-        *(house.ask("lock", idempotency_key="ada:1") for _ in range(20))
-    )
+    asked = await asyncio.gather(*(house.ask("lock", idempotency_key="ada:1") for _ in range(20)))
     assert [one.fresh for one in asked].count(True) == 1
     assert len({one.command["id"] for one in asked}) == 1
 
@@ -183,7 +177,7 @@ async def test_the_same_wish_while_it_waits_is_one_prompt(house: Gatehouse) -> N
 @pytest.mark.parametrize(
     "other", [{"by": "bob"}, {"device": "e" * 32}, {"zone": "vault"}, {"intent": "open"}]
 )
-async def test_another_wish_is_another_prompt(house: Gatehouse, other: dict[str, str]) -> None:
+async def test_another_wish_is_another_prompt(house: Gatehouse, other: Json) -> None:
     """Another person, device, place or intent."""
     house.zones["vault"] = house.zones["lab"] | {"id": "vault", "name": "Vault"}
     await house.sync()

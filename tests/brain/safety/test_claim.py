@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from brain_server.errors import NotFound
-from brain_server.protocol import Channel, CommandStatus, grant_bytes
+from brain_server.protocol import Channel, CommandStatus, Json, grant_bytes
 from brain_server.safety.gate import GRANT_TTL
 from brain_server.safety.keys import verify
 from brain_server.storage.tables import events
@@ -132,7 +132,7 @@ async def test_a_check_that_fails_since_is_named(house: Gatehouse) -> None:
     ],
 )
 async def test_a_changed_policy_voids_what_was_approved_under_the_old_one(
-    house: Gatehouse, change: dict[str, object]
+    house: Gatehouse, change: Json
 ) -> None:
     """Even one that would still allow it."""
     await house.rule("lab")
@@ -163,9 +163,7 @@ async def test_the_same_policy_sent_again_changes_nothing(house: Gatehouse) -> N
 @pytest.mark.parametrize(
     "change", [{"hazard_level": "medium"}, {"hazard_level": "low"}, {"requires_ppe": True}]
 )
-async def test_a_zone_of_another_danger_voids_the_approval(
-    house: Gatehouse, change: dict[str, object]
-) -> None:
+async def test_a_zone_of_another_danger_voids_the_approval(house: Gatehouse, change: Json) -> None:
     """Up or down: it is not what people agreed to."""
     event = await house.approved()
     house.zones["lab"] |= change

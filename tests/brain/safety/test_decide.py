@@ -1,16 +1,16 @@
 """Deciding: what a decision must be, whose it may be, and what it then does."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
 from brain_server.errors import Forbidden, NotFound
-from brain_server.protocol import Channel
+from brain_server.protocol import Channel, Json
 from brain_server.safety.gate import DECISION_AGE
 from brain_server.safety.policy import VOICE_PERSON
 from brain_server.storage.tables import approvals, events, lockouts
 from tests.brain.gatehouse import OTHER_KEY, Gatehouse, refusal
-
 
 
 async def test_two_people_approve_a_high(house: Gatehouse) -> None:
@@ -80,8 +80,11 @@ async def test_anybody_may_deny(house: Gatehouse) -> None:
     assert (await house.deny(await house.event(), "eve"))["status"] == "denied"
 
 
+type Decide = Callable[..., Awaitable[Json]]
+
+
 @pytest.mark.parametrize("later", [Gatehouse.approve, Gatehouse.deny])
-async def test_after_a_denial_nothing_can_be_decided(house: Gatehouse, later: object) -> None:
+async def test_after_a_denial_nothing_can_be_decided(house: Gatehouse, later: Decide) -> None:
     """Denied is the end."""
     event = await house.event()
     await house.deny(event, "bob")
@@ -146,7 +149,7 @@ async def test_an_unknown_event_cannot_be_decided(house: Gatehouse) -> None:
     ],
 )
 async def test_what_home_assistant_did_not_sign_just_now_decides_nothing(
-    house: Gatehouse, how: dict[str, object], code: str, word: bool
+    house: Gatehouse, how: Json, code: str, word: bool
 ) -> None:
     """Neither a yes nor a no; the attempt is on record under the name that it used."""
     event = await house.event()
@@ -218,15 +221,13 @@ async def test_a_signature_of_the_same_wish_asked_twice_fits_only_its_own(house:
         {"zone": "forge"},
     ],
 )
-async def test_the_subject_is_bound_to_what_people_saw(
-    house: Gatehouse, changed: dict[str, object]
-) -> None:
+async def test_the_subject_is_bound_to_what_people_saw(house: Gatehouse, changed: Json) -> None:
     """Another device, intent, parameter or zone is another subject."""
-    shown = {"intent": "print_start", "zone": "shop", "params": {"file": "cube.gcode"}}
+    shown: Json = {"intent": "print_start", "zone": "shop", "params": {"file": "cube.gcode"}}
     seen = await house.event(**shown)
     other = await house.event(**shown | changed)
     assert await refusal(house.approve(other, "ada", subject=seen["subject"])) == "bad_signature"
-    signed = {"signed_subject": seen["subject"], "ppe": True}
+    signed: Json = {"signed_subject": seen["subject"], "ppe": True}
     assert await refusal(house.approve(other, "ada", **signed)) == "wrong_subject"
 
 
@@ -242,7 +243,7 @@ async def test_a_request_can_be_approved_until_it_expires(house: Gatehouse) -> N
 
 
 @pytest.mark.parametrize("decide", [Gatehouse.approve, Gatehouse.deny])
-async def test_a_late_decision_finds_the_request_expired(house: Gatehouse, decide: object) -> None:
+async def test_a_late_decision_finds_the_request_expired(house: Gatehouse, decide: Decide) -> None:
     """It closes it, if nothing else has."""
     event = await house.event()
     house.clock.advance(60)
@@ -296,7 +297,7 @@ async def test_presence_is_asked_for_while_it_can_still_be_mended(house: Gatehou
     ],
 )
 async def test_presence_counts_in_this_zone_and_while_fresh(
-    house: Gatehouse, seen: dict[str, object], code: str | None
+    house: Gatehouse, seen: Json, code: str | None
 ) -> None:
     """Within 300 seconds; an override counts and is on record."""
     event = await house.event()

@@ -1,9 +1,12 @@
 """What Home Assistant tells the gate: its key, people, zones, policies, presence, checks and codes."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
-from brain_server.protocol import Hazard
+from brain_server.commands import Page
+from brain_server.protocol import Hazard, Json
 from brain_server.safety.directory import (
     CheckParams,
     KeyParams,
@@ -22,7 +25,6 @@ from tests.brain.gatehouse import (
     public,
     refusal,
 )
-from brain_server.commands import Page
 
 # -- pairing ------------------------------------------------------------------------------------------
 
@@ -79,7 +81,7 @@ async def test_unpairing_lets_another_home_assistant_in(house: Gatehouse) -> Non
         (PresenceParams, {"zone_id": "z", "user_id": "u", "source": "rumour"}),
     ],
 )
-def test_a_rule_that_makes_no_sense_is_refused(kind: type, values: dict[str, object]) -> None:
+def test_a_rule_that_makes_no_sense_is_refused(kind: type, values: Json) -> None:
     """Before it reaches the gate."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(values, kind)
@@ -87,10 +89,10 @@ def test_a_rule_that_makes_no_sense_is_refused(kind: type, values: dict[str, obj
 
 @pytest.mark.parametrize("when", [float("nan"), float("inf"), -1.0])
 @pytest.mark.parametrize("kind", [PresenceParams, CheckParams])
-def test_a_time_is_a_time(kind: type, when: float) -> None:
+def test_a_time_is_a_time(kind: Any, when: float) -> None:
     """And not something that compares with nothing."""
-    seen = {"zone_id": "z", "user_id": "u", "source": "unifi", "status": "present"}
-    result = {"zone_id": "z", "name": "fan_on", "ok": True}
+    seen: Json = {"zone_id": "z", "user_id": "u", "source": "unifi", "status": "present"}
+    result: Json = {"zone_id": "z", "name": "fan_on", "ok": True}
     values = {PresenceParams: seen, CheckParams: result}[kind]
     with pytest.raises(msgspec.ValidationError, match="observed_at"):
         msgspec.convert(values | {"observed_at": when}, kind)
@@ -188,7 +190,10 @@ async def test_two_people_may_swap_their_addresses(house: Gatehouse) -> None:
     for name in ("ada", "bob"):
         house.people[name]["email"] = f"{name}@example.org"
     await house.sync()
-    house.people["ada"]["email"], house.people["bob"]["email"] = "bob@example.org", "ada@example.org"
+    house.people["ada"]["email"], house.people["bob"]["email"] = (
+        "bob@example.org",
+        "ada@example.org",
+    )
     await house.sync()
     assert [row["email"] for row in await house.rows(users)][:2] == [
         "bob@example.org",

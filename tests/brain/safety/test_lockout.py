@@ -1,9 +1,12 @@
 """Wrong attempts: counted per person, locked out longer each time, and let in again."""
 
+from collections.abc import Callable
+
 import pytest
 
 from brain_server.errors import Forbidden
 from brain_server.safety.lockout import FORGET_AFTER, LONGEST_LOCK, count
+from brain_server.safety.step import Step
 from brain_server.storage.tables import lockouts
 from tests.brain.gatehouse import OTHER_KEY, Gatehouse, refusal
 
@@ -43,10 +46,8 @@ async def test_a_lockout_ends(house: Gatehouse) -> None:
 async def test_each_further_attempt_locks_out_for_twice_as_long(house: Gatehouse) -> None:
     """Up to an hour, and not further however often."""
 
-    def keep_trying(times: int) -> object:
-        return lambda step: [
-            count(step.connection, "ada", step.now, 5) for _ in range(times)
-        ]
+    def keep_trying(times: int) -> Callable[[Step], list[float | None]]:
+        return lambda step: [count(step.connection, "ada", step.now, 5) for _ in range(times)]
 
     untils = await house.gate.step(keep_trying(13))
     assert [until and until - house.clock() for until in untils] == (

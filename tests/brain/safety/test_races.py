@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 import json
 from pathlib import Path
 import sys
@@ -17,7 +18,7 @@ RACES = 500
 
 
 @pytest.fixture
-async def houses(house: Gatehouse, tmp_path: Path, clock: Clock) -> list[Gatehouse]:
+async def houses(house: Gatehouse, tmp_path: Path, clock: Clock) -> AsyncIterator[list[Gatehouse]]:
     """Give four gates with connections and writer threads of their own on one database."""
     others = [Gatehouse(house.url, tmp_path, clock) for _ in range(3)]
     for other in others:
@@ -69,7 +70,7 @@ async def test_two_halves_of_a_high_by_two_brains_make_a_whole(houses: list[Gate
 
 async def test_a_yes_and_a_no_at_once_are_one_of_the_two(houses: list[Gatehouse]) -> None:
     """Whoever is first; and a no that came first lets nothing be claimed."""
-    ends = Counter()
+    ends: Counter[tuple[str, str, str | None]] = Counter()
     for _ in range(10):
         event = await houses[0].event(zone="shop")
         await asyncio.gather(
@@ -131,7 +132,8 @@ async def racer(house: Gatehouse, person: str) -> asyncio.subprocess.Process:
 async def result(process: asyncio.subprocess.Process, lines: bytes) -> Json:
     """Let it run, and return what it won."""
     output, _ = await process.communicate(lines)
-    return json.loads(output)
+    found: Json = json.loads(output)
+    return found
 
 
 @pytest.mark.slow

@@ -201,9 +201,7 @@ async def test_what_is_over_is_no_open_work(house: Gatehouse) -> None:
 
 async def anchor(house: Gatehouse, head: Head) -> dict[str, object]:
     """Show the brain the head that Home Assistant saw last."""
-    return await house.directory.anchor(
-        integration(), AnchorParams(seq=head.seq, hash=head.hash)
-    )
+    return await house.directory.anchor(integration(), AnchorParams(seq=head.seq, hash=head.hash))
 
 
 async def head_of(house: Gatehouse) -> Head:

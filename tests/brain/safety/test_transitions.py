@@ -116,7 +116,9 @@ async def test_an_event_without_its_command_cannot_exist(house: Gatehouse) -> No
     await house.event()
     row = (await house.rows(events))[0] | {"id": "e" * 32, "command_id": "c" * 32, "nonce": "n"}
     with pytest.raises(IntegrityError):
-        await house.database.write(lambda connection: connection.execute(insert(events).values(row)))
+        await house.database.write(
+            lambda connection: connection.execute(insert(events).values(row))
+        )
 
 
 async def test_a_command_has_one_event(house: Gatehouse) -> None:
@@ -124,4 +126,6 @@ async def test_a_command_has_one_event(house: Gatehouse) -> None:
     await house.event()
     row = (await house.rows(events))[0] | {"id": "e" * 32, "nonce": "n"}
     with pytest.raises(IntegrityError):
-        await house.database.write(lambda connection: connection.execute(insert(events).values(row)))
+        await house.database.write(
+            lambda connection: connection.execute(insert(events).values(row))
+        )

@@ -1,10 +1,12 @@
 """The gate on the wire: its verbs take what the protocol says and answer with what it says."""
 
+from typing import Literal
+
 import pytest
 
 from brain_server.commands import Caller, Scope, collect, prepare
 from brain_server.errors import InvalidRequest, KittyError, NotFound
-from brain_server.protocol import Channel, CommandStatus, Json
+from brain_server.protocol import Channel, CommandStatus, EventStatus, Json
 from brain_server.safety.commands import AuditPage, CommandId, CommandsPage, EventsPage, Settle
 from tests.brain.gatehouse import DOOR, Gatehouse, integration, refusal
 
@@ -12,7 +14,8 @@ from tests.brain.gatehouse import DOOR, Gatehouse, integration, refusal
 async def say(house: Gatehouse, caller: Caller, action: str, **params: object) -> Json:
     """Run a verb as the wire does."""
     spec = collect(house.verbs, house.directory)[action]
-    return await spec.run(caller, prepare(spec, caller, params))
+    answer: Json = await spec.run(caller, prepare(spec, caller, params))
+    return answer
 
 
 def spoken(house: Gatehouse, event: Json, person: str, word: str) -> Json:
@@ -62,9 +65,7 @@ def test_every_verb_has_a_scope_that_fits(house: Gatehouse) -> None:
 
 
 @pytest.mark.parametrize(("word", "status"), [("approve", "approved"), ("deny", "denied")])
-async def test_a_decision_is_taken_over_the_wire(
-    house: Gatehouse, word: str, status: str
-) -> None:
+async def test_a_decision_is_taken_over_the_wire(house: Gatehouse, word: str, status: str) -> None:
     """As the person that Home Assistant names, by the road that it names."""
     event = await house.event(zone="shop")
     params = spoken(house, event, "ada", word)
@@ -94,9 +95,7 @@ async def test_a_decision_without_a_person_is_a_voice(house: Gatehouse) -> None:
     "wrong",
     [{"decision": "maybe"}, {"at": "now"}, {"at": float("nan")}, {"extra": 1}, {"subject": None}],
 )
-async def test_a_decision_that_makes_no_sense_is_refused(
-    house: Gatehouse, wrong: dict[str, object]
-) -> None:
+async def test_a_decision_that_makes_no_sense_is_refused(house: Gatehouse, wrong: Json) -> None:
     """With the field named."""
     params = spoken(house, await house.event(), "bob", "approve") | wrong
     with pytest.raises(InvalidRequest, match=next(iter(wrong))):
@@ -140,7 +139,7 @@ async def test_events_are_listed_page_by_page(house: Gatehouse) -> None:
     rest = await house.verbs.events(integration(), EventsPage(limit=3, cursor=first["cursor"]))
     assert [one["id"] for one in first["items"] + rest["items"]] == [one["id"] for one in made]
     assert rest["cursor"] is None
-    denied = await house.verbs.events(integration(), EventsPage(status="denied"))
+    denied = await house.verbs.events(integration(), EventsPage(status=EventStatus.DENIED))
     assert [one["id"] for one in denied["items"]] == [made[0]["id"]]
 
 
@@ -155,9 +154,9 @@ async def test_commands_are_listed_with_their_events(house: Gatehouse) -> None:
     ]
     pages = [
         CommandsPage(device_id=DOOR),
-        CommandsPage(status="claimed"),
+        CommandsPage(status=CommandStatus.CLAIMED),
         CommandsPage(cursor=event["command_id"]),
-        CommandsPage(device_id=DOOR, status="claimed"),
+        CommandsPage(device_id=DOOR, status=CommandStatus.CLAIMED),
     ]
     found = [(await house.verbs.commands(integration(), page))["items"] for page in pages]
     assert [[one["id"] for one in items] for items in found] == [
@@ -186,7 +185,7 @@ async def unknown(house: Gatehouse) -> str:
 
 @pytest.mark.parametrize("outcome", ["acked", "failed"])
 async def test_a_person_who_looked_settles_an_unknown_outcome(
-    house: Gatehouse, outcome: str
+    house: Gatehouse, outcome: Literal["acked", "failed"]
 ) -> None:
     """Under the own name."""
     params = Settle(command_id=await unknown(house), outcome=outcome)
@@ -255,6 +254,7 @@ async def test_what_is_in_force_is_listed_over_the_wire(house: Gatehouse) -> Non
     """For a token that may only read."""
     caller = Caller(token="panel", scope=Scope.READ)
     listed = [
-        await say(house, caller, f"safety.{what}", limit=4) for what in ("users", "zones", "policies")
+        await say(house, caller, f"safety.{what}", limit=4)
+        for what in ("users", "zones", "policies")
     ]
     assert [len(one["items"]) for one in listed] == [4, 4, 0]

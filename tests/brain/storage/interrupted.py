@@ -13,7 +13,7 @@ from typing import Any
 
 import alembic.config
 import alembic.runtime.environment
-import alembic.script
+import alembic.script  # noqa: F401 - once, and not in each child
 from sqlalchemy import create_engine, event, inspect
 
 from brain_server.storage import _postgres, _sqlite, migrations

@@ -26,7 +26,8 @@ async def told(tmp_path: Path) -> Json:
     )
     output, log = await process.communicate()
     assert process.returncode == 0, log.decode()
-    return json.loads(output)
+    found: Json = json.loads(output)
+    return found
 
 
 @pytest.mark.slow

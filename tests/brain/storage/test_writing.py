@@ -1,11 +1,13 @@
 """Writing and reading: many at once, together on the disk, each for itself when it fails."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from contextvars import ContextVar
 import logging
+from pathlib import Path
 import threading
+from typing import Any, Self
 
 import pytest
 from sqlalchemy import Connection, event, insert, select, text
@@ -37,6 +39,11 @@ def put(key: str, value: str = "") -> Callable[[Connection], str]:
     return work
 
 
+def begun[T](work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Begin something, to be waited for later."""
+    return asyncio.get_running_loop().create_task(work)
+
+
 async def kept(store: Database) -> dict[str, str]:
     """Return all that is stored."""
     return await store.read(
@@ -57,10 +64,10 @@ class Held:
         self.begun.set()
         self.go_on.wait(5)
 
-    async def __aenter__(self) -> Held:
+    async def __aenter__(self) -> Self:
         """Begin."""
         async with asyncio.TaskGroup() as tasks:
-            self.task = asyncio.ensure_future(self.store.write(self.work))
+            self.task = begun(self.store.write(self.work))
             tasks.create_task(asyncio.to_thread(self.begun.wait, 5))
         return self
 
@@ -72,10 +79,10 @@ class Held:
 
 async def test_what_waits_together_is_committed_together(store: Database) -> None:
     """One flush of the disk for all of them, and each gets its own answer."""
-    commits = []
+    commits: list[Connection] = []
     event.listen(store._engine, "commit", commits.append)
     async with Held(store):
-        waiting = [asyncio.ensure_future(store.write(put(f"k{n:02}"))) for n in range(32)]
+        waiting = [begun(store.write(put(f"k{n:02}"))) for n in range(32)]
         await asyncio.sleep(0)
     assert await asyncio.gather(*waiting) == [f"k{n:02}" for n in range(32)]
     assert len(commits) == 2
@@ -90,10 +97,7 @@ async def test_of_many_the_one_that_fails_takes_only_itself_back(store: Database
         raise LookupError("broken")
 
     async with Held(store):
-        waiting = [
-            asyncio.ensure_future(store.write(work))
-            for work in (put("a"), put("a"), breaks, put("b"))
-        ]
+        waiting = [begun(store.write(work)) for work in (put("a"), put("a"), breaks, put("b"))]
         await asyncio.sleep(0)
     first, again, broken, last = await asyncio.gather(*waiting, return_exceptions=True)
     assert (first, last) == ("a", "b")
@@ -118,11 +122,11 @@ async def test_nobody_is_told_that_something_is_kept_that_is_not(store: Database
     """A connection that breaks takes all that waited with it, or they are tried again."""
 
     def breaks(connection: Connection) -> None:
-        connection.connection.driver_connection.close()
+        connection.connection.dbapi_connection.close()  # type: ignore[union-attr]
         connection.execute(text("SELECT 1"))
 
     async with Held(store):
-        waiting = [asyncio.ensure_future(store.write(work)) for work in (put("a"), breaks, put("b"))]
+        waiting = [begun(store.write(work)) for work in (put("a"), breaks, put("b"))]
         await asyncio.sleep(0)
     first, broken, last = await asyncio.gather(*waiting, return_exceptions=True)
     assert isinstance(broken, Exception)
@@ -145,7 +149,7 @@ async def test_the_writer_survives_whatever_a_caller_does(store: Database) -> No
 async def test_a_write_whose_caller_left_before_it_began_is_not_made(store: Database) -> None:
     """Nobody wants it any more."""
     async with Held(store):
-        gone = asyncio.ensure_future(store.write(put("gone")))
+        gone = begun(store.write(put("gone")))
         await asyncio.sleep(0)
         gone.cancel()
         with suppress(asyncio.CancelledError):
@@ -170,7 +174,7 @@ async def test_what_is_written_knows_who_wants_it(store: Database) -> None:
     who.set("ada")
     assert await store.write(lambda _connection: who.get()) == "ada"
     async with Held(store):
-        waiting = [asyncio.ensure_future(store.write(lambda _connection: who.get())) for _ in "ab"]
+        waiting = [begun(store.write(lambda _connection: who.get())) for _ in "ab"]
         await asyncio.sleep(0)
     assert await asyncio.gather(*waiting) == ["ada", "ada"]
 
@@ -179,7 +183,7 @@ async def test_closing_finishes_what_was_accepted(database_url: str) -> None:
     """Nothing that waits is lost."""
     store = Database(database_url, tables.safety, name="safety", durable=True)
     await store.open()
-    waiting = [asyncio.ensure_future(store.write(put(f"k{n}"))) for n in range(300)]
+    waiting = [begun(store.write(put(f"k{n}"))) for n in range(300)]
     await asyncio.sleep(0)
     await store.close()
     assert len(await asyncio.gather(*waiting)) == 300
@@ -230,7 +234,7 @@ async def test_strange_words_are_stored_as_they_are(store: Database) -> None:
 
 
 @pytest.fixture
-async def impatient(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Database:
+async def impatient(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
     """Give a database that waits a hundredth of a second for others."""
     monkeypatch.setattr(storage, "BUSY_SECONDS", 0.01)
     store = Database(database_url, tables.safety, name="safety", durable=True)
@@ -261,7 +265,7 @@ async def test_a_busy_database_is_said_to_be_busy_and_reads_go_on(impatient: Dat
 async def test_a_hiccup_goes_unnoticed(impatient: Database) -> None:
     """Who comes back within three tries meets an open door."""
     with busy(str(impatient.url)):
-        waiting = asyncio.ensure_future(impatient.write(audited))
+        waiting = begun(impatient.write(audited))
         await asyncio.sleep(0.05)  # the first try has failed, the second has not begun
         assert not waiting.done()
     await waiting
@@ -308,18 +312,12 @@ async def test_a_connection_that_was_cut_is_replaced(store: Database) -> None:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_file_that_is_no_database_is_not_opened(database_url: str) -> None:
     """It says so, and the file is left as it is."""
-    path = database_url.removeprefix("sqlite:///")
+    path = Path(database_url.removeprefix("sqlite:///"))
     content = b"my diary\n" * 1000
-    with await asyncio.to_thread(open, path, "wb") as file:
-        file.write(content)
+    await asyncio.to_thread(path.write_bytes, content)
     store = Database(database_url, tables.safety, name="safety", durable=True)
     assert await refusal(store.open()) == "storage_failed"
-    assert await asyncio.to_thread(_content, path) == content
-
-
-def _content(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    assert await asyncio.to_thread(path.read_bytes) == content
 
 
 async def test_a_server_that_is_not_there_is_said_to_be_away() -> None:

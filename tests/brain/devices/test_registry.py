@@ -1,0 +1,340 @@
+"""Devices are stored, followed, changed and removed; what is shown of them is what was seen."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from brain_server.app import Brain
+from brain_server.observability import counters
+from brain_server.protocol import MAX_TELEMETRY_BYTES
+from brain_server.storage.tables import devices
+from tests.brain.home import Home, Later, at_home, on_stage, running, until
+
+LAMP = {"external_id": "lamp", "kind": "light"}
+INFO = {"external_id": "absent", "name": "Absent", "kind": "light", "capabilities": ["light_on"]}
+
+
+async def device(home: Home, device_id: str) -> Any:
+    """Return a device as it goes over the wire."""
+    return await home.command("devices.get", {"device_id": device_id})
+
+
+async def test_a_device_shows_what_it_is_and_what_it_can_do(home: Home) -> None:
+    """What the driver found, what the person chose, and nothing of its options."""
+    options = LAMP | {"secret": "an-api-key"}
+    params = {"driver": "puppet", "options": options, "zone_id": "shop", "name": "Bench lamp"}
+    made = await home.command("devices.put", params)
+    assert made | {"id": "", "last_seen": None} == {
+        "id": "",
+        "driver": "puppet",
+        "external_id": "lamp",
+        "name": "Bench lamp",
+        "kind": "light",
+        "zone_id": "shop",
+        "capabilities": ["light_off", "light_on"],
+        "online": "offline",
+        "reason": None,
+        "last_seen": None,
+        "state": {},
+        "manufacturer": None,
+        "model": None,
+        "sw_version": None,
+        "has_camera": False,
+        "feeds": None,
+        "power_off_when_cool": False,
+    }
+    assert "an-api-key" not in json.dumps((await home.command("devices.list"))["items"])
+
+
+async def test_devices_are_there_again_after_a_restart(tmp_path: Path) -> None:
+    """With their drivers running."""
+    async with running(tmp_path) as brain, at_home(brain) as home:
+        lamp = await home.puppet("lamp", "light", name="Bench lamp")
+    async with running(tmp_path, life=2) as brain, at_home(brain) as home:
+        again = await on_stage("lamp")
+        found = await device(home, lamp.context.device_id)
+        assert (found["name"], again is lamp) == ("Bench lamp", False)
+
+
+async def test_one_thing_is_one_device(home: Home) -> None:
+    """The same external id of the same driver is refused; of another driver it is another thing."""
+    await home.puppet("lamp", "light")
+    params = {"driver": "puppet", "options": LAMP}
+    assert await home.refusal("devices.put", params) == "already_configured"
+    info = INFO | {"external_id": "lamp"}
+    other = {"driver": "demo", "options": {"kind": "light", "name": "x"}, "info": info}
+    assert (await home.command("devices.put", other))["external_id"] == "lamp"
+
+
+async def test_putting_the_same_again_changes_nothing(home: Home) -> None:
+    """It can be repeated without harm."""
+    lamp = await home.puppet("lamp", "light")
+    lamp.show(on=True)
+    device_id = lamp.context.device_id
+    await home.event("device.updated", lambda one: one["online"] == "online")
+    seen = len(home.events)
+    params = {"driver": "puppet", "options": LAMP, "zone_id": "shop", "device_id": device_id}
+    again = await home.command("devices.put", params)
+    assert (again["id"], again["state"]) == (device_id, {"on": True})
+    assert (await on_stage("lamp")) is lamp
+    assert [one for one in home.events[seen:] if one["event"] == "device.updated"] == []
+
+
+async def test_a_new_name_or_zone_does_not_disturb_the_device(home: Home) -> None:
+    """It stays online, what it shows and when it was seen stays, and so does what waits for it."""
+    lamp = await home.puppet("lamp", "light")
+    lamp.reaction, lamp.shows = asyncio.Event(), {"on": True}
+    device_id = lamp.context.device_id
+    lamp.show(on=False)
+    asked = await home.request(device_id, "light_on")
+    await until(lambda: lamp.orders.get("lamp"), "the order")
+    before = await device(home, device_id)
+    params = {"driver": "puppet", "options": LAMP, "device_id": device_id}
+    after = await home.command("devices.put", params | {"name": "Other", "zone_id": "hall"})
+    lamp.reaction.set()
+    assert after == before | {"name": "Other", "zone_id": "hall"}
+    assert (await home.ended(asked["command"]["id"]))["status"] == "acked"
+    assert (await on_stage("lamp")) is lamp
+
+
+async def test_other_options_start_the_driver_anew(home: Home) -> None:
+    """The old one is gone; when the device was seen is kept."""
+    lamp = await home.puppet("lamp", "light")
+    device_id = lamp.context.device_id
+    lamp.show(on=True)
+    before = await device(home, device_id)
+    params = {"driver": "puppet", "options": LAMP | {"level": 3}, "device_id": device_id}
+    after = await home.command("devices.put", params)
+    await until(lambda: lamp.on_stage.get("lamp") not in {None, lamp}, "the new driver")
+    assert (after["online"], after["last_seen"]) == ("offline", before["last_seen"])
+    assert lamp.on_stage["lamp"].context.last_state == {"on": True}
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"kind": "light"}, "external_id"),
+        ({"external_id": "", "kind": "light"}, "external_id"),
+        ({"external_id": None, "kind": "light"}, "external_id"),
+        ({"external_id": 7, "kind": "light"}, "external_id"),
+        ({"external_id": ["lamp"], "kind": "light"}, "external_id"),
+        (LAMP | {"kind": "spaceship"}, "kind"),
+        (LAMP | {"kind": ["light"]}, "kind"),
+        (LAMP | {"nonsense": 1}, "nonsense"),
+        (LAMP | {"level": "3"}, "level"),
+        (LAMP | {"level": True}, "level"),
+        (LAMP | {"level": 0.9}, "level"),
+        (LAMP | {"level": 10.1}, "level"),
+        (LAMP | {"level": {}}, "level"),
+        (LAMP | {"flag": "yes"}, "flag"),
+        (LAMP | {"flag": 1}, "flag"),
+        (LAMP | {"secret": 4711}, "secret"),
+        (LAMP | {"feeds": {}}, "feeds"),
+    ],
+)
+async def test_an_option_that_does_not_fit_is_refused_by_its_name(
+    home: Home, options: Any, field: str
+) -> None:
+    """Before the driver sees it, for a probe as for a device."""
+    for action in ("devices.probe", "devices.put"):
+        number = await home.send(
+            type="command", action=action, params={"driver": "puppet", "options": options}
+        )
+        error = (await home.answer(number))["error"]
+        assert (error["code"], error["details"]["field"]) == ("invalid_option", field)
+
+
+@pytest.mark.parametrize("more", [{"level": 1}, {"level": 10}, {"level": 2.5}, {"flag": False}])
+async def test_an_option_within_its_bounds_is_taken(home: Home, more: Any) -> None:
+    """The bounds themselves are allowed."""
+    found = await home.command("devices.probe", {"driver": "puppet", "options": LAMP | more})
+    assert found["external_id"] == "lamp"
+
+
+async def test_a_driver_that_there_is_not_is_refused(home: Home) -> None:
+    """With its name."""
+    params = {"driver": "nonsense", "options": {}}
+    assert await home.refusal("devices.put", params) == "unknown_driver"
+
+
+async def test_a_probe_describes_and_stores_nothing(home: Home) -> None:
+    """It only reaches the device once."""
+    found = await home.command("devices.probe", {"driver": "puppet", "options": LAMP})
+    assert (found["name"], found["capabilities"]) == ("Lamp", ["light_off", "light_on"])
+    assert (await home.command("devices.list"))["items"] == []
+
+
+@pytest.mark.parametrize("name", ["absent", "asleep"])
+async def test_a_device_that_does_not_answer_is_told(
+    home: Home, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it refuses or is silent."""
+    monkeypatch.setattr("brain_server.devices.PROBE_TIMEOUT", 0.05)
+    params = {"driver": "puppet", "options": {"external_id": name, "kind": "light"}}
+    assert await home.refusal("devices.probe", params) == "cannot_connect"
+
+
+async def test_a_device_that_is_switched_off_can_be_put_with_what_is_known(home: Home) -> None:
+    """A printer that is off is not an error."""
+    options = {"external_id": "absent", "kind": "light"}
+    params = {"driver": "puppet", "options": options}
+    assert await home.refusal("devices.put", params) == "cannot_connect"
+    made = await home.command("devices.put", params | {"info": INFO})
+    assert (made["name"], made["capabilities"]) == ("Absent", ["light_on"])
+
+
+async def test_a_device_can_only_do_what_its_kind_can(home: Home) -> None:
+    """A lamp that says it unlocks is a lamp; a word that nobody knows is refused."""
+    options = {"external_id": "absent", "kind": "light"}
+    params = {"driver": "puppet", "options": options}
+    info = INFO | {"capabilities": ["light_on", "unlock", "power_cut"]}
+    made = await home.command("devices.put", params | {"info": info})
+    assert made["capabilities"] == ["light_on"]
+    info = INFO | {"capabilities": ["explode"]}
+    assert await home.refusal("devices.put", params | {"info": info}) == "unknown_intent"
+
+
+async def test_a_removed_device_is_gone(home: Home) -> None:
+    """From the list, from the stage, and for everybody who listens."""
+    lamp = await home.puppet("lamp", "light")
+    params = {"device_id": lamp.context.device_id}
+    await home.command("devices.remove", params)
+    assert await home.event("device.removed") == {"id": lamp.context.device_id}
+    assert (await home.command("devices.list"))["items"] == []
+    assert await home.refusal("devices.remove", params) == "device_not_found"
+    await until(lambda: "lamp" not in lamp.on_stage, "the end of its driver")
+
+
+# -- being there --------------------------------------------------------------------------------------
+
+
+async def test_a_device_that_goes_away_keeps_when_it_was_seen(home: Home, clock: Later) -> None:
+    """Offline with the reason; the time of the last word stands still."""
+    lamp = await home.puppet("lamp", "light")
+    lamp.show(on=True)
+    seen = (await device(home, lamp.context.device_id))["last_seen"]
+    clock.ahead = 500
+    lamp.vanish("unplugged")
+    gone = await device(home, lamp.context.device_id)
+    assert (gone["online"], gone["reason"], gone["state"]) == ("offline", "unplugged", {})
+    assert gone["last_seen"] == seen
+    lamp.show(on=True)
+    assert (await device(home, lamp.context.device_id))["last_seen"] > seen + 400
+
+
+async def test_when_a_device_was_seen_outlives_a_restart(tmp_path: Path) -> None:
+    """Nobody has heard of it since."""
+    async with running(tmp_path) as brain, at_home(brain) as home:
+        lamp = await home.puppet("lamp", "light")
+        lamp.show(on=True)
+        before = await device(home, lamp.context.device_id)
+    async with running(tmp_path, life=2) as brain, at_home(brain) as home:
+        after = await device(home, lamp.context.device_id)
+        again = await on_stage("lamp")
+    assert (after["online"], after["last_seen"]) == ("offline", before["last_seen"])
+    assert again.context.last_state == {"on": True}
+
+
+async def test_a_driver_that_breaks_leaves_no_device_that_looks_well(home: Home) -> None:
+    """What nobody follows any more is a fault, and shows no state."""
+    lamp = await home.puppet("lamp", "light")
+    lamp.show(on=True)
+    lamp.error = RuntimeError("a wire is loose")
+    lamp.cut.set()
+    found = await home.event("device.updated", lambda one: one["online"] == "fault")
+    assert (found["reason"], found["state"]) == ("driver_failed", {})
+
+
+async def test_a_device_whose_driver_is_gone_is_shown_and_does_nothing(tmp_path: Path) -> None:
+    """The brain starts, the others work."""
+    async with running(tmp_path) as brain, at_home(brain) as home:
+        lamp = await home.puppet("lamp", "light")
+        await home.puppet("other", "light")
+        this = devices.c.id == lamp.context.device_id
+        await brain.brain_db.write(
+            lambda connection: connection.execute(
+                update(devices).where(this).values(driver="of_old")
+            )
+        )
+    async with running(tmp_path, life=2) as brain, at_home(brain) as home:
+        await on_stage("other")
+        found = await device(home, lamp.context.device_id)
+        done = await home.request(lamp.context.device_id, "light_on", wait=5)
+    assert (found["online"], found["reason"]) == ("fault", "driver_missing")
+    assert (done["command"]["status"], done["command"]["detail"]) == ("failed", "driver_missing")
+
+
+async def test_a_state_of_sixty_four_kibibytes_is_kept(home: Home) -> None:
+    """One byte more is refused and counted, and the last good one stays."""
+    lamp = await home.puppet("lamp", "light")
+    room = MAX_TELEMETRY_BYTES - len(json.dumps({"text": ""}))
+    before = counters["states_refused"]
+    lamp.show(text="x" * room)
+    lamp.show(text="x" * (room + 1))
+    kept = await device(home, lamp.context.device_id)
+    assert len(kept["state"]["text"]) == room
+    assert counters["states_refused"] == before + 1
+
+
+def nested(levels: int) -> list[Any]:
+    """Return lists in lists."""
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), object(), {1, 2}, nested(100_000)], ids=type
+)
+async def test_a_state_that_is_no_json_is_refused(home: Home, value: object) -> None:
+    """A driver that goes mad breaks nothing."""
+    lamp = await home.puppet("lamp", "light")
+    before = counters["states_refused"]
+    lamp.show(on=True)
+    lamp.show(on=value)
+    assert (await device(home, lamp.context.device_id))["state"] == {"on": True}
+    assert counters["states_refused"] == before + 1
+
+
+# -- entities of Home Assistant -----------------------------------------------------------------------
+
+
+async def test_home_assistant_tells_what_its_entities_show(home: Home) -> None:
+    """Each word is an event."""
+    lamp = await home.add("home_assistant", entity_id="light.bench")
+    seen = {"device_id": lamp, "online": "online", "state": {"on": True}}
+    await home.command("devices.observe", seen)
+    found = await home.event("device.updated", lambda one: one["state"] == {"on": True})
+    assert (found["id"], found["online"]) == (lamp, "online")
+
+
+async def test_home_assistant_does_not_speak_for_other_devices(home: Home, brain: Brain) -> None:
+    """A printer tells by itself what it does."""
+    lamp = await home.puppet("lamp", "light")
+    seen = {"device_id": lamp.context.device_id, "online": "online", "state": {"on": True}}
+    assert await home.refusal("devices.observe", seen) == "not_bound"
+    assert brain.registry.get(lamp.context.device_id).observed.state == {}
+
+
+async def test_drivers_tell_their_options(home: Home) -> None:
+    """Enough for Home Assistant to draw the form."""
+    items = {item["name"]: item for item in (await home.command("drivers.list"))["items"]}
+    assert items.keys() >= {"demo", "home_assistant", "octoprint"}
+    level = next(one for one in items["puppet"]["options"] if one["name"] == "level")
+    assert level == {
+        "name": "level",
+        "label": "Level",
+        "help": "",
+        "type": "number",
+        "required": False,
+        "default": None,
+        "choices": [],
+        "filter": [],
+        "minimum": 1,
+        "maximum": 10,
+    }
