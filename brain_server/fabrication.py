@@ -100,7 +100,9 @@ class Fabrication:
                     await self.move(row["id"], "failed", error="outcome not seen")
             if ours is not None:
                 await self._follow(ours, status, job)
-            elif not rows and status in OPEN and job.get("started_at") is not None:
+                return
+            waiting = any(row["run"] is None for row in rows)
+            if not waiting and status in OPEN and job.get("started_at") is not None:
                 await self._open(
                     device_id=device_id,
                     file=str(job.get("file") or "?")[:255],

@@ -775,6 +775,25 @@ async def test_a_door_locks_without_the_brain(
     assert note["data"] == {"intent": "lock", "channel": "dashboard", "outcome": "acked"}
 
 
+async def test_a_report_that_a_kill_cut_short_is_sent_after_the_restart(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, door: Door, hass_storage: Json
+) -> None:
+    """A house that died while it locked alone says so later, with an outcome that nobody knows."""
+    await _leave(kitty, brain)
+    reports: list[Json] = []
+    stored = hass_storage[f"kitty.{brain.instance_id}"]
+    door.before = lambda: reports.append(
+        hass_storage[f"kitty.{brain.instance_id}"]["data"]["outbox"]
+    )
+    await request(kitty, "lock", ADA)
+    assert await hass.config_entries.async_unload(kitty.entry_id)
+    stored["data"]["outbox"] = reports[0]
+    hass_storage[f"kitty.{brain.instance_id}"] = stored
+    await brain.start()
+    await set_up(hass, kitty)
+    assert (await brain.received_command("audit.note"))["data"]["outcome"] == "unknown"
+
+
 async def test_a_door_does_not_open_without_the_brain(
     kitty: MockConfigEntry, brain: FakeBrain, door: Door
 ) -> None:

@@ -78,7 +78,7 @@ async def test_a_device_that_says_nothing_leaves_it_unknown(
     monkeypatch.setattr("brain_server.devices.RECOVERY_WAIT", 0.1)
     command_id = await cut_off(tmp_path)
     async with next_life(tmp_path) as (home, thing):
-        await until(lambda: not home.brain.tasks._tasks & _reading_back(home), "the end")
+        await until(lambda: not _reading_back(home), "the end")
         done = await home.command("commands.get", {"command_id": command_id})
         assert (done["status"], len(thing.orders["thing"])) == ("unknown", 1)
 
