@@ -70,6 +70,7 @@ _EVENTS: Final = (
     "PrintDone",
     "PrintCancelled",
     "PrintFailed",
+    "Error",
 )
 
 

@@ -366,6 +366,26 @@ async def test_every_order_has_a_connection_of_its_own() -> None:
     assert len(set(callers)) == 3
 
 
+async def test_a_way_to_somewhere_else_is_not_gone() -> None:
+    """The key would go with it."""
+    asked: list[str] = []
+
+    async def note(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.json_response({"server": "1.11.8"})
+
+    async with serving(anything=note) as other:
+        away = web.Response(status=302, headers={"Location": f"{other}/api/version"})
+        async with serving(anything=away) as url, ClientSession() as session:
+            driver = build(OctoPrint, {"url": url, "api_key": "k"}, session)
+            with pytest.raises(DeviceError) as raised:
+                await driver.probe()
+            with pytest.raises(DeviceError):
+                await driver.execute(Order(command_id="1", intent="print_cancel", params={}))
+    assert raised.value.code == "cannot_connect"
+    assert asked == []
+
+
 async def test_the_servers_own_sentence_is_passed_on() -> None:
     """When it is one."""
     refusal = web.json_response({"error": "Printer is\nnot operational"}, status=409)

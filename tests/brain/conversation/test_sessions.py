@@ -1,0 +1,294 @@
+"""Conversations: each turn recorded or refused, one at a time, for the one whose it is."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Table, func, select, text
+
+from brain_server.app import Brain
+from brain_server.routing import NO_MODEL
+from brain_server.storage.tables import conversations, decisions, messages
+from tests.brain.gatehouse import busy
+from tests.brain.home import Home, Later, Refused, Rest, at_home, running, until
+
+TTL = 3600.0
+
+
+async def rows(brain: Brain, table: Table) -> list[Any]:
+    """Return every row of a table, oldest first."""
+    query = select(table).order_by(table.c.id)
+    return await brain.brain_db.read(
+        lambda connection: [dict(row) for row in connection.execute(query).mappings()]
+    )
+
+
+async def counts(brain: Brain) -> tuple[int, ...]:
+    """Return how many conversations, messages and decisions there are."""
+
+    def count(connection: Any) -> tuple[int, ...]:
+        tables = (conversations, messages, decisions)
+        return tuple(
+            connection.execute(select(func.count()).select_from(table)).scalar() for table in tables
+        )
+
+    return await brain.brain_db.read(count)
+
+
+# -- recorded -----------------------------------------------------------------------------------------
+
+
+async def test_a_turn_is_one_conversation_two_messages_and_one_decision(
+    home: Home, brain: Brain
+) -> None:
+    """All under the id of the request."""
+    said = await home.say("help", context_id="ctx-1")
+    (conversation,) = await rows(brain, conversations)
+    both, (decision,) = await rows(brain, messages), await rows(brain, decisions)
+    assert conversation["id"] == said["conversation_id"]
+    assert (conversation["owner"], conversation["participants"]) == ("ada", ["ada"])
+    assert [(one["role"], one["user_id"], one["text"]) for one in both] == [
+        ("user", "ada", "help"),
+        ("assistant", None, said["text"]),
+    ]
+    assert {one["request_id"] for one in (*both, decision)} == {"ctx-1"}
+    assert {one["conversation_id"] for one in (*both, decision)} == {said["conversation_id"]}
+
+
+async def test_a_decision_tells_who_answered_how_surely_for_how_much_and_how_fast(
+    home: Home, brain: Brain
+) -> None:
+    """The words themselves are only there as their hash."""
+    await home.say("help")
+    (decision,) = await rows(brain, decisions)
+    assert decision["input_hash"] == hashlib.sha256(b"help").hexdigest()
+    assert (decision["tier"], decision["confidence"], decision["cost"]) == ("local", 1.0, 0.0)
+    assert (decision["reason"], decision["performed_by"]) == ("help", "ada")
+    assert decision["latency_ms"] > 0
+
+
+async def test_the_next_turn_joins_the_conversation(home: Home, brain: Brain) -> None:
+    """Two more messages and one more decision."""
+    first = await home.say("help")
+    second = await home.say("help", conversation_id=first["conversation_id"])
+    assert second["conversation_id"] == first["conversation_id"]
+    assert await counts(brain) == (1, 4, 2)
+
+
+async def test_a_conversation_goes_on_after_a_restart(tmp_path: Path) -> None:
+    """A question that is open is still open."""
+    async with running(tmp_path) as brain, at_home(brain) as home:
+        await home.puppet("door", "door", name="Lab door")
+        asked = await home.say("unlock the lab door")
+    async with running(tmp_path, life=2) as brain, at_home(brain) as home:
+        said = await home.say("cancel", conversation_id=asked["conversation_id"])
+        assert await counts(brain) == (1, 4, 2)
+    assert said["text"] == "All right, I have cancelled it."
+
+
+async def test_over_rest_a_program_gets_the_same_answer(home: Home, rest: Rest) -> None:
+    """Without the stream, and as nobody."""
+    answer = await rest.act("conversation.process", {"text": "help"})
+    assert answer.data["text"].startswith("You can say")
+    (conversation,) = await rows(home.brain, conversations)
+    assert (conversation["owner"], conversation["participants"]) == (None, [])
+
+
+async def test_what_is_not_kittys_is_said_to_need_a_model(home: Home, brain: Brain) -> None:
+    """Recorded with no confidence at all."""
+    said = await home.say("write a poem about the sea")
+    (decision,) = await rows(brain, decisions)
+    assert (said["text"], said["tier"], decision["confidence"]) == (NO_MODEL, "local", 0.0)
+
+
+async def test_what_was_said_can_be_read_by_an_admin_in_pages(home: Home) -> None:
+    """Oldest first."""
+    said = await home.say("help")
+    asked = {"conversation_id": said["conversation_id"], "limit": 1}
+    first = await home.command("conversation.messages", asked)
+    rest = await home.command("conversation.messages", asked | {"cursor": first["cursor"]})
+    assert [first["items"][0]["role"], rest["items"][0]["role"]] == ["user", "assistant"]
+    assert rest["cursor"] is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"text": ""},
+        {"text": "x" * 10_001},
+        {"text": 7},
+        {"conversation_id": ""},
+        {"conversation_id": "x" * 65},
+        {"second_of_day": -1},
+        {"second_of_day": 86_400},
+        {"language": None},
+    ],
+)
+async def test_a_turn_that_makes_no_sense_is_refused(home: Home, wrong: Any) -> None:
+    """And not recorded."""
+    asked = {"text": "help"} | wrong
+    assert await home.refusal("conversation.process", asked) == "invalid_params"
+    assert await counts(home.brain) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["'; DROP TABLE conversations; --", '" OR 1=1', "\\x00", "{}", "%s %d {0}", "a" * 10_000],
+)
+async def test_any_words_are_kept_as_they_were_said(home: Home, brain: Brain, words: str) -> None:
+    """Nothing is read into them."""
+    await home.say(words)
+    assert (await rows(brain, messages))[0]["text"] == words
+
+
+# -- not recorded, not answered -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", ["conversations", "conversation_messages", "routing_decisions"])
+async def test_an_answer_that_cannot_be_recorded_is_not_given(
+    home: Home, brain: Brain, table: str
+) -> None:
+    """An error instead, no word of it, and nothing is kept by half."""
+    await brain.brain_db.write(
+        lambda connection: connection.execute(text(f"ALTER TABLE {table} RENAME TO gone"))
+    )
+    with pytest.raises(Refused) as caught:
+        await home.say("help")
+    assert caught.value.code == "storage_failed"
+    assert [frame for frame in home.frames if frame["type"] == "delta"] == []
+    await brain.brain_db.write(
+        lambda connection: connection.execute(text(f"ALTER TABLE gone RENAME TO {table}"))
+    )
+    assert await counts(brain) == (0, 0, 0)
+    await home.say("help")
+    assert await counts(brain) == (1, 2, 1)
+
+
+@pytest.mark.slow
+async def test_a_busy_database_is_told_and_the_next_try_works(home: Home, brain: Brain) -> None:
+    """503 and when to come back; nothing is kept by half."""
+    async with Rest(brain) as rest:
+        with busy(f"sqlite:///{brain.settings.data_dir / 'brain.db'}"):
+            answer = await rest.act("conversation.process", {"text": "help"})
+        again = await rest.act("conversation.process", {"text": "help"})
+    assert (answer.status, answer.code, again.status) == (503, "database_busy", 200)
+    assert answer.headers["Retry-After"] == "1"
+    assert await counts(brain) == (1, 2, 1)
+
+
+# -- whose it is --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("user", ["bob", None])
+async def test_nobody_speaks_in_the_conversation_of_another(
+    home: Home, brain: Brain, user: str | None
+) -> None:
+    """Neither another person nor the voice of nobody."""
+    said = await home.say("help", "ada")
+    with pytest.raises(Refused) as caught:
+        await home.say("help", user, conversation_id=said["conversation_id"])
+    assert caught.value.code == "not_your_conversation"
+    assert await counts(brain) == (1, 2, 1)
+
+
+async def test_a_conversation_of_nobody_is_open_to_all_and_remembers_them(
+    home: Home, brain: Brain
+) -> None:
+    """A voice in the room may begin what two people then go on with."""
+    said = await home.say("help", None)
+    for user in ("bob", "ada", "bob"):
+        await home.say("help", user, conversation_id=said["conversation_id"])
+    (conversation,) = await rows(brain, conversations)
+    assert (conversation["owner"], conversation["participants"]) == (None, ["ada", "bob"])
+
+
+# -- one at a time ------------------------------------------------------------------------------------
+
+
+async def test_two_turns_of_one_conversation_are_taken_one_after_the_other(
+    home: Home, brain: Brain
+) -> None:
+    """And another conversation is not held up."""
+    lamp = await home.puppet("lamp", "light", name="Bench lamp")
+    lamp.reaction, lamp.shows = asyncio.Event(), {"on": True}
+    begun = await home.say("help")
+    same = {"conversation_id": begun["conversation_id"]}
+    loop = asyncio.get_running_loop()
+    slow = loop.create_task(home.say("switch on the bench lamp", **same))
+    await until(lambda: lamp.orders.get("lamp"), "the first turn")
+    second = loop.create_task(home.say("help", context_id="second", **same))
+    other = await home.say("help", context_id="other")
+    assert not second.done()
+    lamp.reaction.set()
+    await asyncio.gather(slow, second)
+    told = [
+        one["text"]
+        for one in await rows(brain, messages)
+        if one["conversation_id"] == begun["conversation_id"] and one["role"] == "user"
+    ]
+    assert told == ["help", "switch on the bench lamp", "help"]
+    assert other["conversation_id"] != begun["conversation_id"]
+    assert len(brain.conversations._locks) == 0
+
+
+# -- how long it lasts --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("idle", "kept"), [(TTL - 1, 1), (TTL + 1, 0)])
+async def test_an_idle_conversation_is_forgotten_after_an_hour(
+    home: Home, brain: Brain, clock: Later, idle: float, kept: int
+) -> None:
+    """Not a second before, and its messages go with it; the decision stays, for the costs."""
+    await home.say("help")
+    clock.ahead += idle
+    await brain.conversations.forget()
+    assert await counts(brain) == (kept, 2 * kept, 1)
+
+
+async def test_a_conversation_that_goes_on_is_not_forgotten(
+    home: Home, brain: Brain, clock: Later
+) -> None:
+    """The last word counts."""
+    said = await home.say("help")
+    clock.ahead += TTL - 1
+    await home.say("help", conversation_id=said["conversation_id"])
+    clock.ahead += TTL - 1
+    await brain.conversations.forget()
+    assert (await counts(brain))[0] == 1
+
+
+async def test_a_conversation_is_kept_while_people_decide(
+    home: Home, brain: Brain, clock: Later
+) -> None:
+    """Whoever asked will want to know; afterwards it goes like the others."""
+    printer = await home.puppet("mk4", "printer")
+    power = await home.puppet("plug", "power", name="Printer plug", feeds=printer.context.device_id)
+    power.show(on=True)
+    await home.say("switch off the printer plug")
+    (waiting,) = (await home.command("commands.list"))["items"]
+    clock.ahead += 2 * TTL
+    await brain.conversations.forget()
+    assert (waiting["status"], (await counts(brain))[0]) == ("deferred", 1)
+    await brain.gate.drop_deferred(power.context.device_id, "superseded")
+    await brain.conversations.forget()
+    assert (await counts(brain))[0] == 0
+
+
+async def test_a_conversation_that_is_forgotten_in_the_middle_of_a_turn_is_begun_again(
+    home: Home, brain: Brain, clock: Later
+) -> None:
+    """The turn is answered and recorded all the same."""
+    lamp = await home.puppet("lamp", "light", name="Bench lamp")
+    lamp.reaction, lamp.shows = asyncio.Event(), {"on": True}
+    said = await home.say("help")
+    clock.ahead += TTL + 1
+    same = {"conversation_id": said["conversation_id"]}
+    turn = asyncio.get_running_loop().create_task(home.say("switch on the bench lamp", **same))
+    await until(lambda: lamp.orders.get("lamp"), "the turn")
+    lamp.reaction.set()
+    await home.event("command.updated", lambda one: one["status"] == "acked")
+    await brain.conversations.forget()
+    assert (await turn)["text"] == "Done: Bench lamp is on."
+    assert (await rows(brain, conversations))[0]["id"] == said["conversation_id"]
