@@ -21,6 +21,7 @@ from .const import (
     CONF_PEOPLE,
     CONF_POLICIES,
     CONF_PRESENCE,
+    CONF_REQUIRES_PPE,
     CONF_ZONES,
     DOMAIN,
     PLATFORMS,
@@ -37,6 +38,7 @@ from .repairs import (
     create_brain_unreachable,
     create_unknown_outcome,
     create_version_skew,
+    delete_all,
     delete_brain_unreachable,
     delete_unknown_outcome,
     delete_version_skew,
@@ -111,6 +113,11 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
     await async_check_approvers(hass, entry)
     _listen_for_updates(hass, entry)
     return True
+
+
+async def async_remove_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
+    """Take back what was said about an entry that is gone."""
+    delete_all(hass, entry)
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> bool:
@@ -242,5 +249,11 @@ def _rest(entry: KittyConfigEntry) -> Mapping[str, Any]:
         "data": dict(entry.data),
         "title": entry.title,
         "options": {key: one for key, one in entry.options.items() if key not in _RULES},
+        # The name of an approve button says whether equipment must be worn.
+        "ppe": {
+            key
+            for key, zone in entry.options.get(CONF_ZONES, {}).items()
+            if zone.get(CONF_REQUIRES_PPE)
+        },
         "subentries": {key: (one.title, dict(one.data)) for key, one in entry.subentries.items()},
     }

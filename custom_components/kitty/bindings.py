@@ -32,6 +32,7 @@ from .protocol import INTENTS, Json, Kind, OnlineState
 
 # Options of a device whose driver is Home Assistant itself.
 OPTION_ENTITY: Final = "entity_id"
+OPTION_FEEDS: Final = "feeds"
 OPTION_STATE_ENTITY: Final = "state_entity"
 OPTION_CAMERA_ENTITY: Final = "camera_entity"
 OPTION_KIND: Final = "kind"

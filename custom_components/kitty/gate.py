@@ -26,6 +26,7 @@ import probatio as vol
 from .bindings import (
     OPTION_CAMERA_ENTITY,
     OPTION_ENTITY,
+    OPTION_FEEDS,
     Action,
     Seen,
     action_for,
@@ -142,7 +143,7 @@ class Executor:
         if intent not in INTENTS or not INTENTS[intent].safe:
             raise Refused("brain_unavailable")
         action = action_for(self._hass, bound.options, intent)
-        if intent == "power_off" and not self._load_is_cool(device_id):
+        if intent == "power_off" and not self._load_is_cool(bound):
             raise Refused("load_may_be_hot", device=bound.name)
         caller = await caller_from(self._hass, context)
         note: Json = {"intent": intent, "channel": str(caller.channel), "outcome": "unknown"}
@@ -277,12 +278,12 @@ class Executor:
             raise Refused("device_unknown")
         return bound
 
-    def _load_is_cool(self, device_id: str) -> bool:
+    def _load_is_cool(self, bound: Bound) -> bool:
         """Tell whether what an outlet feeds was cool and at rest when the brain was last heard."""
-        outlet = self._coordinator.data.devices.get(device_id, {})
-        if outlet.get("feeds") is None or not outlet.get("power_off_when_cool"):
+        feeds = bound.options.get(OPTION_FEEDS)
+        if not feeds:
             return True
-        state = self._coordinator.data.devices.get(outlet["feeds"], {}).get("state", {})
+        state = self._coordinator.data.devices.get(feeds, {}).get("state", {})
         heaters = [(state.get(part) or {}).get("actual") for part in ("nozzle", "bed")]
         return state.get("status") in _AT_REST and all(
             isinstance(actual, int | float) and actual < COOL_BELOW_C for actual in heaters

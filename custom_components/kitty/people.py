@@ -62,7 +62,12 @@ from .gate import Executor
 from .ledger import Ledger
 from .origin import person
 from .protocol import Hazard, Json, PresenceSource, PresenceStatus
-from .repairs import create_audit_rollback, delete_audit_rollback
+from .repairs import (
+    create_audit_rollback,
+    create_pairing_refused,
+    delete_audit_rollback,
+    delete_pairing_refused,
+)
 
 if TYPE_CHECKING:
     from . import KittyConfigEntry
@@ -116,7 +121,7 @@ class Feed:
     async def send_all(self) -> None:
         """Tell the brain everything, in the order in which one thing needs another."""
         async with self._lock:
-            if not await self._command("integration.register", self._key()):
+            if not await self._pair():
                 return
             await self._anchor()
             await self._command("safety.sync", await self.rules())
@@ -125,6 +130,19 @@ class Feed:
             await self._send_evidence()
             with suppress(LedgerUnwritable):
                 await self._ledger.flush(self._client.command)
+
+    async def _pair(self) -> bool:
+        """Show the brain our key; a brain that holds another one believes no decision of ours."""
+        try:
+            await self._client.command("integration.register", self._key())
+        except BrainUnavailable:
+            return False
+        except BrainError as err:
+            LOGGER.error("The brain does not pair: %s", err)
+            create_pairing_refused(self._hass, self._entry)
+            return False
+        delete_pairing_refused(self._hass, self._entry)
+        return True
 
     async def rules_changed(self) -> None:
         """Send people, areas and rules after the options have changed."""

@@ -58,6 +58,7 @@ BRAIN_UNREACHABLE: Final = "brain_unreachable"
 EXPOSED_APPROVAL: Final = "exposed_approval"
 EXPOSED_RAW_ENTITY: Final = "exposed_raw_entity"
 NO_APPROVER: Final = "no_approver"
+PAIRING_REFUSED: Final = "pairing_refused"
 ROGUE_DISCOVERY: Final = "rogue_discovery"
 UNKNOWN_OUTCOME: Final = "unknown_outcome"
 
@@ -123,6 +124,18 @@ def create_brain_unreachable(hass: HomeAssistant, entry: Entry) -> None:
 def delete_brain_unreachable(hass: HomeAssistant, entry: Entry) -> None:
     """Say that the brain answers again."""
     _delete(hass, BRAIN_UNREACHABLE, entry.entry_id)
+
+
+@callback
+def create_pairing_refused(hass: HomeAssistant, entry: Entry) -> None:
+    """Say that the brain is paired with another Home Assistant, so that it believes nobody here."""
+    _create(hass, PAIRING_REFUSED, (entry.entry_id,), {"name": entry.title})
+
+
+@callback
+def delete_pairing_refused(hass: HomeAssistant, entry: Entry) -> None:
+    """Say that the brain takes our signature."""
+    _delete(hass, PAIRING_REFUSED, entry.entry_id)
 
 
 @callback

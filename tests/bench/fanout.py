@@ -7,7 +7,7 @@ Clients live in a process of their own. A message's time is from its making to i
 
 import argparse
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 import json
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -142,13 +142,13 @@ async def measure(sizes: list[int], messages: int) -> Json:
     return found
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print and, when asked, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--messages", type=int, default=40)
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
     found = asyncio.run(measure(given.clients, given.messages))
     print(json.dumps(found, indent=1))
     if given.json is not None:

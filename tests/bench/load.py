@@ -5,6 +5,7 @@
 
 import argparse
 import asyncio
+from collections.abc import Sequence
 import itertools
 import json
 from pathlib import Path
@@ -40,7 +41,12 @@ async def measure(rate: int, seconds: float) -> Json:
         async with ClientSession(address, headers=headers) as session:
             rules: Json = {"users": [USER], "zones": [ZONE], "policies": []}
             await act(session, "safety.sync", rules)
-            door = {"driver": "demo", "name": "Door", "zone_id": "shop", "options": {"kind": "door"}}
+            door = {
+                "driver": "demo",
+                "name": "Door",
+                "zone_id": "shop",
+                "options": {"kind": "door"},
+            }
             await act(session, "devices.put", door)
             async with session.get("/api/v1/devices.list") as answer:
                 device_id = (await answer.json())["data"]["items"][0]["id"]
@@ -74,13 +80,13 @@ async def measure(rate: int, seconds: float) -> Json:
     }
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print and, when asked, write the figures; exit 1 when anything failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
     found = asyncio.run(measure(given.rate, given.seconds))
     print(json.dumps(found, indent=1))
     if given.json is not None:

@@ -291,6 +291,8 @@ class Found:
     """What came of some trials."""
 
     trials: int = 0
+    # Cuts at which something was written and not yet synced.
+    midway: int = 0
     lossy: int = 0
     most_lost: int = 0
     broken: int = 0
@@ -301,6 +303,7 @@ class Found:
         """Return both together."""
         return Found(
             self.trials + other.trials,
+            self.midway + other.midway,
             self.lossy + other.lossy,
             max(self.most_lost, other.most_lost),
             self.broken + other.broken,
@@ -324,6 +327,7 @@ def try_some(steps: Sequence[Step], known: Original, count: int, seed: int) -> F
                 else:
                     files[step.name].take(step)
             at = moment
+            found.midway += any(file.pending for file in files.values())
             for name, file in files.items():
                 (folder / name).write_bytes(file.after_a_cut(chance))
             look(folder, known, told, found)
@@ -381,6 +385,7 @@ def trials(count: int, operations: int, *, durable: bool, processes: int, seed: 
     shutil.rmtree(folder)
     return {
         "trials": found.trials,
+        "midway": found.midway,
         "lost": found.lossy,
         "most_rows_lost": found.most_lost,
         "integrity_failed": found.broken,

@@ -76,12 +76,12 @@ def measure(count: int) -> dict[str, float]:
     }
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print and, when asked, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=7)
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
     found = measure(given.count)
     print(json.dumps(found, indent=1))
     if given.json is not None:

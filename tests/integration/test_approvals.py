@@ -576,6 +576,8 @@ async def test_protection_that_is_not_worn(
     options = rules()
     options["zones"][ZONE]["requires_ppe"] = True
     hass.config_entries.async_update_entry(kitty, options=options)
+    await brain.received_command("safety.sync", 2)
+    await heard(kitty)
     event = await asked(brain, kitty, BOB)
     with pytest.raises(Refused) as caught:
         await decide(kitty, event, "approve", BOB)

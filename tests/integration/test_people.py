@@ -150,7 +150,9 @@ async def test_a_brain_of_another_house_gets_nothing(
     await brain.received_command("integration.register")
     await heard(entry)
     assert brain.sent("safety.sync") == []
-    assert "refused integration.register" in caplog.text
+    assert "does not pair" in caplog.text
+    issues = [issue for _, issue in ir.async_get(hass).issues]
+    assert f"pairing_refused.{entry.entry_id}" in issues
 
 
 async def test_everything_is_sent_again_after_a_break(

@@ -352,3 +352,22 @@ def test_a_signature_that_is_no_base64_is_none() -> None:
     """Nor is one of the wrong length."""
     key = base64.b64encode(bytes(32)).decode()
     assert [verify(key, text, b"") for text in ("é", "!", "AAAA", "")] == [False] * 4
+
+
+async def test_each_step_is_told_to_who_listens(house: Gatehouse) -> None:
+    """Of the command and of its event, in order."""
+    event = await house.approved()
+    await house.claim(event)
+    await house.gate.sent(event["command_id"])
+    await house.gate.settle(event["command_id"], ACKED, "observed")
+    assert [said["status"] for said in house.said("command.updated")] == [
+        "pending",
+        "claimed",
+        "sent",
+        "acked",
+    ]
+    assert [(said["status"], said["resolved_at"]) for said in house.said("safety.event")] == [
+        ("pending", None),
+        ("approved", None),
+        ("approved", house.clock()),
+    ]
