@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
 from homeassistant.config_entries import ConfigSubentryData
@@ -11,14 +12,19 @@ from homeassistant.core import Context, HomeAssistant, ServiceCall
 from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 # Before the first ``hass``: else the test plugin's own folder becomes ``custom_components``.
 import custom_components.kitty
+from custom_components.kitty import protocol
 from custom_components.kitty.const import DOMAIN
 from custom_components.kitty.coordinator import Snapshot
-from custom_components.kitty.protocol import Json
+from custom_components.kitty.protocol import Hazard, Json
 
 from .fake_brain import TOKEN, FakeBrain
+
+if TYPE_CHECKING:
+    from .press import Phones
 
 __all__ = ["custom_components"]
 
@@ -227,3 +233,29 @@ async def decide(entry: MockConfigEntry, event: Json, decision: str, user_id: st
         event["id"], decision, context=of(user_id)
     )
     return decided
+
+
+@pytest.fixture
+def high(hass: HomeAssistant, brain: FakeBrain, kitty: MockConfigEntry) -> None:
+    """Make the workshop dangerous, here and at the brain."""
+    brain.zone_levels[ZONE] = Hazard.HIGH
+    hass.config_entries.async_update_entry(kitty, options=rules("high"))
+
+
+@pytest.fixture
+def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait a moment, and not a quarter of a minute, for what will not be seen."""
+    for name, intent in protocol.INTENTS.items():
+        monkeypatch.setitem(protocol.INTENTS, name, replace(intent, deadline=0.2))
+
+
+@pytest.fixture
+async def phones(
+    hass: HomeAssistant, kitty: MockConfigEntry, hass_client_no_auth: ClientSessionGenerator
+) -> AsyncIterator[Phones]:
+    """Return the phones of the house."""
+    from .press import Phones  # noqa: PLC0415 - it uses what is defined here
+
+    found = await Phones(hass).start(hass_client_no_auth)
+    yield found
+    await found.stop()

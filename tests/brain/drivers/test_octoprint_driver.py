@@ -87,6 +87,16 @@ async def test_a_file_larger_than_memory_would_bear_is_streamed(rig: OctoPrintRi
 
 
 @real
+async def test_a_file_keeps_its_name(rig: OctoPrintRig) -> None:
+    """With its spaces and letters from all the world."""
+    async with ClientSession() as session:
+        driver = build(rig.driver, rig.options, session)
+        stored = await driver.upload("Halter für Öl (2).gcode", in_pieces(b"G28\n"))
+        assert stored == "Halter für Öl (2).gcode"
+        assert stored in await driver.files()
+
+
+@real
 async def test_a_file_in_a_folder_is_listed_and_started(rig: OctoPrintRig) -> None:
     """By its path."""
     call = rig.octoprint.call

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 import pytest
 
 from brain_server.drivers import Observation
-from brain_server.drivers.octoprint.printer import Printer, one_line
+from brain_server.drivers.octoprint.printer import Printer, SerialLog, one_line
 from brain_server.protocol import Json, OnlineState
 
 OPERATIONAL = ("operational", "ready")
@@ -462,6 +462,28 @@ def test_no_message_breaks_the_driver(messages: list[Json]) -> None:
     for message in messages:
         told.printer.hear(message)
     assert told.printer.observation().online in set(OnlineState)
+
+
+async def test_gcode_is_seen_when_its_last_line_was_sent_and_answered() -> None:
+    """In order, with or without a line number, in the words of either version."""
+    log = SerialLog()
+    async with log.expect(["G28", "M104 S50"]) as seen:
+        log.hear({"current": {"logs": ["Recv: ok", "Send: M104 S50", "Send: N7 G28*3"]}})
+        log.hear({"current": {"logs": ["Recv: ok"]}})
+        assert not seen.is_set()
+        log.hear({"current": {"logs": [">>> N8 M104 S50*94"]}})
+        assert not seen.is_set()
+        log.hear({"current": {"logs": ["<<< ok T:20"]}})
+        assert seen.is_set()
+
+
+async def test_lines_that_are_repeated_from_before_the_order_prove_nothing() -> None:
+    """A history has them all."""
+    log = SerialLog()
+    async with log.expect(["G28"]) as seen:
+        log.hear({"history": {"logs": ["Send: G28", "Recv: ok"]}})
+        assert not seen.is_set()
+    log.hear({"current": {"logs": ["Send: G28", "Recv: ok"]}})
 
 
 def test_a_text_from_outside_is_one_short_line() -> None:
