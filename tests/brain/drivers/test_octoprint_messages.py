@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 import pytest
 
 from brain_server.drivers import Observation
@@ -454,6 +454,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(KEYS), JSON)))
 def test_no_message_breaks_the_driver(messages: list[Json]) -> None:
     """A server that talks nonsense is not a reason to stop watching the printer."""
