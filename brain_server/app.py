@@ -130,7 +130,8 @@ class Brain:
         opened.push_async_callback(self.sockets.close)
         opened.push_async_callback(self.devices.finish, DRAIN / 2)
         opened.push_async_callback(self.dispatcher.drain, DRAIN / 2)
-        await self.devices.recover()
+        self.directory.anchored = self.devices.claim_held
+        await self.devices.recover(paired=await self.directory.is_paired())
         self.tasks.start("expiry", self.gate.run(), lasting=True)
         self.tasks.start("housekeeping", self._housekeeping(telemetry), lasting=True)
         self.tasks.start("health", self._watch_health(), lasting=True)

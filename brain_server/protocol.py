@@ -282,6 +282,8 @@ def invalid_params(intent: str, params: Mapping[str, Any]) -> dict[str, str]:
             wrong[name] = f"must be of type {rule.type.__name__}"
         elif isinstance(value, str) and not 0 < len(value) <= rule.max_length:
             wrong[name] = f"must have 1 to {rule.max_length} characters"
+    if spec and not params:
+        wrong[next(iter(spec))] = "required"
     return wrong
 
 

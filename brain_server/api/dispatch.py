@@ -64,7 +64,7 @@ class Dispatcher:
         emit: Callable[[Json], None] = lambda _part: None,
     ) -> Any:
         """Run one command. Raises only KittyError; anything else is logged and becomes ``internal``."""
-        if self.draining or self._running >= self._most:
+        if self.draining or self._running >= self._room(caller):
             code = "shutting_down" if self.draining else "overloaded"
             raise Unavailable(code, "Try again in a moment", retry_after=RETRY_AFTER)
         given = prepare(spec, caller, params, strict=strict)
@@ -97,6 +97,10 @@ class Dispatcher:
             level, "%s done", spec.action, extra=about | {"duration_ms": round(elapsed * 1000, 3)}
         )
         return result
+
+    def _room(self, caller: Caller) -> int:
+        """Return how many commands may run: the last quarter is for Home Assistant, which can lock doors."""
+        return self._most if caller.scope is Scope.INTEGRATION else max(1, self._most * 3 // 4)
 
     async def drain(self, limit: float) -> None:
         """Take no more commands and wait for those that run, at most ``limit`` seconds."""

@@ -65,11 +65,11 @@ class Link:
         finally:
             del self._open[number]
 
-    def answer(self, frame: Json) -> None:
-        """Take an answer; one that nobody waits for is ignored."""
+    def answer(self, send: Send, frame: Json) -> None:
+        """Take an answer from a socket; one that it was not asked for is ignored."""
         number = frame.get("id")
         asked = self._open.get(number) if isinstance(number, int) else None
-        if asked is None or asked[1].done():
+        if asked is None or asked[0] != send or asked[1].done():
             return
         future = asked[1]
         error = frame.get("error")

@@ -35,6 +35,8 @@ _LOGGER = logging.getLogger(__name__)
 
 GZIP_ABOVE: Final = 1024
 READY_TIMEOUT: Final = 2.5
+# Anybody may ask; so many asking must not keep the parts busy.
+READY_AGE: Final = 1.0
 MAX_UPLOAD: Final = 512 * 1024 * 1024
 PROBLEM: Final = "application/problem+json"
 _SNAKE: Final = re.compile("_([a-z0-9])")
@@ -88,6 +90,8 @@ class Rest:
         self._health = health
         self._devices = devices
         self._started = time.time()
+        self._judged_at = float("-inf")
+        self._parts: list[Json] = []
         self._debug = debug
         self._openapi = describe(dispatcher.commands, version)
 
@@ -136,7 +140,10 @@ class Rest:
 
     async def _ready(self, _request: web.Request) -> web.Response:
         """Answer 503 while a part is ill or the process is going down; within three seconds."""
-        parts = await self._health.run(limit=READY_TIMEOUT)
+        if time.monotonic() - self._judged_at > READY_AGE:
+            self._judged_at = time.monotonic()
+            self._parts = await self._health.run(limit=READY_TIMEOUT)
+        parts = self._parts
         if self._dispatcher.draining:
             return web.json_response({"status": "shutting_down"}, status=503)
         well = all(part["ok"] for part in parts)
@@ -219,12 +226,12 @@ class Rest:
         if size > MAX_UPLOAD:
             raise HttpError(413)
 
-        async def store(_caller: Caller, params: Upload) -> Json:
+        async def store(caller: Caller, params: Upload) -> Json:
             name = params.name
             if name.strip(" .") == "" or not name.isprintable() or "/" in name or "\\" in name:
                 raise InvalidRequest("invalid_file_name", "This is not a file name")
-            live = self._devices.registry.get(params.device_id)
-            return {"file": await live.driver.upload(name, _body(request))}
+            file = await self._devices.upload(caller, params.device_id, name, _body(request))
+            return {"file": file}
 
         spec = Command(
             action="devices.upload",

@@ -188,7 +188,7 @@ class WebSockets:
             case "subscribe":
                 await self._subscribe(client, number, frame, events)
             case "response" if client.caller.scope is Scope.INTEGRATION:
-                self._link.answer(frame)
+                self._link.answer(client.send, frame)
             case _:
                 self._refuse(client, number, InvalidRequest("invalid_frame", "Unknown frame type"))
 
@@ -210,7 +210,11 @@ class WebSockets:
 
     async def _run(self, client: Client, number: int, frame: Json) -> None:
         given = frame.get("request_id")
-        trace = given if isinstance(given, str) and len(given) <= 64 else uuid.uuid4().hex
+        trace = (
+            given
+            if isinstance(given, str) and given.isprintable() and 0 < len(given) <= 64
+            else uuid.uuid4().hex
+        )
         request_id.set(trace)
         try:
             spec = self._dispatcher.spec(frame.get("action"))
@@ -222,6 +226,8 @@ class WebSockets:
                 {} if params is None else params,
                 emit=lambda part: client.send({"type": "delta", "id": number, "data": part}),
             )
+            if spec.action == "integration.register":
+                self._link.attach(client.send)
             client.send({"type": "result", "id": number, "data": result, "request_id": trace})
         except KittyError as err:
             self._refuse(client, number, err, str(frame.get("action"))[:64], trace)
@@ -232,8 +238,6 @@ class WebSockets:
         self, client: Client, number: int, frame: Json, events: _Subscription
     ) -> None:
         """Replay what was missed, or send everything; then each event as it happens."""
-        if client.caller.scope is Scope.INTEGRATION:
-            self._link.attach(client.send)
         events()
         epoch, after = frame.get("epoch"), frame.get("after")
         missed = None

@@ -210,7 +210,7 @@ class FirstTier(Tier):
             confidence=act.confidence,
             reason=f"rules:{act.intent}",
             asks=asks,
-            data={"tool_calls": data},
+            data={"tool_calls": data} | ({"asks": turn.state["open"]["event_id"]} if asks else {}),
         )
 
     def _can_confirm_here(self, turn: Turn, event: Json) -> bool:

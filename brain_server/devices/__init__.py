@@ -2,9 +2,10 @@
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+import hashlib
 import logging
 from typing import Annotated, Any, Final
 
@@ -17,6 +18,7 @@ from brain_server.devices.live import Live, began_since
 from brain_server.devices.registry import PROBE_TIMEOUT, Registry
 from brain_server.drivers import DeviceInfo, Observation, Order, Outcome
 from brain_server.errors import (
+    Conflict,
     DeviceError,
     InvalidRequest,
     KittyError,
@@ -112,6 +114,7 @@ class Devices:
         self._carrying: set[asyncio.Task[None]] = set()
         self._watchers: dict[str, list[asyncio.Future[Json]]] = {}
         self._deferred: dict[str, str] = {}
+        self._held: list[Json] = []
         bus.listen("safety.event", self._on_event)
         bus.listen("command.updated", self._on_command)
         registry.listeners.append(self._on_device)
@@ -337,16 +340,29 @@ class Devices:
 
     # -- after a restart ------------------------------------------------------------------------------
 
-    async def recover(self) -> None:
-        """Take up what was open when the process ended. What may have been sent is never sent again."""
+    async def recover(self, *, paired: bool) -> None:
+        """Take up what was open when the process ended. What may have been sent is never sent again.
+
+        What was approved waits, where a Home Assistant is ``paired``, until that has found its own view of
+        the audit trail in this database: a restored copy must not do again what was done already.
+        """
         for open_, event in await self._gate.open_work():
             match open_["status"]:
                 case "pending" if event is not None and event["status"] == "approved":
-                    self._tasks.start(f"claim {open_['id']}", self._claim(event))
+                    self._held.append(event)
                 case "claimed" | "sent":
                     self._tasks.start(f"read back {open_['id']}", self._read_back(open_))
                 case "deferred":
                     self._resume_deferred(open_)
+
+        if not paired:
+            self.claim_held()
+
+    def claim_held(self) -> None:
+        """Carry out what was approved before the process ended, as far as it still may be."""
+        while self._held:
+            event = self._held.pop()
+            self._tasks.start(f"claim {event['command_id']}", self._claim(event))
 
     def _resume_deferred(self, open_: Json) -> None:
         try:
@@ -431,6 +447,7 @@ class Devices:
         if params.info is not None:
             known = {name: getattr(params.info, name) for name in params.info.__struct_fields__}
             info = DeviceInfo(**known | {"capabilities": frozenset(params.info.capabilities)})
+        before = self.registry.find(params.device_id)
         live = await self.registry.put(
             params.driver,
             params.options,
@@ -439,6 +456,8 @@ class Devices:
             zone_id=params.zone_id,
             info=info,
         )
+        if before is not None and before.bound_to != live.record.bound_to:
+            await self._gate.void_all("device_changed", live.record.id)
         return live.view()
 
     @command("devices.remove", Scope.INTEGRATION)
@@ -467,6 +486,33 @@ class Devices:
         """Return the picture that was taken when an approved command was carried out, base64."""
         image = await self._evidence.read(params.event_id)
         return {"content_type": image_type(image), "image": base64.b64encode(image).decode()}
+
+    async def upload(
+        self, caller: Caller, device_id: str, name: str, content: AsyncIterator[bytes]
+    ) -> str:
+        """Store a print file on a device, and its SHA-256 in the audit trail.
+
+        Conflict ``file_in_use`` while people decide about a print of that name.
+        """
+        live = self.registry.get(device_id)
+        for open_, _event in await self._gate.open_work():
+            if open_["device_id"] == device_id and open_["params"].get("file") == name:
+                raise Conflict("file_in_use", "People are deciding about a file of this name")
+        digest = hashlib.sha256()
+
+        async def seen() -> AsyncIterator[bytes]:
+            async for chunk in content:
+                digest.update(chunk)
+                yield chunk
+
+        file = await live.driver.upload(name, seen())
+        about = {"file": file, "sha256": digest.hexdigest(), "token": caller.token}
+        await self._gate.step(
+            lambda step: step.audit(
+                "uploaded", user_id=caller.user_id, device_id=device_id, data=about
+            )
+        )
+        return file
 
     @command("devices.files", Scope.READ)
     async def files(self, _caller: Caller, params: DeviceId) -> Json:

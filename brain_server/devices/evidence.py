@@ -9,7 +9,7 @@ from typing import Final
 
 from brain_server.devices.live import Live
 from brain_server.devices.registry import Registry
-from brain_server.errors import DeviceError, KittyError, NotFound
+from brain_server.errors import Conflict, DeviceError, KittyError, NotFound
 from brain_server.protocol import Kind
 from brain_server.safety.gate import Gate
 
@@ -48,11 +48,14 @@ class Evidence:
             return
 
     async def read(self, event_id: str) -> bytes:
-        """Return the picture of an event; NotFound ``no_evidence``."""
+        """Return the picture of an event; NotFound ``no_evidence``, Conflict ``evidence_altered``."""
         path = self._folder / event_id
         if not _ID.fullmatch(event_id) or not await asyncio.to_thread(path.is_file):
             raise NotFound("no_evidence", "There is no picture of this")
-        return await asyncio.to_thread(path.read_bytes)
+        image = await asyncio.to_thread(path.read_bytes)
+        if hashlib.sha256(image).hexdigest() != await self._gate.evidence_digest(event_id):
+            raise Conflict("evidence_altered", "The picture is not the one that was recorded")
+        return image
 
     def _write(self, event_id: str, image: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,11 @@ class Record:
     last_seen: float | None = None
 
     @property
+    def bound_to(self) -> tuple[object, ...]:
+        """Return what makes this the thing that people approved something for."""
+        return self.driver, self.external_id, dict(self.options)
+
+    @property
     def feeds(self) -> str | None:
         """Return the id of the device that this one gives power to."""
         return self.options.get("feeds") or None

@@ -80,6 +80,11 @@ class Registry:
         """Return every device."""
         return list(self._live.values())
 
+    def find(self, device_id: str | None) -> Record | None:
+        """Return what is stored of a device, None when there is none."""
+        live = self._live.get(device_id or "")
+        return live.record if live else None
+
     def get(self, device_id: str) -> Live:
         """Return one device; NotFound ``device_not_found``."""
         try:

@@ -119,6 +119,7 @@ def search(
     kinds: Sequence[str] = (),
     device_id: str | None = None,
     user_id: str | None = None,
+    event_id: str | None = None,
     since: float | None = None,
     newest_first: bool = False,
 ) -> list[Json]:
@@ -130,6 +131,8 @@ def search(
         query = query.where(audit.c.device_id == device_id)
     if user_id is not None:
         query = query.where(audit.c.user_id == user_id)
+    if event_id is not None:
+        query = query.where(audit.c.event_id == event_id)
     if since is not None:
         query = query.where(audit.c.at >= since)
     if newest_first:

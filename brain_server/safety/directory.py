@@ -1,7 +1,7 @@
 """Who may be trusted where: users, zones, policies, presence and checks, as Home Assistant tells them."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Final
 
 import msgspec
@@ -81,7 +81,7 @@ class CheckParams(Params):
     """One result of one named check."""
 
     zone_id: Id
-    name: Name
+    name: Id
     ok: bool
     observed_at: Moment
 
@@ -115,6 +115,8 @@ class Directory:
         self._gate = gate
         self._db = database
         self._instance_id = instance_id
+        # Called when Home Assistant has found the whole chain that it knows.
+        self.anchored: Callable[[], None] = lambda: None
 
     @command("integration.register", Scope.INTEGRATION)
     async def register(self, caller: Caller, params: KeyParams) -> Json:
@@ -220,6 +222,7 @@ class Directory:
         """Compare the chain with the head that Home Assistant saw; an older chain voids all open requests."""
         seen = Head(params.seq, params.hash)
         if await self._db.read(lambda connection: self._gate.chain.contains(connection, seen)):
+            self.anchored()
             return {"ok": True}
         voided = await self._gate.void_all("restored")
         await self._gate.step(
@@ -303,7 +306,12 @@ def _replace(step: Step, table: Table, key: str, wanted: dict[str, Json], fresh:
     """Make the table hold exactly these rows; returns what changed, as ``table:key``."""
     known = {row[key]: dict(row) for row in step.connection.execute(select(table)).mappings()}
     changed = set(known) - set(wanted)
-    if changed:
+    if changed and table is tables.users:
+        # A person who loses every role keeps the own code, should the role come back.
+        changed = {name for name in changed if known[name]["active"]}
+        gone = table.c[key].in_(changed)
+        step.connection.execute(update(table).where(gone).values(active=False, email=None))
+    elif changed:
         step.connection.execute(delete(table).where(table.c[key].in_(changed)))
     for name, values in wanted.items():
         old = known.get(name)

@@ -23,6 +23,7 @@ from brain_server.errors import (
     Unavailable,
 )
 from brain_server.protocol import (
+    DIRECT_CHANNELS,
     INTENTS,
     Channel,
     CommandStatus,
@@ -33,7 +34,7 @@ from brain_server.protocol import (
     subject_hash,
 )
 from brain_server.safety import keys, lockout
-from brain_server.safety.audit import Chain
+from brain_server.safety.audit import Chain, search
 from brain_server.safety.policy import (
     VOICE_PERSON,
     Facts,
@@ -253,13 +254,14 @@ class Gate:
         if event is None:
             return Refusal("event_not_found", "There is no such request")
         command = step.one_command(event.command_id)
-        if known := _same_decision(step, event, decision):
+        refusal = self._genuine(step, event, decision)
+        if refusal is None and (known := _same_decision(step, event, decision)):
             return known
         if event.status == EventStatus.PENDING and step.now >= event.expires_at:
             step.audit_command("expired", command, event.id, user_id=None)
             step.close(command, event, EventStatus.EXPIRED, reason="expired")
             return Refusal("expired", "This request has expired")
-        refusal = self._genuine(step, event, decision) or _still_open(event)
+        refusal = refusal or _stale(step, decision) or _still_open(event)
         # Before all other questions: who is forced cannot choose the moment.
         duress = refusal is None and decision.approve and _is_duress(step.connection, decision)
         if refusal is None and decision.approve and not duress:
@@ -275,7 +277,7 @@ class Gate:
         return self._record(step, command, event, decision, duress=duress)
 
     def _genuine(self, step: Step, event: Row[Any], decision: Decision) -> Refusal | None:
-        """Refuse a decision that the integration did not sign, for this very subject, just now."""
+        """Refuse a decision that the integration did not sign, for this very subject."""
         key = _state(step.connection, INTEGRATION_KEY)
         message = approval_bytes(
             event_id=decision.event_id,
@@ -289,8 +291,6 @@ class Gate:
             return Refusal("bad_signature", "The decision is not signed by Home Assistant")
         if decision.subject != event.subject:
             return Refusal("wrong_subject", "The decision is about something else")
-        if abs(step.now - decision.at) > DECISION_AGE:
-            return Refusal("stale_decision", "The decision is too old")
         return None
 
     def _allowed(
@@ -385,7 +385,7 @@ class Gate:
             if event is None:
                 return Refusal("event_not_found", "There is no such request")
             command = step.one_command(event.command_id)
-            if command.requested_by != user_id:
+            if user_id is None or command.requested_by != user_id:
                 return Refusal("not_yours", "Only the person who asked can take it back")
             if refusal := _still_open(event):
                 return refusal
@@ -438,8 +438,9 @@ class Gate:
             return refusal
         if not step.move_command(command, CommandStatus.CLAIMED, claimed_at=step.now):
             return Refusal("not_claimable", "This command is not waiting to be carried out")
-        step.audit_command("claimed", command, event.id if event else None, user_id=None)
-        return step.show_command(command_id)
+        event_id = event.id if event else None
+        step.audit_command("claimed", command, event_id, user_id=None)
+        return command_view(step.one_command(command_id), event_id)
 
     async def sent(self, command_id: str) -> None:
         """Note that the device accepted a claimed command; its effect is still to be seen."""
@@ -542,6 +543,15 @@ class Gate:
             except TimeoutError:
                 continue
 
+    async def evidence_digest(self, event_id: str) -> str | None:
+        """Return the SHA-256 that the chain holds for the picture of an event."""
+        rows = await self._db.read(
+            lambda connection: search(
+                connection, after=0, limit=1, kinds=("evidence",), event_id=event_id
+            )
+        )
+        return rows[0]["data"]["sha256"] if rows else None
+
     async def keep_evidence(self, event_id: str, key: str, digest: str) -> None:
         """Link a picture to a safety event; its SHA-256 goes into the chain."""
 
@@ -554,13 +564,14 @@ class Gate:
 
         await self.step(work)
 
-    async def void_all(self, reason: str) -> int:
-        """Void every open request, e.g. after an old database was restored; returns how many."""
+    async def void_all(self, reason: str, device_id: str | None = None) -> int:
+        """Void every open request, or those for one device; returns how many."""
+        query = select(commands).where(commands.c.status.in_(("pending", "deferred")))
+        if device_id is not None:
+            query = query.where(commands.c.device_id == device_id)
 
         def work(step: Step) -> int:
-            rows = step.connection.execute(
-                select(commands).where(commands.c.status.in_(("pending", "deferred")))
-            ).all()
+            rows = step.connection.execute(query).all()
             for command in rows:
                 event = step.event_of(command.id)
                 step.audit_command(
@@ -642,6 +653,9 @@ def _open_twin(step: Step, ask: Ask) -> Row[Any] | None:
     for row in rows:
         event = step.event_of(row.id)
         open_event = event is None or (event.status == "pending" and event.expires_at > step.now)
+        # Asked by voice and asked with a finger are two things: only one of them has a person behind it.
+        same_road = (row.channel in DIRECT_CHANNELS) == (ask.channel in DIRECT_CHANNELS)
+        open_event = open_event and same_road
         same = (row.params, row.requested_by, row.zone_id)
         if open_event and same == (ask.params, ask.requester, ask.zone_id):
             return row
@@ -673,6 +687,12 @@ def _same_decision(step: Step, event: Row[Any], decision: Decision) -> Json | No
     if step.connection.execute(query).first() is None:
         return None
     return event_view(step.connection, event, step.now)
+
+
+def _stale(step: Step, decision: Decision) -> Refusal | None:
+    if abs(step.now - decision.at) <= DECISION_AGE:
+        return None
+    return Refusal("stale_decision", "The decision is too old")
 
 
 def _still_open(event: Row[Any]) -> Refusal | None:

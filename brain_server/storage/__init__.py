@@ -85,10 +85,7 @@ class Database:
     async def close(self) -> None:
         """Finish what was accepted, then release the files."""
         self._queue.put(None)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._readers, self._writer.join)
-        await loop.run_in_executor(self._readers, self._dispose)
-        self._readers.shutdown(wait=False)
+        await asyncio.to_thread(self._close)
 
     async def write[T](self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a transaction of its own kind and return when it is committed.
@@ -141,6 +138,11 @@ class Database:
             raise Unavailable(
                 "database_busy", "The database is busy; try again", retry_after=1
             ) from err
+
+    def _close(self) -> None:
+        self._writer.join()
+        self._readers.shutdown()  # a read whose caller has gone still holds its connection
+        self._dispose()
 
     def _dispose(self) -> None:
         self._engine.dispose()

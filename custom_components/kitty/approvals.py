@@ -15,7 +15,7 @@ from .coordinator import SNAPSHOT, KittyCoordinator
 from .errors import BrainError, BrainUnavailable, KittyError, LedgerUnwritable, Refused
 from .gate import Executor
 from .judgement import VOICE_PERSON, Ground
-from .ledger import ACCEPTED, REFUSED, Ledger
+from .ledger import ACCEPTED, REFUSED, Ledger, check_subject
 from .origin import Caller, caller_from, person
 from .phones import ACTION_PREFIXES, Phones
 from .protocol import (
@@ -95,6 +95,7 @@ class Approvals:
         try:
             answer: Json = await self._client.command("devices.request", wish, caller=caller)
         except BrainUnavailable:
+            # A hazard is never tried again by ourselves: it may have been carried out.
             if intent in INTENTS and INTENTS[intent].safe:
                 return await self._executor.run_safe(device_id, intent, context)
             raise
@@ -118,14 +119,19 @@ class Approvals:
         context: Context,
         ppe: bool = False,
         channel: Channel | None = None,
+        subject: str | None = None,
         pin: str | None = None,
     ) -> Json:
         """Record the decision of the person of this context, then send it; returns the event.
 
         The same decision a second time is the first one. ``channel`` only from a handler that has
-        itself checked that the person's finger was on it.
+        itself checked that the person's finger was on it, or that a yes was said to our own
+        question; ``subject`` is what that person was shown.
         """
         caller = await caller_from(self._hass, context, channel=channel)
+        spoken = caller.channel in (Channel.ASSIST, Channel.VOICE)
+        if spoken and channel is None and decision == APPROVE:
+            raise Refused("direct_approval_required")
         user_id = caller.user_id
         if user_id is None and caller.channel is Channel.VOICE:
             user_id = VOICE_PERSON
@@ -133,6 +139,8 @@ class Approvals:
             raise Refused("user_required")
         if (event := self._coordinator.data.events.get(event_id)) is None:
             raise Refused("unknown_event")
+        if subject not in (None, event["subject"]):
+            raise Refused("wrong_subject")
         lock = self._deciding.setdefault((event_id, user_id), asyncio.Lock())
         async with lock:
             return await self._decide(event, user_id, decision, caller, ppe=ppe, pin=pin)
@@ -194,7 +202,9 @@ class Approvals:
         try:
             answer: Json = await self._client.command("safety.decide", params, caller=sender)
         except BrainError as err:
-            await self._ledger.mark_decision(event_id, user_id, REFUSED, err.code)
+            # An approval that the brain refused counts for nothing; a denial stands all the same.
+            if decision == APPROVE:
+                await self._ledger.mark_decision(event_id, user_id, REFUSED, err.code)
             raise
         await self._ledger.mark_decision(event_id, user_id, ACCEPTED)
         return answer
@@ -278,6 +288,7 @@ class Approvals:
                 record["decision"],
                 context=context,
                 channel=Channel.MOBILE,
+                subject=record.get("subject", ""),
                 ppe=bool(event["requires_ppe"]),
             )
             await self._ledger.use_token(token)
@@ -298,7 +309,7 @@ class Approvals:
         LOGGER.warning("An approval from a phone was refused: %s", reason)
         event_id = record["event_id"] if record else None
         if user_id is None:
-            about: Json = {"reason": reason, "event_id": event_id}
+            about: Json = {"reason": reason, "event_id": event_id, "at": self._ledger.now()}
             note: Json = {"kind": "approval_token", "user_id": None, "device_id": None}
             action, params = "audit.note", note | {"data": about}
         else:
@@ -350,6 +361,11 @@ class Approvals:
 
     async def _ask(self, event: Json) -> None:
         """Ask those who may decide now, and no longer those who have."""
+        try:
+            check_subject(event)
+        except Refused:
+            LOGGER.error("Nobody is asked: the brain shows an event that is not what it signs")
+            return
         eligible = [one for one in event["eligible"] if await person(self._hass, one)]
         if not eligible and event["zone_id"] is not None:
             create_no_approver(self._hass, self._entry, zone_id=event["zone_id"])

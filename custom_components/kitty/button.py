@@ -12,7 +12,9 @@ from homeassistant.helpers.event import async_call_later
 from . import KittyConfigEntry
 from .const import CONF_REQUIRES_PPE, CONF_ZONES
 from .coordinator import KittyCoordinator
+from .errors import Refused
 from .entity import KittyEntity, async_add_device_entities, needs_people
+from .ledger import check_subject
 from .protocol import Json, PrinterStatus
 
 # Not one after another: a press that waits its turn could decide a request that came meanwhile.
@@ -113,7 +115,7 @@ class DecisionButton(KittyEntity, ButtonEntity):
 
     entity_description: DecisionDescription
 
-    _shown = ""
+    _shown = _subject = ""
     _ready = False
     _cancel_timer: CALLBACK_TYPE | None = None
 
@@ -127,7 +129,7 @@ class DecisionButton(KittyEntity, ButtonEntity):
             and self.coordinator.data.connected
             and self._ready
             and event is not None
-            and event["id"] == self._shown
+            and (event["id"], event["subject"]) == (self._shown, self._subject)
             and self.entity_description.ppe in (None, event["requires_ppe"])
         )
 
@@ -135,7 +137,13 @@ class DecisionButton(KittyEntity, ButtonEntity):
     def _only_pending(self) -> Json | None:
         """Return the pending request if there is exactly one."""
         pending = self._pending
-        return pending[0] if len(pending) == 1 else None
+        if len(pending) != 1:
+            return None
+        try:
+            check_subject(pending[0])
+        except Refused:
+            return None
+        return pending[0]
 
     @override
     async def async_added_to_hass(self) -> None:
@@ -151,6 +159,7 @@ class DecisionButton(KittyEntity, ButtonEntity):
             self._shown,
             self.entity_description.decision,
             context=self._context or Context(),
+            subject=self._subject,
             ppe=bool(self.entity_description.ppe),
         )
 
@@ -166,10 +175,11 @@ class DecisionButton(KittyEntity, ButtonEntity):
         """Start the wait anew whenever another request is the one that is shown."""
         event = self._only_pending
         shown: str = event["id"] if event else ""
-        if shown == self._shown:
+        subject: str = event["subject"] if event else ""
+        if (shown, subject) == (self._shown, self._subject):
             return
         self._stop_timer()
-        self._shown, self._ready = shown, False
+        self._shown, self._subject, self._ready = shown, subject, False
         if shown:
             self._cancel_timer = async_call_later(self.hass, SHOWN_FOR_S, self._become_ready)
 

@@ -22,6 +22,7 @@ from homeassistant.exceptions import HomeAssistantError
 
 from .const import LOGGER
 from .errors import (
+    BUSY,
     BrainError,
     BrainUnavailable,
     CannotConnect,
@@ -405,6 +406,8 @@ def _part(answer: Json | None) -> Json:
     match answer["type"]:
         case "delta":
             return {"delta": answer["data"]}
+        case "error" if (code := answer["error"].get("code")) in BUSY:
+            raise BrainUnavailable(code)
         case "error":
             raise BrainError.from_frame(answer["error"])
         case _:

@@ -1,6 +1,7 @@
 """The Assist agent: words go to the brain, and its answer comes back as it is spoken."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any, Final, Literal, override
 
 from homeassistant.components.conversation import (
@@ -12,25 +13,45 @@ from homeassistant.components.conversation import (
     ConversationResult,
     ToolResultContentDeltaDict,
 )
-from homeassistant.const import MATCH_ALL
+from homeassistant.const import CONF_DEVICE_ID, MATCH_ALL
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er, intent, llm
 from homeassistant.helpers.chat_session import current_session
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.translation import async_get_translations
 from homeassistant.util import dt as dt_util
 
 from . import KittyConfigEntry
-from .const import DOMAIN
+from .approvals import APPROVE
+from .const import DOMAIN, LOGGER, SUBENTRY_DEVICE
 from .coordinator import KittyCoordinator
 from .entity import KittyBrainEntity
-from .errors import BrainUnavailable, KittyError, Refused
+from .errors import BUSY, BrainUnavailable, KittyError, Refused
+from .ledger import check_subject
 from .origin import Caller, caller_from
-from .protocol import Json, Kind
+from .protocol import EventStatus, Json, Kind
 
 PARALLEL_UPDATES = 0
 
 AGENT: Final = EntityDescription(key="conversation", translation_key="conversation", name=None)
+
+# What counts as a yes to our own question, and nothing else does: the brain cannot widen it.
+YES: Final = frozenset(
+    {
+        "yes",
+        "confirm",
+        "confirmed",
+        "approve",
+        "do it",
+        "go ahead",
+        "ok",
+        "okay",
+        "sure",
+        "please do",
+        "yes please",
+    }
+)
 
 type Delta = AssistantContentDeltaDict | ToolResultContentDeltaDict
 
@@ -42,6 +63,16 @@ async def async_setup_entry(
 ) -> None:
     """Add the agent."""
     async_add_entities([KittyAgent(entry.runtime_data.coordinator, AGENT)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What one person says now, and the event and subject of our question before it, if any."""
+
+    context: Context
+    caller: Caller
+    text: str
+    asked: tuple[str, str] | None
 
 
 class KittyAgent(KittyBrainEntity, ConversationEntity):
@@ -57,7 +88,9 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         self._owners: dict[str, str | None] = {}
         self._brain_ids: dict[str, str] = {}
         # The turns that are being answered, by the id of their context.
-        self._turns: dict[str, tuple[Context, Caller]] = {}
+        self._turns: dict[str, Turn] = {}
+        # What we asked last in a conversation: the event and the subject that was spoken.
+        self._asked: dict[str, tuple[str, str]] = {}
 
     @override
     async def async_added_to_hass(self) -> None:
@@ -66,13 +99,24 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         self.coordinator.config_entry.runtime_data.client.register("ha.decide", self._async_decide)
 
     async def _async_decide(self, params: Json) -> Json:
-        """Decide as the person who is speaking right now, by the road of that turn; nobody else."""
+        """Decide as the person who is speaking right now, by the road of that turn; nobody else.
+
+        An approval is a plain yes to the question that we ourselves asked in the turn before.
+        """
         if (turn := self._turns.get(params["context_id"])) is None:
             raise Refused("no_such_turn")
-        context, caller = turn
+        event_id, subject = turn.asked or (None, None)
+        if event_id != params["event_id"]:
+            subject = None
+        if params["decision"] == APPROVE and (subject is None or _plain(turn.text) not in YES):
+            raise Refused("not_said")
         approvals = self.coordinator.config_entry.runtime_data.approvals
         return await approvals.decide(
-            params["event_id"], params["decision"], context=context, channel=caller.channel
+            params["event_id"],
+            params["decision"],
+            context=turn.context,
+            channel=turn.caller.channel,
+            subject=subject,
         )
 
     @property
@@ -96,13 +140,22 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         conversation_id = chat_log.conversation_id
         self._claim(conversation_id, caller)
         result: Json = {}
-        self._turns[user_input.context.id] = (user_input.context, caller)
+        self._turns[user_input.context.id] = Turn(
+            context=user_input.context,
+            caller=caller,
+            text=user_input.text,
+            # Whatever is said next, a question is answered or over.
+            asked=self._asked.pop(conversation_id, None),
+        )
         try:
-            deltas = self._deltas(self._params(user_input, chat_log), caller, result)
+            params = self._params(user_input, chat_log)
+            deltas = self._deltas(params, caller, result, conversation_id)
             async for _ in chat_log.async_add_delta_content_stream(self.entity_id, deltas):
                 pass
             self._brain_ids[conversation_id] = result["conversation_id"]
         except BrainUnavailable as err:
+            if err.code in BUSY:
+                raise
             raise self._away() from err
         finally:
             self._turns.pop(user_input.context.id, None)
@@ -131,6 +184,7 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         """Let go of a conversation that is over."""
         self._owners.pop(conversation_id, None)
         self._brain_ids.pop(conversation_id, None)
+        self._asked.pop(conversation_id, None)
 
     def _params(self, user_input: ConversationInput, chat_log: ChatLog) -> Json:
         """Return the turn as the brain takes it."""
@@ -152,7 +206,9 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         device = dr.async_get(self.hass).async_get(device_id) if device_id else None
         return device.area_id if device else None
 
-    async def _deltas(self, params: Json, caller: Caller, result: Json) -> AsyncGenerator[Delta]:
+    async def _deltas(
+        self, params: Json, caller: Caller, result: Json, conversation_id: str
+    ) -> AsyncGenerator[Delta]:
         """Yield the brain's answer for the chat log, and leave its end in ``result``."""
         client = self.coordinator.config_entry.runtime_data.client
         spoken = False
@@ -167,9 +223,38 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
             raise BrainUnavailable
         for delta in _tool_deltas(result.get("data") or {}):
             yield delta
+        question = await self._question(params, result, conversation_id)
+        if question is not None:
+            result["text"] = question
         # What was streamed may have been spoken already; it must not be said twice.
-        if not spoken:
+        if not spoken or question is not None:
             yield {"role": "assistant", "content": result["text"]}
+
+    async def _question(self, params: Json, result: Json, conversation_id: str) -> str | None:
+        """Return the question that the brain wants asked, in our own words from our own records."""
+        event_id = (result.get("data") or {}).get("asks")
+        event = self.coordinator.data.events.get(event_id) if event_id else None
+        if event is None or event["status"] != EventStatus.PENDING:
+            return None
+        entry = self.coordinator.config_entry
+        titles = [
+            item.title
+            for item in entry.get_subentries_of_type(SUBENTRY_DEVICE)
+            if item.data.get(CONF_DEVICE_ID) == event["device_id"]
+        ]
+        try:
+            check_subject(event)
+        except Refused:
+            titles = []
+        language = str(params["language"])
+        words = await async_get_translations(self.hass, language, "exceptions", {DOMAIN})
+        sentence = words.get(f"component.{DOMAIN}.exceptions.ask_{event['intent']}.message")
+        if sentence is None or not titles:
+            LOGGER.error("The brain wants a question asked that is not about a device set up here")
+            return None
+        self._asked[conversation_id] = event["id"], event["subject"]
+        file = str(event["params"].get("file", "?"))
+        return sentence.format(device=titles[0], file=file)
 
     def _away(self) -> KittyError:
         """Return the sentence for people whose brain is away, with the doors that still lock."""
@@ -183,6 +268,12 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         if doors:
             return KittyError("brain_away_doors", doors=", ".join(sorted(doors)))
         return KittyError("brain_away")
+
+
+def _plain(text: str) -> str:
+    """Return words without case and punctuation."""
+    kept = (char if char.isalnum() else " " for char in text.casefold())
+    return " ".join("".join(kept).split())
 
 
 def _tool_deltas(data: dict[str, Any]) -> list[Delta]:

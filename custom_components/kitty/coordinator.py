@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, override
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -62,6 +63,7 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
         self.client = client
         self._first = asyncio.Event()
         self._down_logged = False
+        self._lost_at: float | None = None
         self._callbacks: dict[str, list[Callable[[Json], None]]] = {}
         client.on_snapshot = self._on_snapshot
         client.on_event = self._on_event
@@ -83,6 +85,12 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
         actions = self._callbacks.setdefault(event_name, [])
         actions.append(action)
         return lambda: actions.remove(action)
+
+    def is_fresh(self, seconds: float) -> bool:
+        """Tell whether the brain is connected, or was less than this many seconds ago."""
+        if self.data.connected:
+            return True
+        return self._lost_at is not None and monotonic() - self._lost_at < seconds
 
     def pending_for(self, device_id: str, intent: str | None = None) -> Json | None:
         """Return the newest safety event of a device that waits for people, if there is one."""
@@ -165,6 +173,7 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
             # The setup says what is wrong, and a person has to act.
             self.hass.config_entries.async_schedule_reload(self.config_entry.entry_id)
         if self.data.connected:
+            self._lost_at = monotonic()
             self.data = replace(self.data, connected=False)
             self.last_update_success = False
             self.last_exception = lost

@@ -1,10 +1,25 @@
 """One tree of errors; every ``code`` is also the translation key of its message."""
 
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 
 from .const import DOMAIN
+
+
+# What ails the brain itself and not the wish: it cannot be asked now, though its socket is open.
+BUSY: Final = frozenset(
+    {
+        "database_busy",
+        "internal",
+        "overloaded",
+        "rate_limited",
+        "shutting_down",
+        "storage_failed",
+        "storage_full",
+        "timeout",
+    }
+)
 
 
 class KittyError(HomeAssistantError):
@@ -24,7 +39,7 @@ class BrainUnavailable(KittyError):
     """The brain cannot be asked now; nobody knows whether a request under way was carried out."""
 
     def __init__(self, code: str = "brain_unavailable", **placeholders: object) -> None:
-        """Make the error; ``brain_timeout`` where the brain did not answer in time."""
+        """Make the error; ``brain_timeout`` where nothing came in time, else what ails it."""
         super().__init__(code, **placeholders)
 
 

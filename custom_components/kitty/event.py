@@ -195,6 +195,7 @@ class Bridge:
             "denied": event["denied_by"],
             REQUESTED: event["initiated_by"],
         }.get(kind)
+        actor = self._proven(event["id"], actor)
         self._tell(REQUEST.key, kind, event["device_id"], self._about(event), actor)
 
     @callback
@@ -215,6 +216,7 @@ class Bridge:
             "detail": command["detail"],
         }
         actor = (event.get("approved_by") or [command["requested_by"]])[-1]
+        actor = self._proven(command["event_id"], actor)
         self._tell(REQUEST.key, kind, command["device_id"], about, actor)
 
     @callback
@@ -225,7 +227,7 @@ class Bridge:
             return
         if (kind := _JOB_TYPES.get(job["status"])) is not None:
             about = {"file": job["file"], "job_id": job["id"], "error": job["error"]}
-            self._tell(PRINT.key, kind, job["device_id"], about, job["requested_by"])
+            self._tell(PRINT.key, kind, job["device_id"], about, None)
 
     @callback
     def _on_duress(self, data: Json) -> None:
@@ -242,6 +244,12 @@ class Bridge:
             "reason": data["reason"],
         }
         self._tell(ALARM.key, LOCKOUT, None, about, None)
+
+    def _proven(self, event_id: str | None, user_id: str | None) -> str | None:
+        """Return the user if our own ledger says that this person asked or decided; else nobody."""
+        known = self._entry.runtime_data.ledger.event(event_id) or {}
+        mine = {known.get("requester"), *known.get("decisions", ())}
+        return user_id if user_id in mine else None
 
     def _is_news(self, thing: Json) -> bool:
         """Tell whether the thing has a status that was not told of."""

@@ -70,6 +70,8 @@ __all__ = ["Executor", "Ledger"]
 
 LOCAL_DRIVER: Final = "home_assistant"
 CLOCK_SKEW: Final = 30.0
+# How long after the link was lost a printer may be taken to be as cool as it was.
+COOL_FOR: Final = 120.0
 SNAPSHOT_WIDTH: Final = 1280
 MAX_IMAGE_BYTES: Final = MAX_FRAME_BYTES * 3 // 4 - 1024
 
@@ -146,7 +148,12 @@ class Executor:
         if intent == "power_off" and not self._load_is_cool(bound):
             raise Refused("load_may_be_hot", device=bound.name)
         caller = await caller_from(self._hass, context)
-        note: Json = {"intent": intent, "channel": str(caller.channel), "outcome": "unknown"}
+        note: Json = {
+            "intent": intent,
+            "channel": str(caller.channel),
+            "outcome": "unknown",
+            "at": self._ledger.now(),
+        }
         params: Json = {
             "kind": "safe_direction",
             "user_id": caller.user_id,
@@ -279,11 +286,14 @@ class Executor:
         return bound
 
     def _load_is_cool(self, bound: Bound) -> bool:
-        """Tell whether what an outlet feeds was cool and at rest when the brain was last heard."""
+        """Tell whether what an outlet feeds was cool and at rest when it was heard a moment ago."""
         feeds = bound.options.get(OPTION_FEEDS)
         if not feeds:
             return True
-        state = self._coordinator.data.devices.get(feeds, {}).get("state", {})
+        fed = self._coordinator.data.devices.get(feeds, {})
+        if fed.get("online") != OnlineState.ONLINE or not self._coordinator.is_fresh(COOL_FOR):
+            return False
+        state = fed.get("state", {})
         heaters = [(state.get(part) or {}).get("actual") for part in ("nozzle", "bed")]
         return state.get("status") in _AT_REST and all(
             isinstance(actual, int | float) and actual < COOL_BELOW_C for actual in heaters

@@ -157,7 +157,9 @@ class Ground:
             for made in event["decisions"].values()
         ):
             raise Refused("grant_denied")
-        if event["closed"] is not None or not now < event["expires_at"]:
+        # By our own clock, too: how long an approval lives is not for the brain to say.
+        ours = event["opened_at"] + INTENTS[grant.intent].approval_ttl
+        if event["closed"] is not None or not now < min(event["expires_at"], ours):
             raise Refused("grant_approval_expired")
         return event
 

@@ -28,6 +28,7 @@ STORE_VERSION: Final = 1
 # Nothing that could still be used is forgotten: grants live for seconds, requests for minutes.
 FORGET_AFTER: Final = 30 * 24 * 3600.0
 OUTBOX_MAX: Final = 500
+_ATTEMPT: Final = "safety.attempt"
 
 RECORDED: Final = "recorded"
 ACCEPTED: Final = "accepted"
@@ -115,10 +116,17 @@ class Ledger:
 
     async def record_request(self, event: Json, caller: Caller) -> None:
         """Record who asked for a new safety event; a known event keeps its requester."""
-        if event["id"] in self._data["events"]:
+        known = self._data["events"].get(event["id"])
+        if known is not None and (
+            known["requester"] is not None or known["subject"] != event["subject"]
+        ):
             return
-        opened = self._open(event, requester=caller.user_id, channel=str(caller.channel))
-        opened["context_id"] = caller.context_id
+        opened = known or self._open(event)
+        opened |= {
+            "requester": caller.user_id,
+            "channel": str(caller.channel),
+            "context_id": caller.context_id,
+        }
         try:
             await self._save()
         except LedgerUnwritable:
@@ -133,6 +141,7 @@ class Ledger:
 
         A denial takes the place of that person's approval, never the other way round.
         """
+        check_subject(event)
         known = self._data["events"].get(event["id"]) or self._open(event)
         if known["subject"] != event["subject"]:
             raise Refused("wrong_subject")
@@ -170,13 +179,13 @@ class Ledger:
             known["closed"] = code
             await self._save()
 
-    def _open(self, event: Json, requester: str | None = None, channel: str | None = None) -> Json:
+    def _open(self, event: Json) -> Json:
         """Start the record of an event, having checked that its subject is what it shows."""
         check_subject(event)
         opened: Json = {name: event[name] for name in _SUBJECT_FIELDS} | {
             "subject": event["subject"],
-            "requester": requester,
-            "channel": channel,
+            "requester": None,
+            "channel": None,
             "context_id": None,
             "opened_at": self.now(),
             "closed": None,
@@ -237,6 +246,7 @@ class Ledger:
         for decision, token in tokens.items():
             self._data["tokens"][_digest(token)] = {
                 "event_id": event["id"],
+                "subject": event["subject"],
                 "user_id": user_id,
                 "decision": decision,
                 "expires_at": event["expires_at"],
@@ -266,6 +276,13 @@ class Ledger:
         tokens = self._data["tokens"].values()
         return {record["event_id"] for record in tokens if not record["cleared"]}
 
+    def shows(self, event: Json, user_id: str) -> bool:
+        """Tell whether this very event still shows on a person's phones, as far as is known."""
+        return any(
+            not record["cleared"] and record.get("subject") == event["subject"]
+            for record in self._tokens_of(event["id"], user_id)
+        )
+
     def is_cleared(self, event_id: str, user_id: str) -> bool:
         """Tell whether nothing about an event shows on a person's phones any more."""
         return all(record["cleared"] for record in self._tokens_of(event_id, user_id))
@@ -285,8 +302,11 @@ class Ledger:
 
     async def enqueue(self, action: str, params: Json, *, ready: bool = True) -> None:
         """Keep a report until the brain has taken it."""
-        self._data["outbox"].append({"action": action, "params": params, "ready": ready})
-        del self._data["outbox"][:-OUTBOX_MAX]
+        outbox = self._data["outbox"]
+        outbox.append({"action": action, "params": params, "ready": ready})
+        while len(outbox) > OUTBOX_MAX:
+            # Anybody can make attempts in number; what was done here must not be lost to them.
+            outbox.pop(next((at for at, one in enumerate(outbox) if one["action"] == _ATTEMPT), 0))
         await self._save()
 
     async def complete(self, params: Json) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 from homeassistant.auth.models import TOKEN_TYPE_LONG_LIVED_ACCESS_TOKEN, User
 from homeassistant.components.conversation.chat_log import current_chat_log
 from homeassistant.components.http.const import KEY_HASS_REFRESH_TOKEN_ID
+from homeassistant.components.websocket_api import current_connection
 from homeassistant.const import CONF_WEBHOOK_ID
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.helpers.http import current_request
@@ -13,7 +14,8 @@ from homeassistant.helpers.script import script_stack_cv
 
 from .protocol import Channel, Json
 
-# The frontend and the REST of a person who signed in; and, below, the companion app's own webhook.
+# The frontend and the REST of a person who signed in. The webhook of somebody's companion app is known
+# by its address alone (a watch, Siri, a widget): it speaks for that person and is no proof of a finger.
 # Whatever else comes over HTTP under a user's name (voice clouds, tools of models) is no finger.
 _FINGER_PATHS: Final = ("/api/websocket", "/api/services/")
 _WEBHOOK: Final = "/api/webhook/"
@@ -69,19 +71,25 @@ def channel_of(hass: HomeAssistant, context: Context) -> Channel:
     """Return the road of the code that runs now under this context; the least trusted that fits."""
     if script_stack_cv.get() or context.parent_id:
         return Channel.AUTOMATION
-    if current_chat_log.get() is not None:
-        return Channel.ASSIST if context.user_id else Channel.VOICE
+    speaking = current_chat_log.get() is not None
     if context.user_id is None:
-        return Channel.AUTOMATION
-    request = current_request.get()
+        return Channel.VOICE if speaking else Channel.AUTOMATION
+    request, connection = current_request.get(), current_connection.get()
     if request is None:
-        return Channel.DASHBOARD
-    if not (request.path.startswith(_FINGER_PATHS) or _is_companion(hass, request.path)):
-        return Channel.AUTOMATION
-    token = hass.auth.async_get_refresh_token(request.get(KEY_HASS_REFRESH_TOKEN_ID, ""))
+        # A satellite's words, or code that carries somebody's context about: no finger came in here.
+        return Channel.ASSIST if speaking else Channel.AUTOMATION
+    # On a socket the token came in a message, not in the request's header.
+    token_id = connection.refresh_token_id if connection else request.get(KEY_HASS_REFRESH_TOKEN_ID)
+    token = hass.auth.async_get_refresh_token(token_id or "")
     if token is not None and token.token_type == TOKEN_TYPE_LONG_LIVED_ACCESS_TOKEN:
         return Channel.API
-    return Channel.DASHBOARD
+    if token is not None and token.user.id != context.user_id:
+        return Channel.AUTOMATION
+    if speaking:
+        return Channel.ASSIST
+    if _is_companion(hass, request.path):
+        return Channel.ASSIST
+    return Channel.DASHBOARD if request.path.startswith(_FINGER_PATHS) else Channel.AUTOMATION
 
 
 def _is_companion(hass: HomeAssistant, path: str) -> bool:

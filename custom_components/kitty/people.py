@@ -26,7 +26,11 @@ from homeassistant.const import (
 )
 from homeassistant.core import CALLBACK_TYPE, Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.helpers import area_registry as ar
-from homeassistant.helpers.event import async_track_state_change_event, async_track_time_interval
+from homeassistant.helpers.event import (
+    async_call_later,
+    async_track_state_change_event,
+    async_track_time_interval,
+)
 
 from .bindings import watched
 from .client import BrainClient
@@ -57,7 +61,7 @@ from .const import (
     SUBENTRY_DEVICE,
 )
 from .coordinator import LINK_UP, SNAPSHOT, KittyCoordinator
-from .errors import BrainError, BrainUnavailable, LedgerUnwritable
+from .errors import BUSY, BrainError, BrainUnavailable, LedgerUnwritable
 from .gate import Executor
 from .ledger import Ledger
 from .origin import person
@@ -76,6 +80,7 @@ if TYPE_CHECKING:
 CHECK_EVERY: Final = 100.0
 SHORTEST_INTERVAL: Final = 5.0
 KEEP_AUDIT_EVERY: Final = 60.0
+RETRY_AFTER: Final = 30.0
 
 _UNKNOWN: Final = (None, STATE_UNKNOWN, STATE_UNAVAILABLE)
 _USER_EVENTS: Final = (EVENT_USER_ADDED, EVENT_USER_REMOVED, EVENT_USER_UPDATED)
@@ -104,6 +109,8 @@ class Feed:
         self._trackers: list[CALLBACK_TYPE] = []
         self._audit_kept_at = 0.0
         self._audit_is_whole = False
+        self._audit_timer: CALLBACK_TYPE | None = None
+        self._retry_timer: CALLBACK_TYPE | None = None
 
     @callback
     def start(self) -> None:
@@ -115,6 +122,7 @@ class Feed:
         on_unload(self._coordinator.async_listen("audit.head", self._on_audit_head))
         on_unload(self._coordinator.async_listen(SNAPSHOT, self._on_snapshot))
         on_unload(self._untrack)
+        on_unload(self._stop_timers)
         self._track()
         self._start(self.send_all())
 
@@ -135,7 +143,9 @@ class Feed:
         """Show the brain our key; a brain that holds another one believes no decision of ours."""
         try:
             await self._client.command("integration.register", self._key())
-        except BrainUnavailable:
+        except BrainUnavailable as err:
+            if err.code in BUSY and self._retry_timer is None:
+                self._retry_timer = async_call_later(self._hass, RETRY_AFTER, self._on_retry)
             return False
         except BrainError as err:
             LOGGER.error("The brain does not pair: %s", err)
@@ -257,7 +267,8 @@ class Feed:
             for user_id, status in presence(self._hass, rule, area.name if area else None).items():
                 if user_id in people and zone_id in options.get(CONF_ZONES, {}):
                     seen: Json = {"zone_id": zone_id, "user_id": user_id, "status": str(status)}
-                    seen |= {"source": str(PresenceSource.SENSOR), "observed_at": now}
+                    since = _reported(self._hass, rule, user_id)
+                    seen |= {"source": str(PresenceSource.SENSOR), "observed_at": min(now, since)}
                     await self._command("safety.presence", seen)
         for zone_id, policy in options.get(CONF_POLICIES, {}).items():
             for name, check in policy.get(CONF_CHECKS, {}).items():
@@ -353,8 +364,30 @@ class Feed:
 
     @callback
     def _on_audit_head(self, _head: Json) -> None:
-        if time() - self._audit_kept_at >= KEEP_AUDIT_EVERY:
+        if self._audit_timer is not None:
+            return
+        if (wait := self._audit_kept_at + KEEP_AUDIT_EVERY - time()) <= 0:
             self._start(self._keep_audit_head())
+        else:
+            # The last row of a burst must be kept, too, even where none comes after it.
+            self._audit_timer = async_call_later(self._hass, wait, self._on_audit_due)
+
+    @callback
+    def _on_audit_due(self, _now: datetime) -> None:
+        self._audit_timer = None
+        self._start(self._keep_audit_head())
+
+    @callback
+    def _on_retry(self, _now: datetime) -> None:
+        self._retry_timer = None
+        self._start(self.send_all())
+
+    @callback
+    def _stop_timers(self) -> None:
+        for cancel in (self._audit_timer, self._retry_timer):
+            if cancel is not None:
+                cancel()
+        self._audit_timer = self._retry_timer = None
 
     @callback
     def _on_snapshot(self, _data: Json) -> None:
@@ -375,7 +408,7 @@ def presence(
     for entity_id in rule.get(CONF_PERSONS, ()):
         state = hass.states.get(entity_id)
         if state is not None and (user_id := state.attributes.get("user_id")):
-            found[user_id] = _own_word(state.state, area_name)
+            found[user_id] = _own_word(state.state, area_name, alone=not rooms)
     if not rooms:
         return found
     if STATE_ON not in rooms:
@@ -387,12 +420,26 @@ def presence(
     return found
 
 
-def _own_word(state: str, area_name: str | None) -> PresenceStatus:
-    """Return what a person entity says: at home, or in the zone that is named like the area."""
+def _own_word(state: str, area_name: str | None, *, alone: bool) -> PresenceStatus:
+    """Return what a person entity says: in the zone that is named like the area, or at home.
+
+    Somebody at home may be in any room: that is presence only where no sensor knows better.
+    """
     if state in _UNKNOWN:
         return PresenceStatus.UNKNOWN
-    here = state == STATE_HOME or (area_name or "").casefold() == state.casefold()
-    return PresenceStatus.PRESENT if here else PresenceStatus.VACATED
+    if (area_name or "").casefold() == state.casefold():
+        return PresenceStatus.PRESENT
+    if state == STATE_HOME:
+        return PresenceStatus.PRESENT if alone else PresenceStatus.UNKNOWN
+    return PresenceStatus.VACATED
+
+
+def _reported(hass: HomeAssistant, rule: Mapping[str, Any], user_id: str) -> float:
+    """Return when the newest evidence about a person in an area was last reported."""
+    states = [hass.states.get(entity_id) for entity_id in rule.get(CONF_PERSONS, ())]
+    own = [one for one in states if one and one.attributes.get("user_id") == user_id]
+    rooms = [hass.states.get(entity_id) for entity_id in rule.get(CONF_OCCUPANCY, ())]
+    return max((one.last_reported.timestamp() for one in (*own, *rooms) if one), default=0.0)
 
 
 def _state(hass: HomeAssistant, entity_id: str) -> str | None:

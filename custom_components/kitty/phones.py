@@ -39,7 +39,8 @@ class Phones:
         self._entry = entry
         self._ledger = ledger
         self._tokens: dict[tuple[str, str], dict[str, str]] = {}
-        self._shown: dict[tuple[str, str], str] = {}
+        # What each phone shows: the subject and the words.
+        self._shown: dict[tuple[str, str], tuple[str, str, str]] = {}
 
     async def ask(
         self, event: Json, user_id: str, *, note: str | None = None, again: bool = False
@@ -51,14 +52,15 @@ class Phones:
         key = event["id"], user_id
         words = await self._words()
         message = await self._message(words, event, note)
-        still_there = key not in self._shown and not self._ledger.is_cleared(*key)
-        if not again and (still_there or self._shown.get(key) == message):
-            return
-        if again or key not in self._tokens:
-            self._tokens[key] = await self._ledger.mint(event, user_id)
-        self._shown[key] = message
-        data = self._data(words, event, self._tokens[key])
         title = self._title(words, event)
+        shown = event["subject"], title, message
+        still_there = key not in self._shown and self._ledger.shows(event, user_id)
+        if not again and (still_there or self._shown.get(key) == shown):
+            return
+        if again or key not in self._tokens or self._shown[key][0] != event["subject"]:
+            self._tokens[key] = await self._ledger.mint(event, user_id)
+        self._shown[key] = shown
+        data = self._data(words, event, self._tokens[key])
         if not await self._send(user_id, message, title=title, data=data):
             persistent_notification.async_create(
                 self._hass,

@@ -295,12 +295,11 @@ async def _set_presence(call: ServiceCall) -> None:
     user = await _user(call)
     named = call.data.get("person")
     user_id = _user_of(call.hass, named) if named else user and user.id
-    if user_id is None:
+    # Whoever says so must be known: an automation would make a person present who is not.
+    if user is None or user_id is None:
         raise Refused("user_required")
     override = call.data["source"] == PresenceSource.OVERRIDE
-    if user is None and override:
-        raise Refused("user_required")
-    if user is not None and not user.is_admin and (override or user_id != user.id):
+    if not user.is_admin and (override or user_id != user.id):
         raise Unauthorized(context=call.context)
     zone_id = call.data["area_id"]
     if ar.async_get(call.hass).async_get_area(zone_id) is None:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import replace
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
@@ -34,6 +35,15 @@ ZONE: Final = "workshop"
 ADA: Final = "ada0" * 8
 BOB: Final = "b0b0" * 8
 EVE: Final = "e5e0" * 8
+
+
+@pytest.fixture(autouse=True)
+def finger() -> Iterator[None]:
+    """Let whatever a test calls come from a person's own screen."""
+    screen = SimpleNamespace(path="/api/websocket", get=lambda *_: None)
+    road: ContextVar[Any] = ContextVar("current_request", default=screen)
+    with patch("custom_components.kitty.origin.current_request", road):
+        yield
 
 
 @pytest.fixture

@@ -13,7 +13,10 @@ from homeassistant.helpers.http import KEY_HASS, HomeAssistantView
 from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
-from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+from pytest_homeassistant_custom_component.typing import (
+    ClientSessionGenerator,
+    WebSocketGenerator,
+)
 
 from custom_components.kitty.origin import Caller, caller_from
 from custom_components.kitty.protocol import Channel
@@ -21,6 +24,11 @@ from custom_components.kitty.protocol import Channel
 from .conftest import ADA
 
 type Callers = list[Caller]
+
+
+@pytest.fixture(autouse=True)
+def finger() -> None:
+    """Leave every road as it is: here they are the question."""
 
 
 @pytest.fixture
@@ -35,13 +43,37 @@ async def callers(hass: HomeAssistant, people: dict[str, MockUser]) -> Callers:
     return found
 
 
-async def test_a_finger_on_a_dashboard(hass: HomeAssistant, callers: Callers) -> None:
-    """A user's own call is that person's, by the dashboard."""
+async def test_a_finger_on_a_dashboard(
+    hass: HomeAssistant,
+    callers: Callers,
+    hass_ws_client: WebSocketGenerator,
+    hass_admin_user: MockUser,
+) -> None:
+    """A user's own call from the frontend is that person's."""
+    await _ask_by_socket(await hass_ws_client(hass))
+    assert (callers[0].user_id, callers[0].channel) == (hass_admin_user.id, Channel.DASHBOARD)
+
+
+async def test_a_context_that_is_carried_about(hass: HomeAssistant, callers: Callers) -> None:
+    """Code in a timer or a thread that has somebody's context is nobody's finger."""
     context = Context(user_id=ADA)
     await hass.services.async_call("test", "ask", context=context, blocking=True)
-    assert callers == [
-        Caller(user_id=ADA, name="Ada", channel=Channel.DASHBOARD, context_id=context.id)
-    ]
+    await hass.async_add_executor_job(hass.services.call, "test", "ask", {}, True, context)
+    assert [(one.user_id, one.channel) for one in callers] == [(ADA, Channel.AUTOMATION)] * 2
+
+
+async def test_a_token_acts_for_its_own_user(
+    hass: HomeAssistant, callers: Callers, hass_client: ClientSessionGenerator
+) -> None:
+    """What runs in Bob's request under Ada's name is not Ada's finger."""
+    assert await async_setup_component(hass, "api", {})
+
+    async def other(_call: ServiceCall) -> None:
+        await hass.services.async_call("test", "ask", context=Context(user_id=ADA), blocking=True)
+
+    hass.services.async_register("test", "other", other)
+    await _ask_by_http(hass, await hass_client(), "/api/services/test/other")
+    assert callers[0].channel is Channel.AUTOMATION
 
 
 async def test_nobody(hass: HomeAssistant, callers: Callers) -> None:
@@ -129,6 +161,64 @@ async def test_a_program_with_a_long_lived_token(
     assert callers[0].channel is Channel.API
 
 
+async def _long_lived(hass: HomeAssistant, user: MockUser) -> str:
+    refresh = await hass.auth.async_create_refresh_token(
+        user, client_name="Script", token_type=TOKEN_TYPE_LONG_LIVED_ACCESS_TOKEN
+    )
+    return hass.auth.async_create_access_token(refresh)
+
+
+async def _ask_by_socket(socket: Any) -> None:
+    await socket.send_json({"id": 1, "type": "call_service", "domain": "test", "service": "ask"})
+    assert (await socket.receive_json())["success"]
+
+
+async def test_a_program_on_the_socket(
+    hass: HomeAssistant,
+    callers: Callers,
+    hass_ws_client: WebSocketGenerator,
+    hass_admin_user: MockUser,
+) -> None:
+    """A program stays a program where its token comes in a message."""
+    await _ask_by_socket(await hass_ws_client(hass, await _long_lived(hass, hass_admin_user)))
+    assert callers[0].channel is Channel.API
+
+
+async def _talk(hass: HomeAssistant) -> None:
+    """Offer an action that asks from within a conversation."""
+    assert await async_setup_component(hass, "homeassistant", {})
+    assert await async_setup_component(hass, "conversation", {})
+    assert await async_setup_component(hass, "api", {})
+
+    async def talk(call: ServiceCall) -> None:
+        with async_get_chat_session(hass) as session, async_get_chat_log(hass, session):
+            await hass.services.async_call("test", "ask", context=call.context, blocking=True)
+
+    hass.services.async_register("test", "talk", talk)
+
+
+async def test_a_program_that_talks(
+    hass: HomeAssistant,
+    callers: Callers,
+    hass_client: ClientSessionGenerator,
+    hass_admin_user: MockUser,
+) -> None:
+    """Words do not make a person of it."""
+    await _talk(hass)
+    client = await hass_client(await _long_lived(hass, hass_admin_user))
+    await _ask_by_http(hass, client, "/api/services/test/talk")
+    assert callers[0].channel is Channel.API
+
+
+async def test_a_person_who_types(
+    hass: HomeAssistant, callers: Callers, hass_client: ClientSessionGenerator
+) -> None:
+    """Words of a signed-in person are words."""
+    await _talk(hass)
+    await _ask_by_http(hass, await hass_client(), "/api/services/test/talk")
+    assert callers[0].channel is Channel.ASSIST
+
+
 class _Side(HomeAssistantView):
     """A view of another integration that acts under the user of its token."""
 
@@ -156,7 +246,7 @@ async def test_a_model_or_a_voice_cloud_under_a_persons_name(
 
 @pytest.mark.parametrize(
     ("domain", "channel"),
-    [("mobile_app", Channel.DASHBOARD), ("google_assistant", Channel.AUTOMATION)],
+    [("mobile_app", Channel.ASSIST), ("google_assistant", Channel.AUTOMATION)],
 )
 async def test_the_webhook_of_a_phone_and_of_others(
     hass: HomeAssistant,
@@ -165,7 +255,7 @@ async def test_the_webhook_of_a_phone_and_of_others(
     domain: str,
     channel: Channel,
 ) -> None:
-    """A widget on a person's phone is a finger; another integration's webhook is not."""
+    """The app speaks for its person and proves no finger; others do not even that."""
     assert await async_setup_component(hass, "webhook", {})
     MockConfigEntry(domain=domain, data={"webhook_id": "the-hook"}).add_to_hass(hass)
 

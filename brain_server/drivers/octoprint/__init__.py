@@ -185,6 +185,12 @@ class OctoPrint(Driver):
             self._printer.accepted(order.intent)
         return outcome
 
+    def confirms(self, order: Order, before: Json, after: Json) -> bool | None:
+        """Judge as usual, but for a resume not by the printing that goes on before a pause."""
+        if order.intent == "print_resume" and self._printer.pausing:
+            return False
+        return super().confirms(order, before, after)
+
     async def snapshot(self) -> bytes:
         """Return the camera's picture, from a host that the person who added the device named."""
         url = self._picture_url(await self._settings())

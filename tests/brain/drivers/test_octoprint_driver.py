@@ -151,6 +151,8 @@ async def test_a_resume_while_still_pausing_waits_for_the_pause(rig: OctoPrintRi
     async with watching(OctoPrint, rig.options) as watch:
         await printing(rig, watch)
         assert await watch.order("print_pause") is None
+        resume = Order(command_id="1", intent="print_resume", params={})
+        assert watch.driver.confirms(resume, watch.state, watch.state) is False
         resumed = await watch.done("print_resume")
         assert "paused" in watch.statuses
         assert resumed.state["status"] == "printing"

@@ -98,6 +98,17 @@ def test_a_cancel_that_is_told_twice_is_aborted() -> None:
     assert "failed" not in told.statuses
 
 
+def test_the_first_word_on_how_a_job_ended_stands() -> None:
+    """Nothing that is told later changes it, and a new print does not fail the old one."""
+    told = Told()
+    told.started()
+    told.event("PrintDone", path=FILE)
+    told.event("PrintFailed", path=FILE, reason="error", error="too late")
+    assert (told.status, told.state["job"]["error"]) == ("completed", None)
+    told.event("PrintStarted", path=FILE)
+    assert "failed" not in told.statuses
+
+
 def test_the_second_word_of_a_cancel_does_not_end_the_next_print() -> None:
     """It may come late, when that one has begun."""
     told = Told()

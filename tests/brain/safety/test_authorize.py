@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
+from brain_server import storage
 from brain_server.observability import request_id
 from brain_server.protocol import Channel, CommandStatus, Json, subject_hash
 from brain_server.safety.gate import IDEMPOTENCY_WINDOW
 from brain_server.storage.tables import commands, events
-from tests.brain.gatehouse import DOOR, Gatehouse, refusal
+from tests.brain.gatehouse import DOOR, Gatehouse, busy, refusal
 
 
 async def test_a_safe_direction_runs_at_once(house: Gatehouse) -> None:
@@ -114,6 +115,17 @@ async def test_the_audit_knows_the_request(house: Gatehouse) -> None:
     request_id.reset(token)
     await house.ask("lock")
     assert [row["request_id"] for row in await house.trail("claimed")] == ["call-7", None]
+
+
+async def test_what_cannot_be_recorded_is_not_done(
+    house: Gatehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even something safe, and it leaves no trace."""
+    monkeypatch.setattr(storage, "BUSY_SECONDS", 0.01)
+    await house.restart()
+    with busy(house.url):
+        assert await refusal(house.ask("lock")) == "database_busy"
+        assert await house.rows(commands) == []
 
 
 # -- once ---------------------------------------------------------------------------------------------

@@ -194,6 +194,18 @@ async def test_a_decision_that_is_sent_again_changes_nothing(house: Gatehouse) -
     assert len(await house.trail("approved")) == 1
 
 
+async def test_a_decision_that_is_sent_again_with_other_words_is_refused(
+    house: Gatehouse,
+) -> None:
+    """A signature that was good once does not make another text good."""
+    event = await house.event()
+    await house.see("bob")
+    decision = house.signed(event, "bob")
+    await house.gate.decide(decision)
+    changed = replace(decision, subject="f" * 64)
+    assert await refusal(house.gate.decide(changed)) == "bad_signature"
+
+
 async def test_a_decision_cannot_be_replayed_for_another_event(house: Gatehouse) -> None:
     """Event, subject and nonce are in what was signed."""
     decision = house.signed(await house.event(), "bob")

@@ -180,6 +180,7 @@ def test_a_lockout_says_how_long_to_wait() -> None:
         (wish("lock", "somebody"), facts(HIGH), None),
         (wish("lock"), facts(None), None),
         (wish("light_on", None), facts(HIGH), None),
+        (wish("light_on", "somebody"), facts(None), None),
         (wish(), facts(None), "no_zone"),
         (wish(), facts(HIGH), None),
         (wish(by="somebody"), facts(HIGH), "not_registered"),
