@@ -565,10 +565,10 @@ class Gate:
         await self.step(work)
 
     async def void_all(self, reason: str, device_id: str | None = None) -> int:
-        """Void every open request, or those for one device; returns how many."""
+        """Void every open request, or what people decide about one device; returns how many."""
         query = select(commands).where(commands.c.status.in_(("pending", "deferred")))
         if device_id is not None:
-            query = query.where(commands.c.device_id == device_id)
+            query = query.where(commands.c.device_id == device_id, commands.c.status == "pending")
 
         def work(step: Step) -> int:
             rows = step.connection.execute(query).all()

@@ -12,8 +12,8 @@ from homeassistant.helpers.event import async_call_later
 from . import KittyConfigEntry
 from .const import CONF_REQUIRES_PPE, CONF_ZONES
 from .coordinator import KittyCoordinator
-from .errors import Refused
 from .entity import KittyEntity, async_add_device_entities, needs_people
+from .errors import Refused
 from .ledger import check_subject
 from .protocol import Json, PrinterStatus
 

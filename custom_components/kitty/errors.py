@@ -6,7 +6,6 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 
 from .const import DOMAIN
 
-
 # What ails the brain itself and not the wish: it cannot be asked now, though its socket is open.
 BUSY: Final = frozenset(
     {

@@ -267,8 +267,10 @@ class Feed:
             for user_id, status in presence(self._hass, rule, area.name if area else None).items():
                 if user_id in people and zone_id in options.get(CONF_ZONES, {}):
                     seen: Json = {"zone_id": zone_id, "user_id": user_id, "status": str(status)}
-                    since = _reported(self._hass, rule, user_id)
-                    seen |= {"source": str(PresenceSource.SENSOR), "observed_at": min(now, since)}
+                    # Being there is as old as its evidence; not being there counts from now.
+                    here = status is PresenceStatus.PRESENT
+                    since = min(now, _reported(self._hass, rule, user_id)) if here else now
+                    seen |= {"source": str(PresenceSource.SENSOR), "observed_at": since}
                     await self._command("safety.presence", seen)
         for zone_id, policy in options.get(CONF_POLICIES, {}).items():
             for name, check in policy.get(CONF_CHECKS, {}).items():
@@ -435,11 +437,12 @@ def _own_word(state: str, area_name: str | None, *, alone: bool) -> PresenceStat
 
 
 def _reported(hass: HomeAssistant, rule: Mapping[str, Any], user_id: str) -> float:
-    """Return when the newest evidence about a person in an area was last reported."""
+    """Return when the newest evidence for a person in an area was last reported."""
     states = [hass.states.get(entity_id) for entity_id in rule.get(CONF_PERSONS, ())]
     own = [one for one in states if one and one.attributes.get("user_id") == user_id]
     rooms = [hass.states.get(entity_id) for entity_id in rule.get(CONF_OCCUPANCY, ())]
-    return max((one.last_reported.timestamp() for one in (*own, *rooms) if one), default=0.0)
+    taken = [one for one in rooms if one and one.state == STATE_ON]
+    return max((one.last_reported.timestamp() for one in (*own, *taken)), default=0.0)
 
 
 def _state(hass: HomeAssistant, entity_id: str) -> str | None:

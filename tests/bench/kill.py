@@ -249,6 +249,9 @@ class Door:
             tally.double += times - 1
             if times > 1:
                 tally.trouble(f"command {command} was carried out {times} times", self.folder)
+        if self.home.forgotten:
+            tally.lost += 1
+            tally.trouble("the trail does not contain the head that was seen last", self.folder)
         self.check_people(effects, trail, tally)
         self.check_promises(trail, tally)
 
@@ -314,13 +317,11 @@ class Door:
         """Live once more to the end: give up what waits, and wait for what runs."""
         await self.brain.start()
         await self.home.connect(self.brain.port)
-        await self.home.subscribe()
-        for command in list(self.home.commands.values()):
-            if command["status"] == "pending" and command["event_id"]:
+        snapshot = await self.home.subscribe()
+        for event in snapshot["events"]:
+            if event["status"] == "pending":
                 with suppress(Refused):
-                    await self.home.call(
-                        "safety.withdraw", command["requested_by"], event_id=command["event_id"]
-                    )
+                    await self.home.decide(event, "dan", "deny")
         with suppress(TimeoutError):
             async with asyncio.timeout(END):
                 while self.unfinished():

@@ -111,6 +111,9 @@ class HomeAssistant:
         self._ws: ClientWebSocketResponse | None = None
         self._reader: asyncio.Task[None]
         self.commands: dict[str, Json] = {}
+        # The head of the trail that was seen last, in whichever life; and how often it was gone.
+        self.head: Json = {"seq": 0, "hash": "0" * 64}
+        self.forgotten = 0
         self.changed = asyncio.Event()
         self.gone = asyncio.Event()
 
@@ -127,7 +130,8 @@ class HomeAssistant:
         self.commands.clear()  # what ended meanwhile would look open for ever
         self._reader = asyncio.get_running_loop().create_task(self._read(self._ws))
         # As the integration does: what was approved before a restart waits for this.
-        await self.call("audit.anchor", seq=0, hash="0" * 64)
+        anchored = await self.call("audit.anchor", **self.head)
+        self.forgotten += not anchored["ok"]
 
     async def _read(self, ws: ClientWebSocketResponse) -> None:
         async for message in ws:
@@ -154,6 +158,8 @@ class HomeAssistant:
         elif frame["type"] == "event" and frame["event"] == "command.updated":
             self.commands[frame["data"]["id"]] = frame["data"]
             self.changed.set()
+        elif frame["type"] == "event" and frame["event"] == "audit.head":
+            self.head = {name: frame["data"][name] for name in ("seq", "hash")}
 
     async def close(self) -> None:
         """Hang up."""

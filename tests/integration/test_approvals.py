@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from unittest.mock import patch
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.core import HomeAssistant
@@ -13,6 +14,7 @@ from pytest_homeassistant_custom_component.common import (
 
 from custom_components.kitty.const import DOMAIN
 from custom_components.kitty.errors import BrainError, BrainUnavailable, KittyError, Refused
+from custom_components.kitty.origin import Caller
 from custom_components.kitty.protocol import Channel, Json
 
 from .conftest import (
@@ -451,3 +453,62 @@ async def test_expired_stays_expired_when_the_clock_goes_back(
         with pytest.raises(Refused) as caught:
             await decide(kitty, event, "approve", BOB)
         assert caught.value.code == "expired"
+
+
+async def test_what_was_not_shown_is_not_decided(kitty: MockConfigEntry, brain: FakeBrain) -> None:
+    """A person decides what was seen; what is not what it says is decided by nobody."""
+    event = (await request(kitty, "unlock", ADA))["event"]
+    with pytest.raises(Refused) as caught:
+        await kitty.runtime_data.approvals.decide(
+            event["id"], "approve", context=of(BOB), subject="another"
+        )
+    assert caught.value.code == "wrong_subject"
+    await brain.push("safety.event", event | {"params": {"sly": True}})
+    await until(kitty, lambda data: data.events[event["id"]]["params"])
+    with pytest.raises(Refused) as caught:
+        await decide(kitty, event, "approve", BOB)
+    assert caught.value.code == "wrong_subject"
+    assert brain.sent("safety.decide") == []
+
+
+async def test_words_alone_approve_nothing(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """What a model presses in a chat is not a yes to our question; it may deny."""
+    event = (await request(kitty, "unlock", ADA))["event"]
+    with patch("custom_components.kitty.origin.current_chat_log") as chat:
+        chat.get.return_value = object()
+        with pytest.raises(Refused) as caught:
+            await decide(kitty, event, "approve", BOB)
+        assert caught.value.code == "direct_approval_required"
+        assert (await decide(kitty, event, "deny", BOB))["status"] == "denied"
+
+
+async def test_a_denial_stands_whatever_the_brain_answers(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """A brain that refuses to hear a no does not get a yes for it."""
+    event = (await request(kitty, "unlock", ADA))["event"]
+
+    def refuse(_params: Json, _caller: Json | None) -> Json:
+        raise FakeError("stale_decision")
+
+    brain.answers["safety.decide"] = refuse
+    with pytest.raises(BrainError):
+        await decide(kitty, event, "deny", BOB)
+    with pytest.raises(Refused) as caught:
+        await decide(kitty, event, "approve", BOB)
+    assert caught.value.code == "already_decided"
+
+
+async def test_a_requester_is_filled_in(kitty: MockConfigEntry, brain: FakeBrain) -> None:
+    """A decision that was recorded before the request's answer came hides nobody."""
+    ledger = kitty.runtime_data.ledger
+    event = brain.event(DOOR, "unlock", zone_id=ZONE, initiated_by=ADA)
+    await ledger.record_decision(event, BOB, "approve", channel="dashboard", ppe=False)
+    for user_id in (ADA, BOB):
+        caller = Caller(user_id=user_id, name=None, channel=Channel.DASHBOARD)
+        await ledger.record_request(event, caller)
+    known = ledger.event(event["id"])
+    assert known is not None
+    assert (known["requester"], list(known["decisions"])) == (ADA, [BOB])

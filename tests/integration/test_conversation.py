@@ -28,6 +28,7 @@ from custom_components.kitty.protocol import Json
 from .conftest import ADA, BOB, DOOR, ZONE
 from .fake_brain import FakeBrain, FakeError
 from .workshop import (  # noqa: F401
+    PRINTER,
     gone,
     push,
     settled,
@@ -332,6 +333,97 @@ async def test_a_yes_that_is_said_is_the_decision_of_who_says_it(
     caller = brain.callers("safety.decide")[0]
     assert caller is not None
     assert (caller["user_id"], caller["channel"]) == (ADA, "assist")
+
+
+def asks(brain: FakeBrain, event: Json, text: str = "Shall I play music?") -> list[Json]:
+    """Let the brain ask about an event, and take whatever is said then for a yes."""
+    answered: list[Json] = []
+
+    async def talk(params: Json, caller: Json | None) -> AsyncIterator[Json]:
+        assert caller is not None
+        result: Json = {"conversation_id": BRAIN_ID, "text": text, "data": {"asks": event["id"]}}
+        if params["text"] != "unlock the door":
+            wish = {"event_id": event["id"], "decision": "approve"}
+            answered.append(
+                await brain.ask("ha.decide", wish | {"context_id": caller["context_id"]})
+            )
+            result |= {"text": "So be it.", "data": {}}
+        yield {"result": result}
+
+    brain.answers["conversation.process"] = talk
+    return answered
+
+
+@pytest.mark.parametrize("words", ["Confirm.", "yes, please!", "OK"])
+async def test_a_yes_to_our_own_question_approves(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, words: str
+) -> None:
+    """What is asked is what we know of the request, whatever the brain would say."""
+    event = brain.event(DOOR, "unlock", initiated_by=ADA)
+    await push(hass, brain, "safety.event", event)
+    answered = asks(brain, event)
+    first = await speak(hass, "unlock the door")
+    assert said(first) == "Unlock Door? Say confirm or cancel."
+    assert [one.content for one in log(hass, first)] == [said(first)]
+    await speak(hass, words, conversation_id=first.conversation_id)
+    assert answered[0]["data"]["status"] == "approved"
+
+
+@pytest.mark.parametrize("words", ["what time is it", "no", "yes but wait", "yesterday"])
+async def test_other_words_are_no_yes(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, words: str
+) -> None:
+    """And with them the question is over."""
+    event = brain.event(DOOR, "unlock", initiated_by=ADA)
+    await push(hass, brain, "safety.event", event)
+    answered = asks(brain, event)
+    first = await speak(hass, "unlock the door")
+    await speak(hass, words, conversation_id=first.conversation_id)
+    await speak(hass, "yes", conversation_id=first.conversation_id)
+    assert [one["error"]["code"] for one in answered] == ["not_said", "not_said"]
+    assert brain.sent("safety.decide") == []
+
+
+async def test_a_yes_to_no_question_approves_nothing(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Nor does one after a question that we cannot put: its event is not what it shows."""
+    event = brain.event(DOOR, "unlock", initiated_by=ADA)
+    await push(hass, brain, "safety.event", event)
+    answered = asks(brain, event)
+    await speak(hass, "yes")
+    forged = brain.event(DOOR, "unlock", initiated_by=ADA, subject="0" * 64)
+    await push(hass, brain, "safety.event", forged)
+    late = asks(brain, forged)
+    first = await speak(hass, "unlock the door")
+    assert said(first) == "Shall I play music?"
+    await speak(hass, "yes", conversation_id=first.conversation_id)
+    codes = [one["error"]["code"] for one in (*answered, *late)]
+    assert codes == ["not_said", "not_said"]
+
+
+async def test_the_question_names_the_file(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """What was streamed before it does not replace it."""
+    event = brain.event(PRINTER, "print_start", params={"file": "bracket.gcode"})
+    await push(hass, brain, "safety.event", event)
+    answers(brain, "Well. ", data={"asks": event["id"]})
+    result = await speak(hass, "print the bracket")
+    assert said(result) == "Start bracket.gcode on Printer? Say confirm or cancel."
+    assert [one.content for one in log(hass, result)] == ["Well. ", said(result)]
+
+
+async def test_a_sick_brain_says_what_ails_it(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """It is connected, so nobody is told otherwise."""
+
+    def sick(_params: Json, _caller: Json | None) -> Json:
+        raise FakeError("overloaded")
+
+    brain.answers["conversation.process"] = sick
+    assert said(await speak(hass)) == "The brain has too much to do. Try again in a moment"
 
 
 async def test_without_a_turn_the_brain_decides_nothing(

@@ -14,7 +14,8 @@ from pytest_homeassistant_custom_component.common import (
 from syrupy.assertion import SnapshotAssertion
 
 from custom_components.kitty.event import EVENT_ALARM, EVENT_KITTY
-from custom_components.kitty.protocol import Json
+from custom_components.kitty.origin import Caller
+from custom_components.kitty.protocol import Channel, Json
 
 from .conftest import ADA, BOB, DOOR
 from .fake_brain import FakeBrain
@@ -71,6 +72,31 @@ def job(**changes: Any) -> Json:
     } | changes
 
 
+def ada() -> Caller:
+    """Return Ada at a dashboard."""
+    return Caller(user_id=ADA, name="Ada", channel=Channel.DASHBOARD)
+
+
+async def decided(entry: MockConfigEntry, event: Json, decision: str) -> None:
+    """Record what Bob decided, as our own records have it."""
+    ledger = entry.runtime_data.ledger
+    await ledger.record_decision(event, BOB, decision, channel="dashboard", ppe=False)
+
+
+async def test_the_brain_puts_nobodys_name_on_the_bus(
+    hass: HomeAssistant,
+    workshop: MockConfigEntry,
+    brain: FakeBrain,
+    fired: list[Event[dict[str, Any]]],
+) -> None:
+    """Who is only said to have asked or approved is not the user of a context."""
+    event = brain.event(DOOR, "unlock", initiated_by=ADA)
+    await push(hass, brain, "safety.event", event)
+    approved = event | {"status": "approved", "approved_by": [BOB]}
+    await push(hass, brain, "safety.event", approved)
+    assert [one.context.user_id for one in fired] == [None, None]
+
+
 async def test_the_events_are_as_they_were(
     hass: HomeAssistant,
     workshop: MockConfigEntry,
@@ -86,6 +112,7 @@ async def test_a_request_is_an_event_of_its_device(
 ) -> None:
     """Who asked is told; other devices are not concerned."""
     event = brain.event(DOOR, "unlock", initiated_by=ADA)
+    await workshop.runtime_data.ledger.record_request(event, ada())
     await push(hass, brain, "safety.event", event)
     shown = state(hass, REQUESTS)
     assert shown.attributes["event_type"] == "requested"
@@ -112,6 +139,7 @@ async def test_a_decision_is_an_event_under_who_decided(
 ) -> None:
     """The logbook shows the person."""
     event = brain.event(DOOR, "unlock", initiated_by=ADA)
+    await decided(workshop, event, "deny" if status == "denied" else "approve")
     await push(hass, brain, "safety.event", event)
     await push(hass, brain, "safety.event", event | {"status": status} | more)
     shown = state(hass, REQUESTS)
@@ -145,6 +173,7 @@ async def test_what_is_done_tells_who_asked_and_who_approved(
     command = brain.command(
         DOOR, "unlock", status="acked", requested_by=ADA, event_id=event["id"], ack_at=NOW
     )
+    await decided(workshop, event, "approve")
     await push(hass, brain, "safety.event", event)
     await push(hass, brain, "command.updated", command)
     done = fired[-1]

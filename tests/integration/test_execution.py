@@ -1,6 +1,7 @@
 """A grant is carried out at most once, and its outcome is what was seen."""
 
 import asyncio
+import time
 from typing import Any
 from unittest.mock import patch
 
@@ -12,7 +13,7 @@ from homeassistant.util.file import WriteError
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.kitty.errors import BrainUnavailable, LedgerUnwritable, Refused
+from custom_components.kitty.errors import BUSY, BrainUnavailable, LedgerUnwritable, Refused
 from custom_components.kitty.protocol import Json
 
 from .conftest import (
@@ -30,7 +31,7 @@ from .conftest import (
     set_up,
     until,
 )
-from .fake_brain import FakeBrain
+from .fake_brain import FakeBrain, FakeError
 from .grants import approved, code_of, grant_for
 
 POWER = "50" * 16
@@ -321,6 +322,7 @@ async def test_a_door_locks_without_the_brain(
     await brain.start()
     note = await brain.received_command("audit.note")
     assert (note["kind"], note["user_id"], note["device_id"]) == ("safe_direction", ADA, DOOR)
+    assert note["data"].pop("at") == pytest.approx(time.time(), abs=30)
     assert note["data"] == {"intent": "lock", "channel": "dashboard", "outcome": "acked"}
 
 
@@ -402,7 +404,12 @@ async def test_power_goes_off_without_the_brain_only_when_the_load_was_cool(
     hass.services.async_register("switch", "turn_off", turn_off)
     subentry = door_subentry(entity_id="switch.power", feeds=PRINTER)
     brain.answers["devices.remove"] = lambda _params, _caller: {}
-    brain.devices[PRINTER] = {"id": PRINTER, "name": "Printer", "state": printer}
+    brain.devices[PRINTER] = {
+        "id": PRINTER,
+        "name": "Printer",
+        "state": printer,
+        "online": "online",
+    }
     entry = await set_up(hass, kitty_entry(brain, subentries=(subentry,)))
     await brain.received_command("devices.observe")
     await _leave(entry, brain)
@@ -411,6 +418,71 @@ async def test_power_goes_off_without_the_brain_only_when_the_load_was_cool(
     )
     assert isinstance(answer[0], dict) is allowed
     assert hass.states.is_state("switch.power", "off") is allowed
+
+
+@pytest.mark.parametrize(
+    ("online", "seconds"), [("offline", 1.0), ("online", 121.0)], ids=["off the net", "long ago"]
+)
+async def test_what_was_cool_once_may_be_hot_now(
+    hass: HomeAssistant,
+    no_platforms: None,
+    brain: FakeBrain,
+    monkeypatch: pytest.MonkeyPatch,
+    online: str,
+    seconds: float,
+) -> None:
+    """A printer that was not heard lately may have been started by hand."""
+    hass.states.async_set("switch.power", "on")
+    hass.services.async_register("switch", "turn_off", lambda _call: None)
+    subentry = door_subentry(entity_id="switch.power", feeds=PRINTER)
+    brain.answers["devices.remove"] = lambda _params, _caller: {}
+    cool = {"status": "idle", "nozzle": {"actual": 25.0}, "bed": {"actual": 24.0}}
+    brain.devices[PRINTER] = {"id": PRINTER, "name": "Printer", "state": cool, "online": online}
+    entry = await set_up(hass, kitty_entry(brain, subentries=(subentry,)))
+    await brain.received_command("devices.observe")
+    await _leave(entry, brain)
+    lost = time.monotonic()
+    monkeypatch.setattr("custom_components.kitty.coordinator.monotonic", lambda: lost + seconds)
+    with pytest.raises(Refused, match="hot"):
+        await entry.runtime_data.executor.run_safe(DOOR, "power_off", of(None))
+
+
+@pytest.mark.parametrize("code", sorted(BUSY))
+async def test_a_door_locks_although_the_brain_is_sick(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door, code: str
+) -> None:
+    """A safe direction is held up by nothing; a dangerous one is asked for once."""
+
+    def sick(_params: Json, _caller: Json | None) -> Json:
+        raise FakeError(code)
+
+    brain.answers["devices.request"] = sick
+    assert (await request(kitty, "lock", ADA))["command"]["status"] == "acked"
+    with pytest.raises(BrainUnavailable) as caught:
+        await request(kitty, "unlock", ADA)
+    assert caught.value.translation_key == code
+    wishes = [wish["intent"] for wish in brain.sent("devices.request")]
+    assert wishes == ["lock", "unlock"]
+    assert [call.service for call in door.calls] == ["lock"]
+
+
+async def test_a_report_outlives_a_sick_brain(kitty: MockConfigEntry, brain: FakeBrain) -> None:
+    """It is sent again, and attempts in number push nothing but attempts out."""
+
+    def busy(_params: Json, _caller: Json | None) -> Json:
+        raise FakeError("database_busy")
+
+    brain.answers["audit.note"] = busy
+    ledger = kitty.runtime_data.ledger
+    await ledger.enqueue("audit.note", {"kind": "safe_direction"})
+    await ledger.flush(kitty.runtime_data.client.command)
+    with patch("custom_components.kitty.ledger.OUTBOX_MAX", 2):
+        for number in range(3):
+            await ledger.enqueue("safety.attempt", {"number": number})
+    del brain.answers["audit.note"]
+    await ledger.flush(kitty.runtime_data.client.command)
+    assert brain.sent("audit.note")[-1] == {"kind": "safe_direction"}
+    assert brain.sent("safety.attempt") == [{"number": 2}]
 
 
 async def test_a_requester_that_is_not_on_disk_does_not_count(

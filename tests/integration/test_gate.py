@@ -450,3 +450,16 @@ async def test_a_door_that_cannot_be_seen_is_not_opened(
     door.show("unavailable")
     assert await code_of(brain, grant_for(brain, event)) == "device_offline"
     assert door.calls == []
+
+
+async def test_an_approval_does_not_live_as_long_as_the_brain_says(
+    kitty: MockConfigEntry, brain: FakeBrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our own clock ends it, whenever the brain would have it expire."""
+    event = brain.event(DOOR, "unlock", zone_id=ZONE, expires_at=time.time() + 9000)
+    ledger = kitty.runtime_data.ledger
+    await ledger.record_decision(event, BOB, "approve", channel="dashboard", ppe=False)
+    later = ledger.now() + 61
+    monkeypatch.setattr(ledger, "now", lambda: later)
+    grant = grant_for(brain, event, people=[BOB], issued_at=later, expires_at=later + 10)
+    assert await code_of(brain, grant) == "grant_approval_expired"

@@ -48,6 +48,8 @@ async def test_a_door_that_opened_says_who_asked_and_who_approved(
     event = brain.event(
         DOOR, "unlock", initiated_by=ADA, status="approved", approved_by=[BOB], people=[BOB]
     )
+    ledger = workshop.runtime_data.ledger
+    await ledger.record_decision(event, BOB, "approve", channel="dashboard", ppe=False)
     await push(hass, brain, "safety.event", event)
     command = brain.command(
         DOOR, "unlock", status="acked", requested_by=ADA, event_id=event["id"], ack_at=NOW

@@ -256,7 +256,8 @@ def test_a_person_without_a_user_is_nobody(hass: HomeAssistant) -> None:
         ({"a": "on"}, {"ada": "unknown"}, ["present"]),
         ({"a": "on"}, {"ada": "not_home"}, ["unknown"]),
         ({"a": "on", "b": "off"}, {"ada": "home"}, ["present"]),
-        ({"a": "on"}, {"ada": "home", "bob": "not_home"}, ["present", "vacated"]),
+        ({"a": "on"}, {"ada": "home", "bob": "not_home"}, ["unknown", "vacated"]),
+        ({"a": "on"}, {"ada": "Workshop", "bob": "home"}, ["present", "unknown"]),
         ({"a": "on"}, {"ada": "unknown", "bob": "unknown"}, ["unknown", "unknown"]),
     ],
     ids=[
@@ -269,6 +270,7 @@ def test_a_person_without_a_user_is_nobody(hass: HomeAssistant) -> None:
         "occupied by somebody who is away: a contradiction",
         "one of two rooms",
         "occupied does not name one of several",
+        "occupied, and one says that it is this very room",
         "occupied by nobody knows whom",
     ],
 )
@@ -335,7 +337,10 @@ async def test_presence_is_sent_again_before_it_is_stale(
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=21))
     again = await brain.received_command("safety.presence", 2)
     assert again["status"] == "present"
-    assert again["observed_at"] > first["observed_at"]
+    assert again["observed_at"] == first["observed_at"]
+    hass.states.async_set("person.ada", "home", {"user_id": ADA}, force_update=True)
+    fresh = await brain.received_command("safety.presence", 3)
+    assert fresh["observed_at"] > first["observed_at"]
 
 
 async def test_a_check_is_sent_and_follows_its_entity(
@@ -393,8 +398,9 @@ async def test_the_head_is_kept_now_and_then(
     await brain.push("audit.head", {"seq": 2, "hash": "h2", "at": 1.0})
     await heard(kitty)
     assert kitty.runtime_data.ledger.audit_head == {"seq": 1, "hash": "h1"}
-    monkeypatch.setattr(people_module, "KEEP_AUDIT_EVERY", 0.0)
     await brain.push("audit.head", {"seq": 3, "hash": "h3", "at": 2.0})
+    await heard(kitty)
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=61))
     await eventually(lambda: kitty.runtime_data.ledger.audit_head == {"seq": 3, "hash": "h3"})
 
 
@@ -449,3 +455,20 @@ async def test_an_anchor_that_is_not_answered_keeps_the_old_head(
     await brain.drop()
     await brain.received_command("devices.put", 2)
     assert kitty.runtime_data.ledger.audit_head == {"seq": 1, "hash": "h1"}
+
+
+async def test_a_brain_that_is_too_busy_to_pair_is_asked_again(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """It refuses nobody, so nobody is told to act, and the rest is sent later."""
+    brain.answers["integration.register"], register = _busy, brain.answers["integration.register"]
+    await kitty.runtime_data.feed.send_all()
+    assert ir.async_get(hass).issues == {}
+    brain.answers["integration.register"] = register
+    before = len(brain.sent("safety.sync"))
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=31))
+    await brain.received_command("safety.sync", before + 1)
+
+
+def _busy(_params: Json, _caller: Json | None) -> Json:
+    raise FakeError("database_busy")

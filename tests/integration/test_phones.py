@@ -213,6 +213,7 @@ async def test_an_event_that_no_phone_sent(
     assert (attempt["reason"], attempt["event_id"]) == ("wrong_token", event["id"])
     hass.bus.async_fire(PRESS, data, origin=EventOrigin.remote)
     note = await brain.received_command("audit.note")
+    assert note["data"].pop("at") > 0
     assert note["data"] == {"reason": "foreign_token", "event_id": event["id"]}
     assert brain.sent("safety.decide") == []
 
@@ -482,3 +483,29 @@ async def test_another_house_does_not_see_these_approvals(
         "tokens": 0,
         "outbox": 0,
     }
+
+
+async def test_another_thing_under_the_same_request_is_shown_anew(
+    phones: Phones, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """The button of what was shown first decides nothing else."""
+    bob = await phones.add(BOB, "bob")
+    event = await asked(brain, kitty, BOB)
+    old = approve(await phones.shown(bob))
+    other = brain.event(DOOR, "unlock", id=event["id"], zone_id=ZONE, eligible=[BOB], nonce="n")
+    await brain.push("safety.event", other)
+    await eventually(lambda: len(phones.pushes[bob]) == 2)
+    await phones.press(bob, old)
+    await eventually(lambda: len(phones.pushes[bob]) == 3)
+    assert brain.sent("safety.decide") == []
+
+
+async def test_what_does_not_match_its_hash_is_not_shown(
+    phones: Phones, kitty: MockConfigEntry, brain: FakeBrain, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody is asked about one thing for the sake of another."""
+    bob = await phones.add(BOB, "bob")
+    forged = brain.event(DOOR, "unlock", zone_id=ZONE, eligible=[BOB], subject="0" * 64)
+    await brain.push("safety.event", forged)
+    await eventually(lambda: "Nobody is asked" in caplog.text)
+    assert phones.pushes[bob] == []

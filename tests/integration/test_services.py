@@ -329,13 +329,13 @@ async def test_an_administrator_says_where_somebody_is(
         ({}, "user_required"),
         ({"person": "person.guest"}, "person_without_user"),
         ({"person": "person.bob", "source": "override"}, "user_required"),
-        ({"person": "person.bob", "area_id": "attic"}, "unknown_zone"),
+        ({"person": "person.bob"}, "user_required"),
     ],
 )
 async def test_presence_that_cannot_be_is_refused(
     hass: HomeAssistant, workshop: MockConfigEntry, more: dict[str, Any], code: str
 ) -> None:
-    """An automation must say whom it means, and where there is such a place."""
+    """An automation makes nobody present."""
     hass.states.async_set("person.bob", "home", {"user_id": BOB})
     hass.states.async_set("person.guest", "home", {})
     with pytest.raises(ServiceValidationError) as caught:
@@ -422,3 +422,12 @@ async def test_a_brain_that_is_not_loaded_is_no_brain(
     await hass.config_entries.async_unload(workshop.entry_id)
     with pytest.raises(ServiceValidationError):
         await act(hass, "pending")
+
+
+async def test_presence_in_no_area_is_refused(
+    hass: HomeAssistant, workshop: MockConfigEntry
+) -> None:
+    """Nobody is where no place is."""
+    with pytest.raises(ServiceValidationError) as caught:
+        await act(hass, "set_presence", silent=True, area_id="attic", status="present")
+    assert caught.value.translation_key == "unknown_zone"

@@ -256,7 +256,7 @@ async def test_every_type_of_option_has_its_field(
         (refuse("invalid_auth"), {"option_2": "invalid_auth"}),
         (refuse("invalid_option", field="port"), {"option_3": "invalid_option"}),
         (refuse("invalid_option", field="other"), {"base": "invalid_option"}),
-        (refuse("rate_limited"), {"base": "refused"}),
+        (refuse("not_supported"), {"base": "refused"}),
     ],
 )
 async def test_what_is_wrong_is_said_at_its_field_and_can_be_corrected(
@@ -303,7 +303,7 @@ async def test_a_refusal_to_keep_the_device_can_be_corrected(
 ) -> None:
     """The brain had reached the device and then said no."""
     flow = await form(hass, entry)
-    with patch.dict(brain.answers, {"devices.put": refuse("storage_full")}):
+    with patch.dict(brain.answers, {"devices.put": refuse("not_supported")}):
         result = await answer(hass, flow, zone_id=area_id, **ANSWERS)
     assert result["errors"] == {"base": "refused"}
     assert not entry.subentries

@@ -1,18 +1,15 @@
 """OctoPrint: REST for orders and files, its push socket for everything that is observed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from http import HTTPStatus
-import json
-from pathlib import PurePosixPath
 import tempfile
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from aiohttp import (
     ClientConnectorError,
     ClientError,
-    ClientResponse,
     ClientTimeout,
     ClientWebSocketResponse,
     ClientWSTimeout,
@@ -33,24 +30,22 @@ from brain_server.drivers import (
     Outcome,
     Publisher,
 )
-from brain_server.drivers.octoprint.printer import (
-    SERIAL_LOG,
-    Printer,
-    SerialLog,
-    one_line,
-    record,
+from brain_server.drivers.octoprint.printer import Printer, SerialLog, record
+from brain_server.drivers.octoprint.wire import (
+    Path,
+    address,
+    error_text,
+    file_name,
+    parsed,
+    paths,
+    read,
+    request_for,
+    subscription,
+    unknown,
 )
 from brain_server.errors import DeviceError, InvalidRequest
-from brain_server.protocol import (
-    INTENTS,
-    CommandStatus,
-    Json,
-    Kind,
-    OnlineState,
-)
+from brain_server.protocol import INTENTS, CommandStatus, Json, Kind, OnlineState
 from brain_server.retry import backoff
-
-type Path = tuple[str, ...]
 
 PICTURE_S: Final = 5.0
 GCODE_WAIT_S: Final = INTENTS["gcode"].deadline
@@ -63,15 +58,6 @@ _MAX_PICTURE: Final = 8 * 1024 * 1024
 MAX_UPLOAD: Final = 1024 * 1024 * 1024
 _PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-
-_EVENTS: Final = (
-    "PrinterStateChanged",
-    "PrintStarted",
-    "PrintDone",
-    "PrintCancelled",
-    "PrintFailed",
-    "Error",
-)
 
 
 class OctoPrint(Driver):
@@ -125,7 +111,7 @@ class OctoPrint(Driver):
 
     async def probe(self) -> DeviceInfo:
         """Check address and key, and read name, version and camera; see :meth:`Driver.probe`."""
-        base = _address(self.context.options["url"], "url")
+        base = self._base
         try:
             version = (await self._ask("GET", ("version",)))["server"]
             await self._log_in()
@@ -166,7 +152,7 @@ class OctoPrint(Driver):
 
     async def execute(self, order: Order) -> Outcome | None:
         """Send one order once; see :meth:`Driver.execute`."""
-        path, body = _request_for(order)
+        path, body = request_for(order)
         match order.intent:
             case "gcode":
                 return await self._script(path, body)
@@ -203,7 +189,7 @@ class OctoPrint(Driver):
                 allow_redirects=False,
                 ssl=self._verify_ssl,
             ) as response:
-                picture = await _read(response, _MAX_PICTURE)
+                picture = await read(response, _MAX_PICTURE)
         except (ClientError, TimeoutError) as err:
             raise DeviceError("camera_failed", "The camera does not answer") from err
         good = response.status == HTTPStatus.OK and picture.startswith(_PICTURES)
@@ -218,11 +204,11 @@ class OctoPrint(Driver):
     async def files(self) -> list[str]:
         """Return the paths of the print files that OctoPrint holds."""
         answer = await self._ask("GET", ("files", "local"), query={"recursive": "true"})
-        return sorted(_paths(answer))
+        return sorted(paths(answer))
 
     async def upload(self, name: str, content: AsyncIterator[bytes]) -> str:
         """Store a file, read back that all of it is there, and return the name it was given."""
-        safe = _file_name(name)
+        safe = file_name(name)
         # OctoPrint answers a chunked upload with 411, so the length must be known: through a file.
         with await asyncio.to_thread(tempfile.TemporaryFile) as spool:
             size = 0
@@ -260,7 +246,7 @@ class OctoPrint(Driver):
                 self._socket = socket
                 await socket.send_json({"auth": auth})
                 await socket.send_json({"throttle": 2})
-                await socket.send_json(_subscription(logs=False))
+                await socket.send_json(subscription(logs=False))
                 await self._listen(socket, hello)
         except (ClientError, TimeoutError) as err:
             raise DeviceError("cannot_connect", "OctoPrint's push socket is not there") from err
@@ -273,7 +259,7 @@ class OctoPrint(Driver):
         loop = asyncio.get_running_loop()
         check_key_at = loop.time() + self.key_check_s
         async for frame in socket:
-            message = record(_json(frame.data)) if frame.type is WSMsgType.TEXT else {}
+            message = record(parsed(frame.data)) if frame.type is WSMsgType.TEXT else {}
             if "reauthRequired" in message:
                 return
             if "history" in message:
@@ -306,10 +292,10 @@ class OctoPrint(Driver):
         except (ClientConnectorError, ConnectionTimeoutError) as err:
             raise DeviceError("cannot_connect", "OctoPrint does not answer") from err
         except (ClientError, TimeoutError) as err:
-            return _unknown(f"No answer to the order: {type(err).__name__}")
+            return unknown(f"No answer to the order: {type(err).__name__}")
         # A 503 comes from a proxy without a server behind it, or from an OctoPrint still starting.
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.SERVICE_UNAVAILABLE:
-            return _unknown(_error_text(status, answer))
+            return unknown(error_text(status, answer))
         await self._check("POST", status, answer)
         return None
 
@@ -321,17 +307,17 @@ class OctoPrint(Driver):
         outcome = None
         async with self._serial_log.expect(body["commands"]) as seen:
             try:
-                await socket.send_json(_subscription(logs=True))
+                await socket.send_json(subscription(logs=True))
                 outcome = await self._send(path, body)
                 async with asyncio.timeout(GCODE_WAIT_S):
                     await seen.wait()
             except ClientError as err:
                 raise DeviceError("cannot_connect", "OctoPrint's push socket broke") from err
             except TimeoutError:
-                return outcome or _unknown("Not seen on the printer's serial line")
+                return outcome or unknown("Not seen on the printer's serial line")
             finally:
                 with suppress(ClientError):
-                    await socket.send_json(_subscription(logs=False))
+                    await socket.send_json(subscription(logs=False))
         return Outcome(status=CommandStatus.ACKED)
 
     async def _log_in(self) -> str:
@@ -353,7 +339,7 @@ class OctoPrint(Driver):
     def _picture_url(self, settings: Json) -> URL | None:
         """Return where a picture may be had: the option, or OctoPrint's own on OctoPrint's host."""
         if wanted := self.context.options.get("camera_url"):
-            return _address(wanted, "camera_url")
+            return address(wanted, "camera_url")
         named = record(settings.get("webcam")).get("snapshotUrl")
         if not isinstance(named, str) or not named:
             return None
@@ -389,7 +375,7 @@ class OctoPrint(Driver):
             raise DeviceError("invalid_auth", "OctoPrint does not accept the API key for this")
         if status == HTTPStatus.SERVICE_UNAVAILABLE or status < HTTPStatus.BAD_REQUEST:
             raise DeviceError("cannot_connect", f"OctoPrint is not at this address: HTTP {status}")
-        raise DeviceError("device_refused", _error_text(status, answer))
+        raise DeviceError("device_refused", error_text(status, answer))
 
     async def _ask(
         self,
@@ -435,105 +421,12 @@ class OctoPrint(Driver):
             allow_redirects=False,
             ssl=self._verify_ssl,
         ) as response:
-            return response.status, record(_json(await _read(response, _MAX_ANSWER)))
+            return response.status, record(parsed(await read(response, _MAX_ANSWER)))
 
     @property
     def _base(self) -> URL:
-        return _address(self.context.options["url"], "url")
+        return address(self.context.options["url"], "url").with_query(None).with_fragment(None)
 
     @property
     def _verify_ssl(self) -> bool:
         return self.context.options.get("verify_ssl") is not False
-
-
-def _request_for(order: Order) -> tuple[Path, Json]:
-    """Return the API path and the body of an order; DeviceError where there is nothing to send."""
-    match order.intent:
-        case "print_start":
-            path = order.params["file"].split("/")
-            if not all(path) or {".", ".."} & set(path):
-                raise DeviceError("device_refused", "There can be no file of that name")
-            return ("files", "local", *path), {"command": "select", "print": True}
-        case "print_pause":
-            return ("job",), {"command": "pause", "action": "pause"}
-        case "print_resume":
-            return ("job",), {"command": "pause", "action": "resume"}
-        case "print_cancel":
-            return ("job",), {"command": "cancel"}
-        case "heat":
-            codes = {"nozzle": "M104", "bed": "M140"}
-            lines = [f"{codes[part]} S{value:g}" for part, value in order.params.items()]
-        case "gcode":
-            lines = [line.partition(";")[0].strip() for line in order.params["script"].splitlines()]
-        case _:
-            raise DeviceError("not_supported", f"OctoPrint has no {order.intent}")
-    if not any(lines):
-        raise DeviceError("device_refused", "The order says nothing to do")
-    # Both heaters in one request: two could end with one of them done.
-    return ("printer", "command"), {"commands": [line for line in lines if line]}
-
-
-def _subscription(*, logs: bool) -> Json:
-    """Return the filter of the push socket; without one, every G4 in a print is an event."""
-    wanted = SERIAL_LOG if logs else False
-    return {
-        "subscribe": {
-            "state": {"logs": wanted, "messages": False},
-            "events": list(_EVENTS),
-            "plugins": False,
-        }
-    }
-
-
-def _address(value: Any, field: str) -> URL:
-    """Return a web address that a person typed; InvalidRequest names the field."""
-    try:
-        url = URL(str(value).strip()).with_query(None).with_fragment(None)
-    except ValueError as err:
-        raise InvalidRequest("invalid_option", "This is not a web address", field=field) from err
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise InvalidRequest("invalid_option", "This is not a web address", field=field)
-    return url
-
-
-def _file_name(name: str) -> str:
-    """Return the last part of a name, cleaned; InvalidRequest when nothing is left of it."""
-    last = PurePosixPath(name.replace("\\", "/")).name
-    safe = "".join(char for char in last if char.isprintable() and char != '"').strip(" .")
-    if not safe or len(safe) > 200:
-        raise InvalidRequest("invalid_file_name", "This is not a file name")
-    return safe
-
-
-def _paths(folder: Json) -> Iterator[str]:
-    """Yield the print files of a folder and of those in it."""
-    for entry in folder.get("files") or folder.get("children") or ():
-        if entry.get("type") == "machinecode":
-            yield entry["path"]
-        yield from _paths(entry)
-
-
-async def _read(response: ClientResponse, limit: int) -> bytes:
-    """Return the body; of one that is too large, only so much that it shows."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > limit:
-            break
-    return bytes(body)
-
-
-def _error_text(status: int, answer: Json) -> str:
-    """Return the server's own sentence if it sent one as JSON; never its HTML."""
-    return one_line(answer.get("error")) or f"OctoPrint answered HTTP {status}"
-
-
-def _unknown(detail: str) -> Outcome:
-    return Outcome(status=CommandStatus.UNKNOWN, detail=detail)
-
-
-def _json(text: str | bytes) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None

@@ -97,7 +97,9 @@ async def test_the_driver_of_the_page_does_what_every_driver_must(
 def test_the_page_names_every_driver_and_every_type_of_option() -> None:
     """A reader finds what there is."""
     page = PAGE.read_text()
-    assert all(f"`{name}`" in page for name in drivers.discover())
+    folder = Path(drivers.__file__).parent
+    names = {path.stem for path in folder.iterdir() if not path.name.startswith("_")}
+    assert all(f"`{name}`" in page for name in names)
     assert all(f"`{kind.name}`" in page for kind in drivers.OptionType)
 
 

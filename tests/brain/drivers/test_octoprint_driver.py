@@ -398,14 +398,22 @@ async def test_a_way_to_somewhere_else_is_not_gone() -> None:
     assert asked == []
 
 
-async def test_the_servers_own_sentence_is_passed_on() -> None:
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("Printer is\nnot operational", "Printer is not operational"),
+        ("<p>Traceback</p>", "OctoPrint answered HTTP 409"),
+        (None, "OctoPrint answered HTTP 409"),
+    ],
+)
+async def test_the_servers_own_sentence_is_passed_on(sent: str | None, shown: str) -> None:
     """When it is one."""
-    refusal = web.json_response({"error": "Printer is\nnot operational"}, status=409)
+    refusal = web.json_response({"error": sent}, status=409)
     async with serving(anything=refusal) as url, ClientSession() as session:
         driver = build(OctoPrint, {"url": url, "api_key": "k"}, session)
         with pytest.raises(DeviceError) as raised:
             await driver.execute(Order(command_id="1", intent="print_cancel", params={}))
-    assert raised.value.message == "Printer is not operational"
+    assert raised.value.message == shown
 
 
 async def test_a_path_that_leads_elsewhere_is_never_asked_for() -> None:
@@ -554,6 +562,17 @@ async def test_what_a_camera_sends_that_is_no_picture_is_not_shown(
     assert raised.value.code == "camera_failed"
 
 
+async def test_a_camera_address_is_asked_as_it_was_given() -> None:
+    """Many cameras tell a picture from a film by the question mark."""
+
+    async def camera(request: web.Request) -> web.Response:
+        return web.Response(body=PNG if request.query_string == "action=snapshot" else b"")
+
+    async with serving(anything=camera) as url, ClientSession() as session:
+        options = {"url": url, "api_key": "k", "camera_url": f"{url}/?action=snapshot"}
+        assert await build(OctoPrint, options, session).snapshot() == PNG
+
+
 async def test_a_camera_address_that_is_none_is_named_as_the_wrong_field() -> None:
     """When the device is added."""
     version = web.json_response({"server": "1.11.8"})
@@ -562,10 +581,11 @@ async def test_a_camera_address_that_is_none_is_named_as_the_wrong_field() -> No
         serving(api_version=version, api_login=login, api_settings=html(403)) as url,
         ClientSession() as session,
     ):
-        options = {"url": url, "api_key": "k", "camera_url": "the garage"}
-        with pytest.raises(InvalidRequest) as raised:
-            await build(OctoPrint, options, session).probe()
-    assert raised.value.fields["field"] == "camera_url"
+        for camera in ("the garage", "http://["):
+            options = {"url": url, "api_key": "k", "camera_url": camera}
+            with pytest.raises(InvalidRequest) as raised:
+                await build(OctoPrint, options, session).probe()
+            assert raised.value.fields["field"] == "camera_url"
 
 
 UPLOADS = [

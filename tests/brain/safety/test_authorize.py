@@ -197,6 +197,15 @@ async def test_another_wish_is_another_prompt(house: Gatehouse, other: Json) -> 
     assert (await house.ask(**other)).fresh
 
 
+async def test_a_wish_by_voice_and_one_with_a_finger_are_two(house: Gatehouse) -> None:
+    """Only one of them has a person behind it."""
+    spoken = await house.event(channel=Channel.ASSIST)
+    pressed = await house.event(channel=Channel.DASHBOARD)
+    again = await house.event(channel=Channel.MOBILE)
+    assert (spoken["people"], pressed["people"]) == ([], ["ada"])
+    assert again["id"] == pressed["id"] != spoken["id"]
+
+
 async def test_what_is_over_is_asked_anew(house: Gatehouse) -> None:
     """Expired, though nothing has closed it yet; denied; approved."""
     first = await house.event()

@@ -299,6 +299,8 @@ async def test_evidence_is_linked_and_its_hash_is_in_the_chain(house: Gatehouse)
     event = await house.approved()
     await house.gate.keep_evidence(event["id"], "evidence/1", "f" * 64)
     assert house.said("safety.event")[-1]["evidence_key"] == "evidence/1"
+    assert await house.gate.evidence_digest(event["id"]) == "f" * 64
+    assert await house.gate.evidence_digest("e" * 32) is None
     (row,) = await house.trail("evidence")
     assert (row["event_id"], row["data"]) == (
         event["id"],

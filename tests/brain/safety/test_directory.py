@@ -108,12 +108,13 @@ def test_a_user_needs_no_address(house: Gatehouse) -> None:
 
 
 async def test_a_sync_replaces_all(house: Gatehouse) -> None:
-    """Who is not named is gone; who is, is as named."""
+    """Who is not named is no longer one of us; who is, is as named."""
     await house.rule("lab")
     house.people = {"bob": house.people["bob"] | {"email": "bob@example.org", "roles": ["admin"]}}
     house.zones = {"lab": house.zones["lab"] | {"name": "Laboratory"}}
     await house.sync()
-    assert [(row["id"], row["email"], row["roles"]) for row in await house.rows(users)] == [
+    active = [row for row in await house.rows(users) if row["active"]]
+    assert [(row["id"], row["email"], row["roles"]) for row in active] == [
         ("bob", "bob@example.org", ["admin"])
     ]
     assert [(row["id"], row["name"]) for row in await house.rows(zones)] == [("lab", "Laboratory")]
@@ -273,6 +274,29 @@ async def test_a_code_is_set_and_cleared(house: Gatehouse) -> None:
         {"set": True},
         {"set": False},
     ]
+
+
+async def test_a_code_outlives_the_loss_of_every_role(house: Gatehouse) -> None:
+    """Else somebody who comes back could approve without it; meanwhile the person counts for nothing."""
+    await house.set_pin("ada", "1234")
+    ada = house.people.pop("ada")
+    await house.sync()
+    await house.sync()
+    assert await refusal(house.ask(zone="shop")) == "not_registered"
+    house.people["ada"] = ada
+    await house.sync()
+    assert await refusal(house.approve(await house.event(zone="shop"), "ada")) == "pin_required"
+
+
+async def test_an_address_is_free_when_its_person_has_left(house: Gatehouse) -> None:
+    """For somebody new."""
+    house.people["ada"]["email"] = "workshop@example.org"
+    await house.sync()
+    del house.people["ada"]
+    house.people["bob"]["email"] = "workshop@example.org"
+    await house.sync()
+    emails = {row["id"]: row["email"] for row in await house.rows(users)}
+    assert (emails["ada"], emails["bob"]) == (None, "workshop@example.org")
 
 
 async def test_a_stranger_has_no_code(house: Gatehouse) -> None:

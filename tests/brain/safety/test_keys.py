@@ -6,7 +6,8 @@ import stat
 import pytest
 
 from brain_server.errors import InvalidRequest
-from brain_server.safety.keys import Keys, hash_pin, pin_matches, public_key
+from brain_server.protocol import hello_bytes
+from brain_server.safety.keys import Keys, hash_pin, pin_matches, public_key, verify
 
 
 def test_keys_are_made_once_and_then_read(tmp_path: Path) -> None:
@@ -19,6 +20,15 @@ def test_keys_are_made_once_and_then_read(tmp_path: Path) -> None:
         made.public_key,
     )
     assert len(made.chain) == 32
+
+
+def test_a_brain_proves_who_it_is(tmp_path: Path) -> None:
+    """By signing what the other end made up, with its own name in it."""
+    keys = Keys.load(tmp_path / "keys.json")
+    proof = keys.prove("a nonce")
+    message = hello_bytes(nonce="a nonce", instance_id=keys.instance_id)
+    assert verify(keys.public_key, proof, message)
+    assert not verify(keys.public_key, proof, hello_bytes(nonce="a nonce", instance_id="another"))
 
 
 def test_two_brains_have_nothing_in_common(tmp_path: Path) -> None:

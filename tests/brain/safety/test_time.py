@@ -15,7 +15,7 @@ from brain_server.safety import gate as gate_module
 from brain_server.safety.audit import Head
 from brain_server.safety.directory import AnchorParams
 from brain_server.storage.tables import commands
-from tests.brain.gatehouse import Gatehouse, busy, integration, refusal
+from tests.brain.gatehouse import DOOR, Gatehouse, busy, integration, refusal
 
 HOURS = 7200.0
 
@@ -242,6 +242,25 @@ async def test_another_chain_of_the_same_length_voids_all_that_is_open(house: Ga
     head = await head_of(house)
     assert (await anchor(house, Head(head.seq, "f" * 64)))["ok"] is False
     assert await house.status(event) == ("expired", "expired")
+
+
+async def test_a_changed_device_voids_what_waits_for_it(house: Gatehouse) -> None:
+    """And nothing that waits for another."""
+    here, there = await house.event(), await house.event(device="e" * 32)
+    assert await house.gate.void_all("device_changed", DOOR) == 1
+    assert await house.status(here) == ("expired", "expired")
+    assert await house.status(there) == ("pending", "pending")
+
+
+async def test_who_waits_for_the_anchor_is_told_when_it_fits(house: Gatehouse) -> None:
+    """And only then: a copy from the past starts nothing."""
+    told: list[str] = []
+    house.directory.anchored = lambda: told.append("fits")
+    head = await head_of(house)
+    await anchor(house, Head(head.seq, "f" * 64))
+    assert told == []
+    await anchor(house, head)
+    assert told == ["fits"]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
