@@ -43,14 +43,18 @@ async def test_every_command_is_documented_and_no_other(tmp_path: Path) -> None:
 
 def test_every_setting_is_documented_with_its_default() -> None:
     """docs/CONFIGURATION.md lists exactly the settings."""
-    table = re.findall(r"^\| `([a-z_]+)` \| (?:`([^`]*)`)? ?\|", page("CONFIGURATION.md"), re.M)
+    table = re.findall(
+        r"^\| `([a-z_]+)` \| (?:`([^`]*)`)? ?\|", page("CONFIGURATION.md"), re.MULTILINE
+    )
     fields = dataclasses.fields(Settings)
     assert dict(table) == {field.name: str(field.default) for field in fields}
 
 
 def test_every_intent_is_documented_with_its_level() -> None:
     """docs/SAFETY.md gives the level of each intent."""
-    cells = re.findall(r"\| ((?:`[a-z_]+` ?)+)(?:\([^)]*\) ?)?\| (low|medium|high)", page("SAFETY.md"))
+    cells = re.findall(
+        r"\| ((?:`[a-z_]+` ?)+)(?:\([^)]*\) ?)?\| (low|medium|high)", page("SAFETY.md")
+    )
     listed = {name: level for names, level in cells for name in re.findall(r"`([a-z_]+)`", names)}
     assert listed == {name: spec.hazard.value for name, spec in INTENTS.items()}
 
@@ -59,7 +63,9 @@ def test_the_version_is_the_same_everywhere() -> None:
     """Package, manifest and changelog tell one version."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     manifest = json.loads((ROOT / "custom_components/kitty/manifest.json").read_text("utf-8"))
-    newest = re.search(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
+    newest = re.search(
+        r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE
+    )
     assert newest is not None
     assert {project, manifest["version"], newest[1]} == {__version__}
 
@@ -89,4 +95,6 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 def test_named_scripts_exist() -> None:
     """The README names only scripts that are there."""
-    assert [name for name in re.findall(r"script/[a-z0-9]+", README) if not (ROOT / name).exists()] == []
+    assert [
+        name for name in re.findall(r"script/[a-z0-9]+", README) if not (ROOT / name).exists()
+    ] == []
