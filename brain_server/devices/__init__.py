@@ -241,9 +241,11 @@ class Devices:
             f"watch {order.command_id}",
             live.wait_for(lambda after: live.driver.confirms(order, before, after), deadline),
         )
+        accepted = False
         try:
             async with asyncio.timeout(deadline + 10):
                 outcome = await live.driver.execute(order)
+            accepted = True
             checkpoint("sent")
             if outcome is not None:
                 return outcome
@@ -251,12 +253,13 @@ class Devices:
             await live.driver.refresh()
             return _judged(await watch)
         except DeviceError as err:
-            return Outcome(status=CommandStatus.FAILED, detail=err.code)
+            # Only an order that was not taken has certainly failed.
+            status = CommandStatus.UNKNOWN if accepted else CommandStatus.FAILED
+            return Outcome(status=status, detail=err.code)
         except TimeoutError:
             return Outcome(status=CommandStatus.UNKNOWN, detail="no_answer")
-        except (
-            Exception
-        ):  # a driver's own mistake: the device may have acted, so nobody may try again
+        # A driver's own mistake: the device may have acted, so nobody may try again.
+        except Exception:
             _LOGGER.exception("Driver %s failed", live.driver.name)
             return Outcome(status=CommandStatus.UNKNOWN, detail="driver_failed")
         finally:
@@ -300,6 +303,9 @@ class Devices:
         if event.data["status"] not in FINAL:
             return
         self._running.discard(event.data["id"])
+        for live in self.registry.all():
+            if self._deferred.get(live.record.id) == event.data["id"]:
+                self._release(live)  # voided or superseded: nothing waits any more
         for future in self._watchers.get(event.data["id"], ()):
             if not future.done():
                 future.set_result(event.data)

@@ -162,7 +162,7 @@ def may_ask(wish: Wish, facts: Facts) -> Refusal | None:
 
 
 def people(wish: Wish, facts: Facts, approvers: frozenset[str]) -> frozenset[str]:
-    """Return the people who count for a wish now; a requester counts only if the zone trusts them."""
+    """Return the people who count for a wish now: of all who asked or approved, those still trusted."""
     requester = wish.requester
     if requester is not None and entitled(requester, facts) is not None:
         requester = None
@@ -171,7 +171,7 @@ def people(wish: Wish, facts: Facts, approvers: frozenset[str]) -> frozenset[str
         dual_confirm=facts.policy.requires_dual_confirm,
         requester=requester,
         channel=wish.channel,
-        approvers=approvers,
+        approvers=frozenset(one for one in approvers if _still(wish, facts, one)),
     )
 
 
@@ -214,8 +214,7 @@ def may_run(wish: Wish, facts: Facts, approvers: frozenset[str]) -> Refusal | No
         return None
     if facts.zone is None:
         return Refusal("no_zone", "A device without an area can do nothing dangerous")
-    still = frozenset(one for one in approvers if _still(wish, facts, one))
-    behind = people(wish, facts, still)
+    behind = people(wish, facts, approvers)
     if len(behind) < (2 if needs_dual(wish, facts) else 1):
         return Refusal("approval_withdrawn", "Not enough people who may approve stand behind this")
     if needs_presence(wish, facts) and not any(_present(one, facts) for one in behind):

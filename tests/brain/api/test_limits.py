@@ -7,6 +7,7 @@ from pathlib import Path
 import resource
 import time
 
+import psutil
 import pytest
 
 from brain_server.app import Brain
@@ -200,3 +201,14 @@ async def test_a_task_that_should_never_end_shows_when_it_does(home: Home, rest:
     await home.command("devices.remove", {"device_id": lamp.context.device_id})
     tasks = (await rest.get("/api/v1/system.health")).data["parts"]["tasks"]
     assert tasks["ok"]
+
+
+# -- where it listens ---------------------------------------------------------------------------------
+
+
+async def test_the_brain_listens_on_one_port_of_the_loopback(brain: Brain) -> None:
+    """Unless somebody says otherwise; nothing else of it can be reached."""
+    mine = psutil.Process().net_connections("inet")
+    listening = {tuple(one.laddr) for one in mine if one.status == psutil.CONN_LISTEN}
+    assert listening == {("127.0.0.1", brain.port)}
+    assert brain.settings.host == "127.0.0.1"

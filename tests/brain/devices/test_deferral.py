@@ -226,6 +226,19 @@ async def test_what_waits_outlives_a_change_of_the_supply(home: Home, brain: Bra
     assert (await home.ended(asked["command"]["id"]))["status"] == "acked"
 
 
+async def test_what_was_voided_is_no_longer_promised(home: Home) -> None:
+    """After an old copy of the database was restored nothing is done that waited in it."""
+    printer, power, power_id = await pair_of(home)
+    asked = await home.request(power_id, "power_off")
+    await home.command("audit.anchor", {"seq": 10_000, "hash": "0" * 64})
+    assert (await home.ended(asked["command"]["id"]))["detail"] == "restored"
+    assert not await waits(home, power_id)
+    printer.show(**STATE())
+    again = await home.request(power_id, "power_off", wait=5)
+    assert again["command"]["status"] == "acked"
+    assert len(power.orders["plug"]) == 1
+
+
 @pytest.mark.slow
 async def test_a_database_that_is_busy_delays_it_and_does_not_lose_it(
     home: Home, brain: Brain

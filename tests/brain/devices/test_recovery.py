@@ -197,16 +197,35 @@ async def test_home_assistant_tells_what_became_of_a_grant(
     assert home.grants == []
 
 
-async def test_what_was_approved_and_not_yet_taken_is_carried_out_once(tmp_path: Path) -> None:
-    """People decided; the end of a process does not undo it."""
-    async with running(tmp_path) as brain, at_home(brain) as home:
+async def approved_and_cut_off(folder: Path) -> str:
+    """Live once, and end between an approval and its execution; returns the id of the command."""
+    async with running(folder) as brain, at_home(brain) as home:
         thing = await home.puppet("thing", "door")
         asked = await home.request(thing.context.device_id, "unlock")
         brain.bus._listeners["safety.event"].clear()
         await home.decide(asked["event"], "bob")
         assert thing.orders == {}
+        return str(asked["command"]["id"])
+
+
+async def test_what_was_approved_and_not_yet_taken_is_carried_out_once(tmp_path: Path) -> None:
+    """People decided; the end of a process does not undo it."""
+    command_id = await approved_and_cut_off(tmp_path)
     async with next_life(tmp_path) as (home, thing):
         await until(lambda: thing.orders.get("thing"), "the order")
         thing.show(locked=False)
-        assert (await home.ended(asked["command"]["id"]))["status"] == "acked"
+        assert (await home.ended(command_id))["status"] == "acked"
         assert len(thing.orders["thing"]) == 1
+
+
+async def test_what_was_approved_waits_for_home_assistants_own_record(tmp_path: Path) -> None:
+    """A copy that knows less than Home Assistant may have done it already: all of it is void."""
+    command_id = await approved_and_cut_off(tmp_path)
+    async with running(tmp_path, life=2) as brain, Home(brain) as home:
+        thing = await on_stage("thing")
+        await home.subscribe()
+        await home.command("audit.anchor", {"seq": 10_000, "hash": "0" * 64})
+        done = await home.ended(command_id)
+        await home.command("audit.anchor", {"seq": 0, "hash": "0" * 64})
+        await until(lambda: not brain.devices._running, "the end of all orders")
+        assert (done["status"], thing.orders) == ("expired", {})

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -338,3 +339,23 @@ async def test_drivers_tell_their_options(home: Home) -> None:
         "minimum": 1,
         "maximum": 10,
     }
+
+
+async def test_going_away_and_coming_back_is_one_line_each(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A printer that is switched off is news, and no error, however often it is not there."""
+    lamp = await home.puppet("lamp", "light", name="Bench lamp")
+    caplog.set_level(logging.INFO, "brain_server.devices")
+    lamp.show(on=True)
+    for _ in range(5):
+        lamp.vanish()
+    for number in range(5):
+        lamp.show(on=True, number=number)
+    told = [one for one in caplog.records if one.getMessage().startswith("Device Bench lamp")]
+    assert [one.getMessage() for one in told] == [
+        "Device Bench lamp is online",
+        "Device Bench lamp is offline",
+        "Device Bench lamp is online",
+    ]
+    assert {one.levelname for one in told} == {"INFO"}

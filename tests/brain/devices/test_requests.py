@@ -351,3 +351,13 @@ async def test_each_command_names_who_asked_and_where(home: Home) -> None:
     )
     items = (await home.command("commands.list", {"device_id": device_id}))["items"]
     assert [one["id"] for one in items] == [command["id"]]
+
+
+async def test_an_order_that_was_taken_by_a_device_that_then_went_away_is_unknown(
+    home: Home,
+) -> None:
+    """That nobody can look any more does not undo what was accepted."""
+    lamp, device_id = await lamp_of(home, on=False)
+    lamp.blind = True
+    done = await home.request(device_id, "light_on", wait=5)
+    assert (done["command"]["status"], done["command"]["detail"]) == ("unknown", "cannot_connect")

@@ -58,6 +58,7 @@ class Puppet(Driver):
         self.reaction: Outcome | BaseException | asyncio.Event | None = None
         # What each refresh shows; None: nothing new.
         self.shows: Json | None = None
+        self.blind = False
         self.recalls: Outcome | None = None
         self.reading: BaseException | asyncio.Event | None = None
         self.stored: dict[str, bytes] = {}
@@ -106,6 +107,8 @@ class Puppet(Driver):
 
     async def refresh(self) -> None:
         """Show what is to be seen after an order."""
+        if self.blind:
+            raise DeviceError("cannot_connect", "The puppet does not answer any more")
         if self.shows is not None:
             self.show(**self.shows)
 

@@ -288,6 +288,20 @@ async def test_a_role_that_was_taken_away_does_not_approve(house: Gatehouse) -> 
     assert await refusal(house.approve(event, "bob")) == "not_registered"
 
 
+async def test_an_approval_of_somebody_who_left_does_not_stand_in_the_way(
+    house: Gatehouse,
+) -> None:
+    """Two others can still be the two."""
+    event = await house.event(by=None, channel=Channel.VOICE)
+    await house.see("cyd")
+    await house.approve(event, "bob")
+    house.people["bob"]["active"] = False
+    await house.sync()
+    assert (await house.approve(event, "cyd"))["people"] == ["cyd"]
+    assert (await house.approve(event, "dan"))["status"] == "approved"
+    assert await refusal(house.claim(event)) is None
+
+
 async def test_presence_is_asked_for_while_it_can_still_be_mended(house: Gatehouse) -> None:
     """The last approval is refused, not wasted: bob walks in and approves again."""
     event = await house.event()

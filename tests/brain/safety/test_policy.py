@@ -228,6 +228,9 @@ def test_nobody_is_bothered_with_what_can_never_be_allowed(
         (wish(by=None, channel=VOICE), facts(HIGH), {"bob"}, {"bob"}),
         (wish(), facts(HIGH, ENGINEERS), {"bob"}, {"bob"}),
         (wish(), facts(HIGH, locked={"ada": NOW + 1}), {"bob"}, {"bob"}),
+        (wish(), facts(HIGH, locked={"bob": NOW + 1}), {"bob", "cyd"}, {"ada", "cyd"}),
+        (wish(), facts(HIGH), {"eve", "somebody", VOICE_PERSON}, {"ada"}),
+        (wish(), facts(MEDIUM, ALOUD), {VOICE_PERSON}, {VOICE_PERSON}),
     ],
 )
 def test_a_requester_counts_once_and_only_with_an_own_finger_and_a_role(
