@@ -13,6 +13,7 @@ from brain_server.protocol import Hazard, Json, PresenceSource, PresenceStatus, 
 from brain_server.safety import keys
 from brain_server.safety.audit import Head
 from brain_server.safety.gate import INTEGRATION_KEY, Gate
+from brain_server.safety.records import DEFAULT_VERSION
 from brain_server.safety.step import Step
 from brain_server.storage import Database, tables
 
@@ -159,8 +160,12 @@ class Directory:
             raise InvalidRequest("unknown_zone", f"There is no zone {name}", field="policies")
 
         def work(step: Step) -> dict[str, int]:
+            ruled = set(step.connection.execute(select(tables.policies.c.zone_id)).scalars())
             changed = _sync_users(step, params.users) | _sync_zones(step, params.zones)
             versions, renewed = _sync_policies(step, params.policies)
+            if ruled - versions.keys():  # going back to the default is a change like any other
+                version = str(_next_version(step.connection))
+                _set_state(step.connection, DEFAULT_VERSION, version)
             if changed or renewed:
                 step.publish.append(("rules.changed", {}))
                 step.audit(

@@ -18,6 +18,7 @@ from brain_server.safety.policy import (
 )
 from brain_server.storage import tables
 
+DEFAULT_VERSION: Final = "default_version"
 OPEN_COMMANDS: Final = ("pending", "deferred", "claimed", "sent", "unknown")
 
 
@@ -32,7 +33,7 @@ def read_facts(connection: Connection, zone_id: str | None, now: float) -> Facts
     return Facts(
         now=now,
         zone=None if zone is None else as_zone(zone),
-        policy=Policy() if rule is None else as_policy(rule),
+        policy=_default(connection) if rule is None else as_policy(rule),
         people={row.id: as_person(row) for row in connection.execute(select(tables.users))},
         presence={
             row.user_id: Presence(status=row.status, source=row.source, observed_at=row.observed_at)
@@ -46,6 +47,13 @@ def read_facts(connection: Connection, zone_id: str | None, now: float) -> Facts
             row.user_id: row.locked_until for row in connection.execute(select(tables.lockouts))
         },
     )
+
+
+def _default(connection: Connection) -> Policy:
+    """Return the rule of a zone without one; its version is new whenever any zone has lost its own."""
+    state = tables.safety_state.c
+    version = connection.execute(select(state.value).where(state.key == DEFAULT_VERSION)).scalar()
+    return Policy(version=int(version or 0))
 
 
 def as_zone(row: Row[Any]) -> Zone:

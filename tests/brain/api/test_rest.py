@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 import io
 from pathlib import Path
+import tracemalloc
 import uuid
 
 from aiohttp.test_utils import make_mocked_request
@@ -430,6 +431,7 @@ async def test_debugging_is_for_admins_where_it_is_switched_on(tmp_path: Path, p
         for scope in ("read", "control", "admin"):
             async with Rest(brain, await home.token(scope)) as rest:
                 statuses.append((await rest.get(path)).status)
+    tracemalloc.stop()  # else every later test of this process is traced
     assert statuses == [404, 404, 200]
 
 

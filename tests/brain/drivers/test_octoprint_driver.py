@@ -76,6 +76,7 @@ async def test_a_file_larger_than_memory_would_bear_is_streamed(rig: OctoPrintRi
     async with ClientSession() as session:
         driver = build(rig.driver, rig.options, session)
         tracemalloc.start()
+        tracemalloc.clear_traces()
         try:
             name = await driver.upload("large.gcode", content())
             _, peak = tracemalloc.get_traced_memory()

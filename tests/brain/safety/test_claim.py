@@ -152,6 +152,22 @@ async def test_a_policy_removed_and_made_again_is_another_policy(house: Gatehous
     assert await refusal(house.claim(event)) == "policy_changed"
 
 
+async def test_a_policy_that_came_and_went_voids_what_was_approved_before_it(
+    house: Gatehouse,
+) -> None:
+    """The default of afterwards is not the default of before; also when the zone went with it."""
+    for gone in ("policies", "zones"):
+        event = await house.approved()
+        await house.rule("lab", requires_presence=True)
+        kept = dict(house.zones)
+        del house.policies["lab"]
+        getattr(house, gone).pop("lab", None)
+        await house.sync()
+        house.zones = kept
+        await house.sync()
+        assert await refusal(house.claim(event)) == "policy_changed"
+
+
 async def test_the_same_policy_sent_again_changes_nothing(house: Gatehouse) -> None:
     """Home Assistant syncs at each connection."""
     await house.rule("lab")
