@@ -305,8 +305,15 @@ class FirstTier(Tier):
         if not rows:
             return words.NEVER
         row = rows[0]
+        # What belongs to a deed stands shortly before it, among the rows of its device.
         related = await self._db.read(
-            lambda connection: search(connection, after=0, limit=50, newest_first=True)
+            lambda connection: search(
+                connection,
+                after=row["seq"] + 1,
+                limit=50,
+                device_id=row["device_id"],
+                newest_first=True,
+            )
         )
         same = [one for one in related if one["command_id"] == row["command_id"]]
         return words.deed(row, same, people, now)

@@ -186,7 +186,9 @@ def _one_status(device: Json, topic: str) -> str:
             hot = ", and goes off when cool" if device["power_off_when_cool"] else ""
             return f"{name} is {_choice(state.get('on'), 'on', 'off')}{hot}"
         case "sensor":
-            return f"{name} shows {state.get('value')} {state.get('unit') or ''}".rstrip()
+            if state.get("value") is None:
+                return f"{name} is in an unknown state"
+            return f"{name} shows {state['value']} {state.get('unit') or ''}".rstrip()
         case "printer":
             return _printer(name, state, topic)
         case _:
@@ -202,7 +204,7 @@ def _printer(name: str, state: Json, topic: str) -> str:
     if topic == "temperature":
         return f"{name}: nozzle {_degrees(nozzle)}, bed {_degrees(bed)}"
     job = state.get("job") or {}
-    text = f"{name} is {state.get('status', 'in an unknown state')}"
+    text = f"{name} is {state.get('status') or 'in an unknown state'}"
     if state.get("status") in {"preparing", "printing", "paused"} and job:
         text += f" with {job.get('file')}"
         if job.get("progress") is not None:
@@ -226,7 +228,8 @@ def _duration(seconds: float) -> str:
 def deed(row: Json, related: Sequence[Json], people: Mapping[str, str], now: float) -> str:
     """Say who did something when, and who approved it."""
     about = row["data"]
-    asker = next((one["user_id"] for one in related if one["kind"] == "requested"), row["user_id"])
+    asked = (one for one in related if one["kind"] in {"requested", "claimed", "deferred"})
+    asker = next((one["user_id"] for one in asked if one["user_id"]), row["user_id"])
     approvers = [one["user_id"] for one in related if one["kind"] in {"approved", "confirmed"}]
     name = people.get(asker or "", "Somebody without a name")
     if row["kind"] in {"approved", "denied", "requested"}:

@@ -264,16 +264,39 @@ async def test_at_shutdown_every_client_is_told_that_the_service_restarts(tmp_pa
         await socket.__aexit__()
 
 
-async def test_a_client_that_does_not_answer_holds_up_no_shutdown(tmp_path: Path) -> None:
-    """Who does not say goodbye is cut off."""
+async def test_a_client_that_does_not_read_holds_up_no_shutdown(tmp_path: Path) -> None:
+    """Who cannot be told goodbye is cut off."""
     async with ClientSession() as session:
         async with running(tmp_path) as brain:
             headers = {"Authorization": f"Bearer {TOKEN}"}
             url = f"http://127.0.0.1:{brain.port}/ws"
             deaf = [await session.ws_connect(url, headers=headers) for _ in range(5)]
+            for one in deaf:
+                await one.send_json({"type": "subscribe", "id": 1})
+            await until(lambda: len(brain.bus._listeners.get(None, ())) == 5, "subscriptions")
+            for number in range(200):
+                tick(brain, number, ballast="x" * 60_000)
+                await asyncio.sleep(0)
             began = time.monotonic()
         assert time.monotonic() - began < 3
-        assert len(deaf) == 5
+
+
+async def test_a_snapshot_that_takes_too_long_is_an_error_and_not_the_end(
+    home: Home, brain: Brain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part that hangs spoils the subscription, and the socket goes on."""
+    monkeypatch.setattr("brain_server.api.ws.SNAPSHOT_LIMIT", 0.05)
+    stuck = asyncio.Event()
+
+    async def hangs() -> None:
+        await stuck.wait()
+
+    brain.health.add("stuck", hangs)
+    async with Socket(brain) as socket:
+        answer = await socket.subscribe()
+        stuck.set()
+        assert (answer["type"], answer["error"]["code"]) == ("error", "timeout")
+        assert (await socket.subscribe())["type"] == "snapshot"
 
 
 async def test_a_peer_that_is_gone_is_noticed_and_one_that_listens_stays(

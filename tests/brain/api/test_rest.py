@@ -435,6 +435,15 @@ async def test_debugging_is_for_admins_where_it_is_switched_on(tmp_path: Path, p
     assert statuses == [404, 404, 200]
 
 
+async def test_memory_is_told_by_the_line_that_holds_it(tmp_path: Path) -> None:
+    """The first question begins to look, the second tells."""
+    async with running(tmp_path, debug=True) as brain, Rest(brain) as rest:
+        first = (await rest.get("/debug/memory")).data
+        second = (await rest.get("/debug/memory")).data
+    assert first == {"tracing": True}
+    assert second["top"][0].keys() == {"where", "kib"}
+
+
 async def test_the_figures_tell_what_the_process_does(home: Home, rest: Rest) -> None:
     """Counters, times and who is connected."""
     await furnished(home)

@@ -93,6 +93,20 @@ async def test_what_does_not_end_is_cut_off(
         assert len(door.orders["door"]) == 1
 
 
+async def test_a_command_that_does_not_end_is_cut_off(
+    home: Home, brain: Brain, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the log says how many there were."""
+    lamp = await home.puppet("lamp", "light")
+    lamp.reading = asyncio.Event()
+    asked = {"device_id": lamp.context.device_id}
+    await home.send(type="command", action="devices.files", params=asked)
+    await until(lambda: brain.dispatcher.running, "the command")
+    await brain.dispatcher.drain(0.05)
+    assert "1 commands were cut off at shutdown" in caplog.text
+    lamp.reading.set()
+
+
 async def hammer(brain: Served, ends: list[int]) -> None:
     """Ask until nobody answers any more, and keep every status."""
     async with Rest(brain) as rest:

@@ -141,7 +141,8 @@ async def test_words_come_before_the_result_that_they_belong_to(home: Home) -> N
 
 async def test_an_answer_that_does_not_fit_is_an_error_and_not_the_end(home: Home) -> None:
     """A picture of a mebibyte does not break the socket of the one who asked for it."""
-    camera = await home.puppet("large", "camera")
+    camera = await home.puppet("eye", "camera")
+    camera.picture = bytes(MAX_FRAME_BYTES)
     asked = {"device_id": camera.context.device_id}
     assert await home.refusal("devices.snapshot", asked) == "answer_too_large"
     assert (await home.command("system.info"))["schema"] == 1

@@ -292,6 +292,112 @@ async def test_who_did_it_is_answered_from_the_record(home: Home) -> None:
     assert said["text"] == "Ada unlocked Lab door just now, approved by Bob."
 
 
+async def test_who_did_something_harmless_is_answered_too(home: Home) -> None:
+    """Nobody approved it, and yet somebody did it."""
+    await lamps(home)
+    await home.say("switch on the bench lamp left", "bob")
+    said = await home.say("who switched on the bench lamp left?")
+    assert said["text"] == "Bob switched on Bench lamp left just now."
+
+
+async def test_who_did_it_is_known_however_much_happened_since(home: Home) -> None:
+    """Two hundred rows later it is still the same people."""
+    await door_of(home)
+    await home.say("unlock the lab door")
+    await home.decide(await the_event(home), "bob")
+    await home.ended((await home.command("commands.list"))["items"][0]["id"])
+    for _ in range(200):
+        await home.command("audit.note", {"kind": "something_else"})
+    said = await home.say("who unlocked the lab door?")
+    assert said["text"] == "Ada unlocked Lab door just now, approved by Bob."
+
+
+async def test_what_happened_is_told_with_how_it_ended(home: Home) -> None:
+    """Newest first; nothing is told of a day on which nothing was."""
+    assert (await home.say("what happened today?"))["text"] == "Nothing has happened."
+    await door_of(home)
+    asked = await home.say("unlock the lab door")
+    await home.say("no", conversation_id=asked["conversation_id"])
+    said = await home.say("what happened today?")
+    assert said["text"] == "Just now denied by Ada: unlock Lab door."
+
+
+async def test_what_never_happened_is_told_so(home: Home) -> None:
+    """And not made up."""
+    await door_of(home)
+    said = await home.say("who unlocked the lab door?")
+    assert said["text"] == "I have no record of that."
+
+
+async def test_how_things_are_is_told_from_what_was_seen(home: Home) -> None:
+    """One by one, what is not known as unknown."""
+    door = await door_of(home)
+    printer = await home.puppet("mk4", "printer", name="Prusa")
+    door.show(locked=True)
+    printer.show(status="idle")
+    assert (await home.say("what is the status?"))["text"] == "Lab door is locked. Prusa is idle."
+    door.vanish()
+    assert (await home.say("is the lab door locked?"))["text"] == "Lab door is not reachable."
+
+
+WRONG = [
+    ("heat the prusa nozzle to 900 degrees", "Nozzle must be between 0 and 350."),
+    ("unlock the prusa", "Prusa cannot do that (unlock)."),
+    ("unlock the cellar door", "I do not know any device called cellar door."),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), WRONG)
+async def test_what_cannot_be_done_is_told_why(home: Home, text: str, said: str) -> None:
+    """And nothing is recorded or sent."""
+    printer = await home.puppet("mk4", "printer", name="Prusa")
+    await door_of(home)
+    assert (await home.say(text))["text"] == said
+    assert (await home.command("commands.list"))["items"] == []
+    assert printer.orders == {}
+
+
+async def test_a_file_is_known_by_the_name_that_people_give_it(home: Home) -> None:
+    """The printer is asked what it has; one that does not answer is not waited for."""
+    printer = await home.puppet("mk4", "printer", name="Prusa")
+    printer.stored = {"bracket_v2.gcode": b"", "gear 20T.gcode": b""}
+    other = await home.puppet("other", "printer", name="Voron")
+    other.reading = DeviceError("cannot_connect", "The printer does not answer")
+    asked = await home.say("print the gear 20T on the prusa")
+    assert asked["text"] == "Start gear 20T.gcode on Prusa? Say confirm or cancel."
+
+
+async def test_a_new_name_is_known_at_once(home: Home) -> None:
+    """When Home Assistant tells of another person, the record speaks of them by name."""
+    await lamps(home)
+    await home.say("help")
+    home.people["zoe"] = "operator"
+    await home.sync()
+    await home.say("switch on the bench lamp left", "zoe")
+    said = await home.say("who switched on the bench lamp left?")
+    assert said["text"] == "Zoe switched on Bench lamp left just now."
+
+
+async def test_a_confirmation_that_is_not_enough_is_told_so(home: Home) -> None:
+    """The first yes of two is a yes, and not the end of it."""
+    home.policies = [
+        {"zone_id": "shop", "required_roles": ["operator", "engineer"], "voice_may_confirm": True}
+    ]
+    await home.sync()
+    door = await door_of(home)
+    asked = await home.say("unlock the lab door")
+
+    async def still_waiting(params: Any) -> Any:
+        (event,) = (await home.command("safety.events"))["items"]
+        assert params["event_id"] == event["id"]
+        return event
+
+    home.answers["ha.decide"] = still_waiting
+    said = await home.say("confirm", conversation_id=asked["conversation_id"])
+    assert said["text"] == "I have asked Ada or Bob to approve: unlock Lab door."
+    assert door.orders == {}
+
+
 async def test_what_waits_is_told(home: Home) -> None:
     """With who asked for it."""
     await door_of(home)

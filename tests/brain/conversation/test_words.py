@@ -194,7 +194,11 @@ STATUS = [
     (thing("light", {"on": False}), "The Thing is off."),
     (thing("light", {}), "The Thing is in an unknown state."),
     (thing("sensor", {"value": 21.5, "unit": "°C"}), "The Thing shows 21.5 °C."),
+    (thing("sensor", {"value": 0, "unit": None}), "The Thing shows 0."),
+    (thing("sensor", {"value": None}), "The Thing is in an unknown state."),
+    (thing("sensor", {}), "The Thing is in an unknown state."),
     (thing("printer", {}), "The Thing is in an unknown state."),
+    (thing("printer", {"status": None}), "The Thing is in an unknown state."),
     (thing("printer", {"status": "idle"}), "The Thing is idle."),
     (
         thing(
@@ -290,6 +294,13 @@ def test_a_deed_names_who_asked_and_who_approved() -> None:
     assert words.deed(related[0], related, PEOPLE, NOW) == (
         "Ada unlocked the Thing just now, approved by Bob and Cyd."
     )
+
+
+@pytest.mark.parametrize("kind", ["claimed", "deferred"])
+def test_a_deed_that_nobody_had_to_approve_names_who_asked(kind: str) -> None:
+    """The name stands where it was taken, not where it was requested."""
+    related = [row("acked", None), row("claimed", None), row(kind, "ada")]
+    assert words.deed(related[0], related, PEOPLE, NOW) == "Ada unlocked the Thing just now."
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ class Puppet(Driver):
         self.blind = False
         self.recalls: Outcome | None = None
         self.reading: BaseException | asyncio.Event | None = None
+        self.picture: bytes | BaseException = b"\x89PNG of " + self.id.encode()
         self.stored: dict[str, bytes] = {}
         self.cut = asyncio.Event()
         self.error: BaseException | None = None
@@ -132,8 +133,10 @@ class Puppet(Driver):
         return name
 
     async def snapshot(self) -> bytes:
-        """Return a picture that does not fit into a frame, of one called ``large``."""
-        return b"\x89PNG" + bytes(1024 * 1024 if self.id == "large" else 10)
+        """Return a picture, or what keeps it from being one."""
+        if isinstance(self.picture, BaseException):
+            raise self.picture
+        return self.picture
 
     def show(self, **state: Any) -> None:
         """Publish a state."""
