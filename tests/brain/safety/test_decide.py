@@ -118,6 +118,7 @@ async def test_the_same_person_on_two_devices_is_one_person(house: Gatehouse) ->
     again = await house.approve(event, "bob", signed_channel=Channel.DASHBOARD)
     assert (again["status"], again["people"]) == ("pending", ["bob"])
     assert len(await house.rows(approvals)) == 1
+    assert len(await house.trail("confirmed")) == 1
 
 
 async def test_an_unknown_event_cannot_be_decided(house: Gatehouse) -> None:
@@ -262,6 +263,7 @@ async def test_a_late_decision_finds_the_request_expired(house: Gatehouse, decid
     assert await refusal(decide(house, event, "bob")) == "expired"
     assert await house.status(event) == ("expired", "expired")
     assert await refusal(decide(house, event, "bob")) == "expired"
+    assert [row["event_id"] for row in await house.trail("expired")] == [event["id"]]
 
 
 # -- who ----------------------------------------------------------------------------------------------

@@ -50,8 +50,11 @@ async def test_what_is_being_done_does_not_expire(house: Gatehouse) -> None:
     assert await house.status(event) == ("approved", "claimed")
 
 
-async def test_the_keeper_expires_what_is_due(house: Gatehouse) -> None:
-    """In the background, and tells who listens."""
+async def test_the_keeper_expires_what_is_due(
+    house: Gatehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the background, woken by whatever happens, and tells who listens."""
+    monkeypatch.setattr(gate_module, "LOOK_EVERY", 60.0)
     closed = asyncio.Event()
     event = await house.event()
 
