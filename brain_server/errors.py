@@ -8,6 +8,7 @@ KittyError
 ├── Conflict       409      the thing is no longer in the state that the caller believes
 ├── TooMany        429      slow down; carries retry_after
 ├── DeviceError    502      the device refused or broke; nothing was done, or it says so
+├── ProviderError  502      a model or tool server failed; its codes are in ``providers``
 └── Unavailable    503      a part is down; try later
 """
 
@@ -69,6 +70,12 @@ class TooMany(KittyError):
 
 class DeviceError(KittyError):
     """A device or its server refused or failed; it did not carry the request out."""
+
+    status = 502
+
+
+class ProviderError(KittyError):
+    """A model or a tool server failed to answer."""
 
     status = 502
 

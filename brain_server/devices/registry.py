@@ -22,14 +22,13 @@ from brain_server.drivers import (
     DriverContext,
     HomeAssistantLink,
     Observation,
-    Option,
-    OptionType,
     Order,
     Outcome,
     discover,
 )
 from brain_server.errors import Conflict, DeviceError, InvalidRequest, NotFound
 from brain_server.observability import Tasks
+from brain_server.plugins import checked
 from brain_server.protocol import INTENTS, Json, Kind, OnlineState
 from brain_server.storage import Database
 from brain_server.storage.tables import devices, new_id, telemetry
@@ -161,28 +160,10 @@ class Registry:
         self._bus.publish("device.removed", {"id": device_id})
 
     def checked(self, driver: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return options with defaults filled in; InvalidRequest ``invalid_option`` names the field."""
-        kind = self.drivers.get(driver)
-        if kind is None:
-            raise InvalidRequest("unknown_driver", f"There is no driver {driver}", driver=driver)
-        known = {option.name: option for option in kind.options}
-        for name in options:
-            if name not in known:
-                raise InvalidRequest("invalid_option", f"Unknown option {name}", field=name)
-        found: dict[str, Any] = {}
-        for name, option in known.items():
-            value = options.get(name)
-            if value in (None, ""):
-                if option.required and option.default is None:
-                    raise InvalidRequest("invalid_option", f"{option.label} is needed", field=name)
-                found[name] = option.default
-                continue
-            if not _fits(option, value):
-                raise InvalidRequest(
-                    "invalid_option", f"{option.label} cannot be {value!r}", field=name
-                )
-            found[name] = value
-        return found
+        """Return options with defaults filled in; InvalidRequest names the driver or the field."""
+        if (kind := self.drivers.get(driver)) is None:
+            raise InvalidRequest("unknown_driver", "There is no such driver", driver=driver)
+        return checked(kind.options, options)
 
     def observe(self, device_id: str, seen: Observation) -> None:
         """Take what Home Assistant saw of an entity that it owns."""
@@ -342,22 +323,6 @@ def _last_state(connection: Connection, device_id: str) -> Json:
     except ValueError:
         found = {}
     return found if isinstance(found, dict) else {}
-
-
-def _fits(option: Option, value: Any) -> bool:
-    """Tell whether a value is one that this option takes."""
-    match option.type:
-        case OptionType.BOOLEAN:
-            return isinstance(value, bool)
-        case OptionType.NUMBER:
-            return (
-                isinstance(value, int | float)
-                and not isinstance(value, bool)
-                and (option.minimum is None or value >= option.minimum)
-                and (option.maximum is None or value <= option.maximum)
-            )
-        case _:
-            return isinstance(value, str) and (not option.choices or value in option.choices)
 
 
 def _record(row: Mapping[Any, Any]) -> Record:

@@ -10,13 +10,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
-import importlib
 import logging
-import pkgutil
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from brain_server.errors import DeviceError
+from brain_server.plugins import Option as Option, OptionType as OptionType, find
 from brain_server.protocol import CommandStatus, Json, Kind, OnlineState
 
 if TYPE_CHECKING:
@@ -25,36 +23,6 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 
 _PUBLISH_EVERY_S: Final = 1.0
-
-
-class OptionType(StrEnum):
-    """How Home Assistant draws the field of an option."""
-
-    TEXT = "text"
-    URL = "url"
-    SECRET = "secret"  # noqa: S105 - the name of a field type, not a secret
-    NUMBER = "number"
-    BOOLEAN = "boolean"
-    SELECT = "select"
-    ENTITY = "entity"
-    DEVICE = "device"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """One field of the form with which a person adds a device."""
-
-    name: str
-    label: str
-    help: str
-    type: OptionType = OptionType.TEXT
-    required: bool = True
-    default: Any = None
-    choices: tuple[str, ...] = ()
-    # For ENTITY: the Home Assistant domains to offer. For DEVICE: the kinds.
-    filter: tuple[str, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,22 +260,5 @@ def _started(params: Json, before: Json, after: Json) -> bool | None:
 
 
 def discover() -> dict[str, type[Driver]]:
-    """Import every module of this folder and return the driver classes by name.
-
-    A module that does not define exactly one ``Driver`` is a mistake of its author: TypeError.
-    """
-    found: dict[str, type[Driver]] = {}
-    for module in pkgutil.iter_modules(__path__):
-        loaded = importlib.import_module(f"{__name__}.{module.name}")
-        drivers = [
-            value
-            for value in vars(loaded).values()
-            if isinstance(value, type)
-            and issubclass(value, Driver)
-            and value.__module__ == loaded.__name__
-        ]
-        if len(drivers) != 1 or drivers[0].name != module.name:
-            message = f"{loaded.__name__} must define one Driver, with name = {module.name!r}"
-            raise TypeError(message)
-        found[module.name] = drivers[0]
-    return found
+    """Import every module of this folder and return the driver classes by name."""
+    return find(__path__, __name__, Driver)

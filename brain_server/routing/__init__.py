@@ -7,7 +7,6 @@ any model; language models join behind it through the same interface.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 import hashlib
 import time
 from typing import Any, ClassVar, Final
@@ -16,6 +15,7 @@ from sqlalchemy import Connection, insert
 
 from brain_server.commands import Caller
 from brain_server.protocol import Json
+from brain_server.providers import TierName as TierName
 from brain_server.storage import Database
 from brain_server.storage.tables import decisions, new_id
 
@@ -23,15 +23,6 @@ NO_MODEL: Final = (
     "I need a language model for that, and none is configured. "
     "I can tell the state of the workshop, lock and unlock doors, switch power and control prints."
 )
-
-
-class TierName(StrEnum):
-    """Where an answer came from."""
-
-    LOCAL = "local"
-    MCP = "mcp"
-    FRONTIER = "frontier"
-    AGENT = "agent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

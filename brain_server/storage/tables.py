@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     event,
+    false,
 )
 
 NAMING: Final = {
@@ -316,6 +317,9 @@ messages: Final = Table(
     Column("text", Text, nullable=False),
     Column("request_id", String(64), nullable=False),
     Column("created_at", Float, nullable=False),
+    # Where the words came from ("person", "system" or "outside"), and the tools that ran for them.
+    Column("trust", String(8), nullable=False, default="person", server_default="person"),
+    Column("calls", JSON),
     Index(None, "conversation_id", "id"),
 )
 
@@ -333,9 +337,131 @@ decisions: Final = Table(
     Column("reason", String(64), nullable=False),
     Column("performed_by", String(64)),
     Column("created_at", Float, nullable=False),
+    Column("provider_id", String(32)),
+    Column("model", String(255)),
+    Column("cached", Boolean, nullable=False, default=False, server_default=false()),
+    Column("tokens_in", Integer),
+    Column("tokens_out", Integer),
+    # Milliseconds by stage: {"recall": 1.2, "model": 340.0}
+    Column("stages", JSON),
     CheckConstraint("confidence >= 0 AND confidence <= 1", name="confidence"),
     Index(None, "conversation_id"),
     Index(None, "request_id"),
+    Index(None, "created_at"),
+)
+
+providers: Final = Table(
+    "providers",
+    brain,
+    _id(),
+    Column("provider", String(64), nullable=False),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("tier", String(16), nullable=False),
+    Column("uses", JSON, nullable=False),
+    Column("options", JSON, nullable=False),
+    # Money for a million tokens, in the currency of the budget; None: not known.
+    Column("price_in", Float),
+    Column("price_out", Float),
+    Column("enabled", Boolean, nullable=False, default=True),
+    Column("created_at", Float, nullable=False),
+    CheckConstraint("tier IN ('local', 'mcp', 'frontier', 'agent')", name="tier"),
+)
+
+spending: Final = Table(
+    "spending",
+    brain,
+    _id(),
+    Column("request_id", String(64), nullable=False),
+    Column("conversation_id", String(64)),
+    Column("provider_id", String(32), nullable=False),
+    Column("tier", String(16), nullable=False),
+    # The day in the house's own time, "2026-11-21"; its first seven letters are the month.
+    Column("day", String(10), nullable=False),
+    Column("status", String(16), nullable=False, default="reserved"),
+    Column("reserved", Float, nullable=False),
+    Column("cost", Float),
+    Column("tokens_in", Integer),
+    Column("tokens_out", Integer),
+    Column("created_at", Float, nullable=False),
+    Column("settled_at", Float),
+    CheckConstraint("status IN ('reserved', 'settled', 'released', 'lost')", name="status"),
+    CheckConstraint("reserved >= 0 AND (cost IS NULL OR cost >= 0)", name="money"),
+    Index(None, "day"),
+    Index(None, "status", "created_at"),
+)
+
+runs: Final = Table(
+    "agent_runs",
+    brain,
+    _id(),
+    Column("conversation_id", String(64)),
+    Column("request_id", String(64), nullable=False),
+    Column("goal", Text, nullable=False),
+    Column("status", String(16), nullable=False, default="running"),
+    # [{"id", "goal", "needs": [id], "worker", "status", "result"}]
+    Column("steps", JSON, nullable=False),
+    Column("result", Text),
+    Column("requested_by", String(64)),
+    Column("created_at", Float, nullable=False),
+    Column("finished_at", Float),
+    CheckConstraint(
+        "status IN ('running', 'waiting', 'completed', 'failed', 'cancelled')", name="status"
+    ),
+    Index(None, "status"),
+)
+
+# -- memory -------------------------------------------------------------------------------------------
+
+memories: Final = Table(
+    "memories",
+    brain,
+    _id(),
+    # Home Assistant's user id, or "house" for what everybody may know.
+    Column("namespace", String(64), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("text_hash", String(64), nullable=False),
+    # How it came in: said, conversation, file, web, tool or import.
+    Column("source", String(16), nullable=False),
+    # "person", "system" or "outside"
+    Column("trust", String(8), nullable=False),
+    Column("conversation_id", String(64)),
+    Column("embedder", String(255)),
+    Column("vector", LargeBinary),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("namespace", "text_hash"),
+    CheckConstraint("trust IN ('person', 'system', 'outside')", name="trust"),
+    Index(None, "namespace", "id"),
+)
+
+embeddings: Final = Table(
+    "embeddings",
+    brain,
+    Column("text_hash", String(64), primary_key=True),
+    Column("embedder", String(255), primary_key=True),
+    Column("vector", LargeBinary, nullable=False),
+    Column("used_at", Float, nullable=False),
+    Index(None, "used_at"),
+)
+
+cached: Final = Table(
+    "cache_entries",
+    brain,
+    _id(),
+    # SHA-256 of whatever must be the same for the answer to hold: person, context, tools, versions.
+    Column("scope", String(64), nullable=False),
+    Column("topic", String(64), nullable=False),
+    Column("question", Text, nullable=False),
+    Column("question_hash", String(64), nullable=False),
+    Column("embedder", String(255)),
+    Column("vector", LargeBinary),
+    Column("answer", JSON, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("hits", Integer, nullable=False, default=0),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    UniqueConstraint("scope", "question_hash"),
+    Index(None, "topic"),
+    Index(None, "expires_at"),
 )
 
 # -- api ----------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from tests.architecture.tree import (
 
 BRAIN = "brain_server"
 
-# A unit imports only units of a lower level, and itself. ``routing.*`` is one provider's file.
+# A unit imports only units of a lower level, and itself. ``cad.*`` is one provider's file.
 LEVELS = {
     "": 0,
     "protocol": 0,
@@ -35,8 +35,9 @@ LEVELS = {
     "storage": 1,
     "commands": 1,
     "retry": 1,
+    "plugins": 1,
     "drivers": 2,
-    "routing.*": 2,
+    "providers": 2,
     "cad.*": 2,
     "logistics.packing": 2,
     "notify": 3,
@@ -57,8 +58,6 @@ LEVELS = {
 }
 # The few that lean on a unit of their own level; the test of circles still holds for them.
 NEIGHBOURS = {("settings", "errors"), ("storage", "retry")}
-# The files of ``routing`` that are not one provider's.
-CORES = {"routing.router", "routing.budget"}
 
 # The places, three at most, where any error may end.
 BROAD_HANDLERS = {
@@ -95,8 +94,7 @@ def unit_of(name: str) -> str:
     second = f"{top}.{rest.partition('.')[0]}"
     if second in LEVELS:
         return second
-    is_provider = rest and second not in CORES and f"{top}.*" in LEVELS
-    return f"{top}.*" if is_provider else top
+    return f"{top}.*" if rest and f"{top}.*" in LEVELS else top
 
 
 def may_import(mine: str, theirs: str) -> bool:

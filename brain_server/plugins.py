@@ -1,0 +1,105 @@
+"""Plugins: one file in a folder is one, found by itself, with the form by which a person adds it.
+
+Drivers of devices and providers of models are made this way.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+import importlib
+import pkgutil
+from typing import Any, cast
+
+from brain_server.errors import InvalidRequest
+
+
+class OptionType(StrEnum):
+    """How Home Assistant draws the field of an option."""
+
+    TEXT = "text"
+    URL = "url"
+    SECRET = "secret"  # noqa: S105 - the name of a field type, not a secret
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    SELECT = "select"
+    ENTITY = "entity"
+    DEVICE = "device"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One field of the form with which a person adds a device or a provider."""
+
+    name: str
+    label: str
+    help: str
+    type: OptionType = OptionType.TEXT
+    required: bool = True
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    # For ENTITY: the Home Assistant domains to offer. For DEVICE: the kinds.
+    filter: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+def checked(form: Iterable[Option], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was filled in, with defaults; InvalidRequest ``invalid_option`` names the field."""
+    known = {option.name: option for option in form}
+    for name in given:
+        if name not in known:
+            raise InvalidRequest("invalid_option", f"Unknown option {name}", field=name)
+    found: dict[str, Any] = {}
+    for name, option in known.items():
+        value = given.get(name)
+        if value in (None, ""):
+            if option.required and option.default is None:
+                raise InvalidRequest("invalid_option", f"{option.label} is needed", field=name)
+            found[name] = option.default
+            continue
+        if not _fits(option, value):
+            words = "a secret" if option.type is OptionType.SECRET else repr(value)
+            raise InvalidRequest("invalid_option", f"{option.label} cannot be {words}", field=name)
+        found[name] = value
+    return found
+
+
+def find[T: type](place: Iterable[str], package: str, base: T) -> dict[str, T]:
+    """Import every module of a folder and return the one class in each that is a ``base``, by name.
+
+    A module that does not define exactly one, called as itself, is a mistake of its author: TypeError.
+    """
+    found: dict[str, T] = {}
+    for module in pkgutil.iter_modules(place):
+        loaded = importlib.import_module(f"{package}.{module.name}")
+        classes = [
+            value
+            for value in vars(loaded).values()
+            if isinstance(value, type)
+            and issubclass(value, base)
+            and value.__module__ == loaded.__name__
+            and "name" in vars(value)
+        ]
+        if len(classes) != 1 or getattr(classes[0], "name", None) != module.name:
+            message = (
+                f"{loaded.__name__} must define one {base.__name__}, with name = {module.name!r}"
+            )
+            raise TypeError(message)
+        found[module.name] = cast("T", classes[0])
+    return found
+
+
+def _fits(option: Option, value: Any) -> bool:
+    """Tell whether a value is one that this option takes."""
+    match option.type:
+        case OptionType.BOOLEAN:
+            return isinstance(value, bool)
+        case OptionType.NUMBER:
+            return (
+                isinstance(value, int | float)
+                and not isinstance(value, bool)
+                and (option.minimum is None or value >= option.minimum)
+                and (option.maximum is None or value <= option.maximum)
+            )
+        case _:
+            return isinstance(value, str) and (not option.choices or value in option.choices)
