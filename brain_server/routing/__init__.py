@@ -1,7 +1,8 @@
 """Routing: the tiers that can answer, cheapest first, and a record of every decision.
 
-A tier is asked in order and answers or passes. The first one knows the workshop's own verbs without
-any model; language models join behind it through the same interface.
+A tier answers or passes. The first ones need no model: KITTY's own verbs, then the words of the house
+itself. Behind them stand the models: what is near and free is asked first, and what is far and dear only
+when the near one is not sure enough, and only where privacy and the budget allow it.
 """
 
 from abc import ABC, abstractmethod
@@ -38,18 +39,41 @@ class Turn:
     second_of_day: int | None
     state: Json
     emit: Callable[[Json], None]
+    # Seconds by stage, filled as the turn goes on.
+    stages: dict[str, float] = field(default_factory=dict)
+    # Lower goes first where models are scarce: 0 is somebody who waits, 10 is work in the background.
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """Which model was asked, and what that took."""
+
+    provider_id: str
+    model: str
+    tokens_in: int | None = None
+    tokens_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer: its words, how sure it is (0 to 1), what it cost, whether it asks something back."""
+    """An answer: its words, how sure it is (0 to 1), what it cost, whether it asks something back.
+
+    With ``certain`` False it is kept only in case no tier behind has a better one.
+    """
 
     text: str
     confidence: float
     reason: str
     cost: float = 0.0
     asks: bool = False
+    certain: bool = True
+    cached: bool = False
+    spent: Spent | None = None
     data: Json = field(default_factory=dict)
+    # Whether words from outside the house stand behind it, and the tools that ran for it.
+    outside: bool = False
+    calls: tuple[Json, ...] = ()
 
 
 class Tier(ABC):
@@ -63,52 +87,114 @@ class Tier(ABC):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """Which tier answered a turn, how well, for how much, how fast."""
+class Attempt:
+    """One tier that was asked: what it said or why it did not, and how long it took."""
 
     tier: TierName
     reply: Reply
     latency_ms: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """How a turn was answered: the reply, and every attempt on the way to it, the last one first."""
+
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def reply(self) -> Reply:
+        """Return the answer."""
+        return self.attempts[0].reply
+
+    @property
+    def tier(self) -> TierName:
+        """Return the tier that gave it."""
+        return self.attempts[0].tier
+
+
+class Models(ABC):
+    """The tiers that have a model; they choose among themselves."""
+
+    @abstractmethod
+    async def answer(self, turn: Turn) -> tuple[Attempt, ...] | None:
+        """Answer with every attempt, the one that counts first; None when no model is configured."""
+
+
 class Router:
     """Asks the tiers in order."""
 
     def __init__(
-        self, database: Database, tiers: Sequence[Tier], clock: Callable[[], float]
+        self,
+        database: Database,
+        tiers: Sequence[Tier],
+        clock: Callable[[], float],
+        models: Models | None = None,
     ) -> None:
-        """Take the database of decisions, the tiers from cheap to dear, and a clock."""
+        """Take the database of decisions, the tiers without a model, a clock and the models."""
         self._db = database
         self._tiers = tiers
         self._clock = clock
+        self._models = models
 
     async def answer(self, turn: Turn) -> Decision:
-        """Return the first answer; when every tier passes, the words that say what is missing."""
-        started = time.perf_counter()
+        """Return the first certain answer, else the models', else the best that there was."""
+        kept: list[Attempt] = []
         for tier in self._tiers:
+            started = time.perf_counter()
             reply = await tier.answer(turn)
-            if reply is not None:
-                return Decision(tier=tier.name, reply=reply, latency_ms=_since(started))
+            if reply is None:
+                continue
+            kept.append(Attempt(tier=tier.name, reply=reply, latency_ms=since(started)))
+            if reply.certain:
+                return Decision(attempts=(kept[-1],))
+        started = time.perf_counter()
+        found = await self._models.answer(turn) if self._models is not None else None
+        if found and (not kept or found[0].reply.certain):
+            return Decision(attempts=found)
+        if kept:
+            return Decision(attempts=(kept[0], *(found or ())))
         reply = Reply(text=NO_MODEL, confidence=0.0, reason="no_model")
-        return Decision(tier=TierName.LOCAL, reply=reply, latency_ms=_since(started))
+        return Decision(
+            attempts=(Attempt(tier=TierName.LOCAL, reply=reply, latency_ms=since(started)),)
+        )
 
     def record(self, connection: Connection, turn: Turn, decision: Decision) -> None:
-        """Write the decision in the transaction that stores the answer."""
-        row: dict[str, Any] = {
+        """Write every attempt of a decision in the transaction that stores the answer."""
+        stages = {name: round(seconds * 1000, 3) for name, seconds in turn.stages.items()}
+        connection.execute(
+            insert(decisions),
+            [
+                self._row(turn, attempt, stages if first else None)
+                for first, attempt in zip(
+                    (True, *(False for _ in decision.attempts)), decision.attempts, strict=False
+                )
+            ],
+        )
+
+    def _row(self, turn: Turn, attempt: Attempt, stages: Json | None) -> dict[str, Any]:
+        reply = attempt.reply
+        spent = reply.spent
+        return {
             "id": new_id(),
             "conversation_id": turn.conversation_id,
             "request_id": turn.request_id,
             "input_hash": hashlib.sha256(turn.text.encode()).hexdigest(),
-            "tier": decision.tier.value,
-            "confidence": decision.reply.confidence,
-            "cost": decision.reply.cost,
-            "latency_ms": decision.latency_ms,
-            "reason": decision.reply.reason,
+            "tier": attempt.tier.value,
+            "confidence": reply.confidence,
+            "cost": reply.cost,
+            "latency_ms": attempt.latency_ms,
+            "reason": reply.reason,
             "performed_by": turn.caller.user_id,
             "created_at": self._clock(),
+            "provider_id": spent.provider_id if spent else None,
+            "model": spent.model if spent else None,
+            "cached": reply.cached,
+            "tokens_in": spent.tokens_in if spent else None,
+            "tokens_out": spent.tokens_out if spent else None,
+            "stages": stages,
         }
-        connection.execute(insert(decisions).values(row))
 
 
-def _since(started: float) -> float:
+def since(started: float) -> float:
+    """Return the milliseconds since a reading of ``time.perf_counter``."""
     return round((time.perf_counter() - started) * 1000, 3)
