@@ -12,8 +12,8 @@ from brain_server.errors import Conflict, InvalidRequest, NotFound
 from brain_server.protocol import Hazard, Json, PresenceSource, PresenceStatus, Role
 from brain_server.safety import keys
 from brain_server.safety.audit import Head
-from brain_server.safety.gate import INTEGRATION_KEY, Gate
-from brain_server.safety.records import DEFAULT_VERSION
+from brain_server.safety.gate import Gate
+from brain_server.safety.records import DEFAULT_VERSION, INTEGRATION_KEY, read_state
 from brain_server.safety.step import Step
 from brain_server.storage import Database, tables
 
@@ -125,7 +125,7 @@ class Directory:
         keys.public_key(params.public_key)
 
         def work(step: Step) -> str:
-            known = _state(step.connection, INTEGRATION_KEY)
+            known = read_state(step.connection, INTEGRATION_KEY)
             if known is None:
                 _set_state(step.connection, INTEGRATION_KEY, params.public_key)
                 step.audit("key_pinned", data={"token": caller.token})
@@ -252,7 +252,7 @@ class Directory:
 
     async def is_paired(self) -> bool:
         """Tell whether a Home Assistant has registered its key."""
-        key = await self._db.read(lambda connection: _state(connection, INTEGRATION_KEY))
+        key = await self._db.read(lambda connection: read_state(connection, INTEGRATION_KEY))
         return key is not None
 
     async def _rows(self, table: Table, *, hidden: tuple[str, ...] = ()) -> list[Json]:
@@ -332,14 +332,9 @@ def _replace(step: Step, table: Table, key: str, wanted: dict[str, Json], fresh:
 
 def _next_version(connection: Connection) -> int:
     """Return a policy version that no zone ever had, so that a removed and remade rule differs."""
-    serial = int(_state(connection, POLICY_SERIAL) or 0) + 1
+    serial = int(read_state(connection, POLICY_SERIAL) or 0) + 1
     _set_state(connection, POLICY_SERIAL, str(serial))
     return serial
-
-
-def _state(connection: Connection, key: str) -> str | None:
-    query = select(tables.safety_state.c.value).where(tables.safety_state.c.key == key)
-    return connection.execute(query).scalar()
 
 
 def _set_state(connection: Connection, key: str, value: str) -> None:

@@ -11,7 +11,7 @@ import logging
 import secrets
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from brain_server.bus import Bus
 from brain_server.errors import (
@@ -25,27 +25,22 @@ from brain_server.errors import (
 from brain_server.protocol import (
     DIRECT_CHANNELS,
     INTENTS,
-    Channel,
     CommandStatus,
     EventStatus,
     Hazard,
     Json,
-    approval_bytes,
     subject_hash,
 )
-from brain_server.safety import keys, lockout
+from brain_server.safety import decisions, keys
 from brain_server.safety.audit import Chain, search
 from brain_server.safety.policy import (
-    VOICE_PERSON,
     Facts,
     Refusal,
     Wish,
     level_of,
     may_ask,
-    may_decide,
     may_run,
     needs_dual,
-    people,
 )
 from brain_server.safety.records import (
     OPEN_COMMANDS,
@@ -57,15 +52,13 @@ from brain_server.safety.records import (
 )
 from brain_server.safety.step import Ask, Authorized, Decision, Step
 from brain_server.storage import Database
-from brain_server.storage.tables import approvals, commands, events, new_id, safety_state, users
+from brain_server.storage.tables import commands, events, new_id
 
 _LOGGER = logging.getLogger(__name__)
 
 IDEMPOTENCY_WINDOW: Final = 24 * 3600.0
-DECISION_AGE: Final = 120.0
 GRANT_TTL: Final = 30.0
 LOOK_EVERY: Final = 5.0
-INTEGRATION_KEY: Final = "integration_key"
 
 
 class Gate:
@@ -245,174 +238,20 @@ class Gate:
         ``locked_out``, ``presence_required``, ...) or InvalidRequest ``ppe_required``.
         """
         record = self.step if decision.approve else self._surely
-        return await record(lambda step: self._decide(step, decision))
-
-    def _decide(self, step: Step, decision: Decision) -> Json | Refusal:
-        event = step.connection.execute(
-            select(events).where(events.c.id == decision.event_id)
-        ).first()
-        if event is None:
-            return Refusal("event_not_found", "There is no such request")
-        command = step.one_command(event.command_id)
-        refusal = self._genuine(step, event, decision)
-        if refusal is None and (known := _same_decision(step, event, decision)):
-            return known
-        if event.status == EventStatus.PENDING and step.now >= event.expires_at:
-            step.audit_command("expired", command, event.id, user_id=None)
-            step.close(command, event, EventStatus.EXPIRED, reason="expired")
-            return Refusal("expired", "This request has expired")
-        refusal = refusal or _stale(step, decision) or _still_open(event)
-        # Before all other questions: who is forced cannot choose the moment.
-        duress = refusal is None and decision.approve and _is_duress(step.connection, decision)
-        if refusal is None and decision.approve and not duress:
-            if decision.user_id in approvers_of(step.connection, event.id):
-                return event_view(step.connection, event, step.now)
-            refusal = self._allowed(step, command, event, decision)
-        if refusal is not None:
-            step.audit_command(
-                "approval_refused", command, event.id, user_id=decision.user_id, reason=refusal.code
-            )
-            self._count_attempt(step, decision.user_id, refusal.code, event.id)
-            return refusal
-        return self._record(step, command, event, decision, duress=duress)
-
-    def _genuine(self, step: Step, event: Row[Any], decision: Decision) -> Refusal | None:
-        """Refuse a decision that the integration did not sign, for this very subject."""
-        key = _state(step.connection, INTEGRATION_KEY)
-        message = approval_bytes(
-            event_id=decision.event_id,
-            subject=decision.subject,
-            user_id=decision.user_id,
-            decision="approve" if decision.approve else "deny",
-            channel=decision.channel,
-            at=decision.at,
-        )
-        if key is None or not keys.verify(key, decision.signature, message):
-            return Refusal("bad_signature", "The decision is not signed by Home Assistant")
-        if decision.subject != event.subject:
-            return Refusal("wrong_subject", "The decision is about something else")
-        return None
-
-    def _allowed(
-        self, step: Step, command: Row[Any], event: Row[Any], decision: Decision
-    ) -> Refusal | None:
-        facts = read_facts(step.connection, command.zone_id, step.now)
-        wish = wish_of(command)
-        voice = decision.user_id == VOICE_PERSON
-        if voice and (decision.channel is not Channel.VOICE or not facts.policy.voice_may_confirm):
-            return Refusal(
-                "direct_approval_required", "Approve this with your own phone or dashboard"
-            )
-        if voice and needs_dual(wish, facts):
-            return Refusal(
-                "direct_approval_required", "Approve this with your own phone or dashboard"
-            )
-        if not voice and (refusal := may_decide(wish, facts, decision.user_id, decision.channel)):
-            return refusal
-        if event.requires_ppe and not decision.ppe:
-            return Refusal("ppe_required", "Confirm that protective equipment is worn")
-        if not voice and (refusal := _pin_refused(step.connection, decision)):
-            return refusal
-        approvers = approvers_of(step.connection, event.id) | {decision.user_id}
-        if len(people(wish, facts, approvers)) < event.people_needed:
-            return None
-        # The last needed voice: if presence or a check is missing, say so while it can still be mended.
-        return may_run(wish, facts, approvers)
-
-    def _record(
-        self, step: Step, command: Row[Any], event: Row[Any], decision: Decision, *, duress: bool
-    ) -> Json:
-        # A person who approved and now denies takes the approval back.
-        step.connection.execute(
-            delete(approvals).where(
-                approvals.c.event_id == event.id, approvals.c.user_id == decision.user_id
-            )
-        )
-        step.connection.execute(
-            insert(approvals).values(
-                id=new_id(),
-                event_id=event.id,
-                user_id=decision.user_id,
-                decision="approve" if decision.approve and not duress else "deny",
-                channel=decision.channel,
-                signature=decision.signature,
-                ppe=decision.ppe,
-                at=step.now,
-            )
-        )
-        if duress:
-            about = {"user_id": decision.user_id, "event_id": event.id}
-            step.publish.append(("safety.duress", about | {"device_id": command.device_id}))
-        if duress or not decision.approve:
-            kind = "duress" if duress else "denied"
-            step.audit_command(kind, command, event.id, user_id=decision.user_id)
-            step.close(
-                command,
-                event,
-                EventStatus.DENIED,
-                denied_by=decision.user_id,
-                reason="not_available" if duress else "denied",
-            )
-            return self._view(step, event.id)
-        # Only now: a denial needs no code, so it must not wipe out the count of wrong codes.
-        lockout.forget(step.connection, decision.user_id)
-        approvers = approvers_of(step.connection, event.id)
-        facts = read_facts(step.connection, command.zone_id, step.now)
-        enough = len(people(wish_of(command), facts, approvers)) >= event.people_needed
-        step.audit_command(
-            "approved" if enough else "confirmed",
-            command,
-            event.id,
-            user_id=decision.user_id,
-            channel=decision.channel,
-            ppe=decision.ppe,
-        )
-        if enough:
-            step.move_event(event, EventStatus.APPROVED, approved_by=sorted(approvers))
-        else:
-            step.show_event(event.id)
-        return self._view(step, event.id)
-
-    def _view(self, step: Step, event_id: str) -> Json:
-        row = step.connection.execute(select(events).where(events.c.id == event_id)).one()
-        return event_view(step.connection, row, step.now)
+        return await record(lambda step: decisions.decide(step, decision, self._attempts))
 
     async def withdraw(self, event_id: str, user_id: str | None) -> Json:
         """Let the requester take a request back; returns the event."""
-
-        def work(step: Step) -> Json | Refusal:
-            event = step.connection.execute(select(events).where(events.c.id == event_id)).first()
-            if event is None:
-                return Refusal("event_not_found", "There is no such request")
-            command = step.one_command(event.command_id)
-            if user_id is None or command.requested_by != user_id:
-                return Refusal("not_yours", "Only the person who asked can take it back")
-            if refusal := _still_open(event):
-                return refusal
-            step.audit_command("withdrawn", command, event.id, user_id=user_id)
-            step.close(command, event, EventStatus.DENIED, denied_by=user_id, reason="withdrawn")
-            return self._view(step, event.id)
-
-        return await self._surely(work)
+        return await self._surely(lambda step: decisions.withdraw(step, event_id, user_id))
 
     async def attempt(self, user_id: str, reason: str, event_id: str | None) -> None:
         """Count a wrong, foreign or stale approval token that Home Assistant saw."""
 
         def work(step: Step) -> None:
             step.audit("attempt", user_id=user_id, event_id=event_id, data={"reason": reason})
-            self._count_attempt(step, user_id, reason, event_id)
+            decisions.count_attempt(step, user_id, reason, event_id, self._attempts)
 
         await self.step(work)
-
-    def _count_attempt(self, step: Step, user_id: str, reason: str, event_id: str | None) -> None:
-        if reason not in lockout.SUSPICIOUS:
-            return
-        until = lockout.count(step.connection, user_id, step.now, self._attempts)
-        if until is None:
-            return
-        about: Json = {"user_id": user_id, "until": until, "reason": reason}
-        step.audit("lockout", user_id=user_id, event_id=event_id, data=about)
-        step.publish.append(("safety.lockout", about))
 
     # -- doing ----------------------------------------------------------------------------------------
 
@@ -677,31 +516,6 @@ def _audit_refusal(step: Step, ask: Ask, code: str) -> None:
     )
 
 
-def _same_decision(step: Step, event: Row[Any], decision: Decision) -> Json | None:
-    """Return the event when this very decision is already recorded, so that a resend is harmless."""
-    query = select(approvals).where(
-        approvals.c.event_id == event.id,
-        approvals.c.user_id == decision.user_id,
-        approvals.c.signature == decision.signature,
-    )
-    if step.connection.execute(query).first() is None:
-        return None
-    return event_view(step.connection, event, step.now)
-
-
-def _stale(step: Step, decision: Decision) -> Refusal | None:
-    if abs(step.now - decision.at) <= DECISION_AGE:
-        return None
-    return Refusal("stale_decision", "The decision is too old")
-
-
-def _still_open(event: Row[Any]) -> Refusal | None:
-    if event.status == EventStatus.PENDING:
-        return None
-    code = "expired" if event.status == EventStatus.EXPIRED else "already_decided"
-    return Refusal(code, "This request is no longer open")
-
-
 def _unusable(
     step: Step, command: Row[Any], event: Row[Any], zone_id: str | None
 ) -> Refusal | None:
@@ -720,29 +534,6 @@ def _unusable(
     if level_of(wish, facts) != event.level or ppe or command.zone_id != zone_id:
         return Refusal("policy_changed", "The danger of this zone has changed since")
     return may_run(wish, facts, approvers_of(step.connection, event.id))
-
-
-def _pin_refused(connection: Connection, decision: Decision) -> Refusal | None:
-    row = connection.execute(select(users).where(users.c.id == decision.user_id)).one()
-    if row.pin_hash is None:
-        return None
-    if decision.pin is None:
-        return Refusal("pin_required", "Your own code is needed")
-    if keys.pin_matches(decision.pin, row.pin_hash):
-        return None
-    return Refusal("wrong_pin", "This is not your code")
-
-
-def _is_duress(connection: Connection, decision: Decision) -> bool:
-    if decision.pin is None:
-        return False
-    query = select(users.c.duress_hash).where(users.c.id == decision.user_id)
-    return keys.pin_matches(decision.pin, connection.execute(query).scalar())
-
-
-def _state(connection: Connection, key: str) -> str | None:
-    query = select(safety_state.c.value).where(safety_state.c.key == key)
-    return connection.execute(query).scalar()
 
 
 _ERRORS: Final[dict[str, type[KittyError]]] = {

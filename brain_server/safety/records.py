@@ -19,6 +19,7 @@ from brain_server.safety.policy import (
 from brain_server.storage import tables
 
 DEFAULT_VERSION: Final = "default_version"
+INTEGRATION_KEY: Final = "integration_key"
 OPEN_COMMANDS: Final = ("pending", "deferred", "claimed", "sent", "unknown")
 
 
@@ -49,11 +50,15 @@ def read_facts(connection: Connection, zone_id: str | None, now: float) -> Facts
     )
 
 
+def read_state(connection: Connection, key: str) -> str | None:
+    """Return one of the few values that the gate keeps beside its tables."""
+    query = select(tables.safety_state.c.value).where(tables.safety_state.c.key == key)
+    return connection.execute(query).scalar()
+
+
 def _default(connection: Connection) -> Policy:
     """Return the rule of a zone without one; its version is new whenever any zone has lost its own."""
-    state = tables.safety_state.c
-    version = connection.execute(select(state.value).where(state.key == DEFAULT_VERSION)).scalar()
-    return Policy(version=int(version or 0))
+    return Policy(version=int(read_state(connection, DEFAULT_VERSION) or 0))
 
 
 def as_zone(row: Row[Any]) -> Zone:
