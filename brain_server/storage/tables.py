@@ -7,6 +7,7 @@ import uuid
 from sqlalchemy import (
     DDL,
     JSON,
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -375,19 +376,31 @@ spending: Final = Table(
     Column("conversation_id", String(64)),
     Column("provider_id", String(32), nullable=False),
     Column("tier", String(16), nullable=False),
+    Column("model", String(255)),
     # The day in the house's own time, "2026-11-21"; its first seven letters are the month.
     Column("day", String(10), nullable=False),
     Column("status", String(16), nullable=False, default="reserved"),
-    Column("reserved", Float, nullable=False),
-    Column("cost", Float),
+    # Money in millionths of the currency, so that sums are exact.
+    Column("reserved_micro", BigInteger, nullable=False),
+    Column("cost_micro", BigInteger),
     Column("tokens_in", Integer),
     Column("tokens_out", Integer),
     Column("created_at", Float, nullable=False),
     Column("settled_at", Float),
     CheckConstraint("status IN ('reserved', 'settled', 'released', 'lost')", name="status"),
-    CheckConstraint("reserved >= 0 AND (cost IS NULL OR cost >= 0)", name="money"),
+    CheckConstraint(
+        "reserved_micro >= 0 AND (cost_micro IS NULL OR cost_micro >= 0)", name="money"
+    ),
     Index(None, "day"),
     Index(None, "status", "created_at"),
+)
+
+# What was changed while running: "budget" and "privacy".
+routing_settings: Final = Table(
+    "routing_settings",
+    brain,
+    Column("key", String(64), primary_key=True),
+    Column("value", JSON, nullable=False),
 )
 
 runs: Final = Table(

@@ -36,6 +36,9 @@ LEVELS = {
     "commands": 1,
     "retry": 1,
     "plugins": 1,
+    "breaker": 1,
+    "metrics": 1,
+    "tracing": 1,
     "drivers": 2,
     "providers": 2,
     "cad.*": 2,
@@ -57,7 +60,12 @@ LEVELS = {
     "__main__": 11,
 }
 # The few that lean on a unit of their own level; the test of circles still holds for them.
-NEIGHBOURS = {("settings", "errors"), ("storage", "retry")}
+NEIGHBOURS = {
+    ("settings", "errors"),
+    ("storage", "retry"),
+    ("storage", "metrics"),
+    ("storage", "tracing"),
+}
 
 # The places, three at most, where any error may end.
 BROAD_HANDLERS = {

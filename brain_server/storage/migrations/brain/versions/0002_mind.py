@@ -98,16 +98,23 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_providers_name")),
     )
     op.create_table(
+        "routing_settings",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_routing_settings")),
+    )
+    op.create_table(
         "spending",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("request_id", sa.String(length=64), nullable=False),
         sa.Column("conversation_id", sa.String(length=64), nullable=True),
         sa.Column("provider_id", sa.String(length=32), nullable=False),
         sa.Column("tier", sa.String(length=16), nullable=False),
+        sa.Column("model", sa.String(length=255), nullable=True),
         sa.Column("day", sa.String(length=10), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("reserved", sa.Float(), nullable=False),
-        sa.Column("cost", sa.Float(), nullable=True),
+        sa.Column("reserved_micro", sa.BigInteger(), nullable=False),
+        sa.Column("cost_micro", sa.BigInteger(), nullable=True),
         sa.Column("tokens_in", sa.Integer(), nullable=True),
         sa.Column("tokens_out", sa.Integer(), nullable=True),
         sa.Column("created_at", sa.Float(), nullable=False),
@@ -116,7 +123,8 @@ def upgrade() -> None:
             "status IN ('reserved', 'settled', 'released', 'lost')", name=op.f("ck_spending_status")
         ),
         sa.CheckConstraint(
-            "reserved >= 0 AND (cost IS NULL OR cost >= 0)", name=op.f("ck_spending_money")
+            "reserved_micro >= 0 AND (cost_micro IS NULL OR cost_micro >= 0)",
+            name=op.f("ck_spending_money"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_spending")),
     )
@@ -159,6 +167,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_spending_status_created_at"), table_name="spending")
     op.drop_index(op.f("ix_spending_day"), table_name="spending")
     op.drop_table("spending")
+    op.drop_table("routing_settings")
     op.drop_table("providers")
     op.drop_index(op.f("ix_memories_namespace_id"), table_name="memories")
     op.drop_table("memories")
