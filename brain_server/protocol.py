@@ -292,43 +292,41 @@ def canonical(value: Json) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
-def subject_hash(
-    *,
-    device_id: str,
-    intent: str,
-    params: Mapping[str, Any],
-    zone_id: str | None,
-    policy_version: int,
-    expires_at: float,
-    nonce: str,
-) -> str:
+# Exactly what people are asked to approve; a safety event shows all of it.
+SUBJECT_FIELDS: Final = (
+    "device_id",
+    "intent",
+    "params",
+    "zone_id",
+    "level",
+    "people_needed",
+    "requires_ppe",
+    "initiated_by",
+    "channel",
+    "policy_version",
+    "expires_at",
+    "nonce",
+)
+
+
+def subject_hash(asked: Mapping[str, Any]) -> str:
     """Return the SHA-256 hex digest of exactly what people are asked to approve."""
-    return hashlib.sha256(
-        canonical(
-            {
-                "device_id": device_id,
-                "intent": intent,
-                "params": dict(params),
-                "zone_id": zone_id,
-                "policy_version": policy_version,
-                "expires_at": expires_at,
-                "nonce": nonce,
-            }
-        )
-    ).hexdigest()
+    subject = {name: asked[name] for name in SUBJECT_FIELDS}
+    return hashlib.sha256(canonical(subject)).hexdigest()
 
 
 def approval_bytes(
-    *, event_id: str, subject: str, user_id: str, decision: str, channel: str, at: float
+    *, event_id: str, subject: str, user_id: str, decision: str, channel: str, ppe: bool, at: float
 ) -> bytes:
     """Return what the integration's Ed25519 key signs for one person's decision."""
-    return b"kitty-approval-1\n" + canonical(
+    return b"kitty-approval-2\n" + canonical(
         {
             "event_id": event_id,
             "subject": subject,
             "user_id": user_id,
             "decision": decision,
             "channel": channel,
+            "ppe": ppe,
             "at": at,
         }
     )

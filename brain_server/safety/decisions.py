@@ -99,6 +99,7 @@ def _genuine(step: Step, event: Row[Any], decision: Decision) -> Refusal | None:
         user_id=decision.user_id,
         decision="approve" if decision.approve else "deny",
         channel=decision.channel,
+        ppe=decision.ppe,
         at=decision.at,
     )
     if key is None or not keys.verify(key, decision.signature, message):

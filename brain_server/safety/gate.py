@@ -198,32 +198,28 @@ class Gate:
         self, step: Step, ask: Ask, command: Row[Any], level: Hazard, wish: Wish, facts: Facts
     ) -> Json:
         spec = INTENTS[ask.intent]
-        nonce = secrets.token_hex(16)
-        expires_at = step.now + spec.approval_ttl
+        shown: Json = {
+            "level": level,
+            "people_needed": 2 if needs_dual(wish, facts) else 1,
+            "requires_ppe": bool(facts.zone and facts.zone.requires_ppe),
+            "initiated_by": ask.requester,
+            "policy_version": facts.policy.version,
+            "expires_at": step.now + spec.approval_ttl,
+            "nonce": secrets.token_hex(16),
+        }
+        about = {name: getattr(ask, name) for name in ("device_id", "intent", "params", "zone_id")}
         event_id = new_id()
         step.connection.execute(
             insert(events).values(
-                id=event_id,
-                command_id=command.id,
-                event_type=spec.event_type,
-                level=level,
-                people_needed=2 if needs_dual(wish, facts) else 1,
-                status=EventStatus.PENDING,
-                initiated_by=ask.requester,
-                subject=subject_hash(
-                    device_id=ask.device_id,
-                    intent=ask.intent,
-                    params=ask.params,
-                    zone_id=ask.zone_id,
-                    policy_version=facts.policy.version,
-                    expires_at=expires_at,
-                    nonce=nonce,
-                ),
-                nonce=nonce,
-                policy_version=facts.policy.version,
-                requires_ppe=bool(facts.zone and facts.zone.requires_ppe),
-                created_at=step.now,
-                expires_at=expires_at,
+                shown
+                | {
+                    "id": event_id,
+                    "command_id": command.id,
+                    "event_type": spec.event_type,
+                    "status": EventStatus.PENDING,
+                    "subject": subject_hash(shown | about | {"channel": ask.channel}),
+                    "created_at": step.now,
+                }
             )
         )
         return step.show_event(event_id)

@@ -180,6 +180,7 @@ class Approvals:
             user_id=user_id,
             decision=decision,
             channel=made["channel"],
+            ppe=made["ppe"],
             at=made["at"],
         )
         params: Json = {

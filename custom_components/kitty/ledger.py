@@ -22,7 +22,7 @@ from homeassistant.util import slugify
 from .const import DOMAIN, LOGGER
 from .errors import BrainError, BrainUnavailable, LedgerUnwritable, Refused
 from .origin import Caller
-from .protocol import Json, subject_hash
+from .protocol import SUBJECT_FIELDS, Json, subject_hash
 
 STORE_VERSION: Final = 1
 # Nothing that could still be used is forgotten: grants live for seconds, requests for minutes.
@@ -35,17 +35,6 @@ ACCEPTED: Final = "accepted"
 REFUSED: Final = "refused"
 # A grant that can no longer be used, although it never was.
 BARRED: Final = "barred"
-
-# What of a safety event goes into its subject; kept as it was when people first saw it.
-_SUBJECT_FIELDS: Final = (
-    "device_id",
-    "intent",
-    "params",
-    "zone_id",
-    "policy_version",
-    "expires_at",
-    "nonce",
-)
 
 
 class _CountingStore(Store[Json]):
@@ -182,7 +171,7 @@ class Ledger:
     def _open(self, event: Json) -> Json:
         """Start the record of an event, having checked that its subject is what it shows."""
         check_subject(event)
-        opened: Json = {name: event[name] for name in _SUBJECT_FIELDS} | {
+        opened: Json = {name: event[name] for name in SUBJECT_FIELDS} | {
             "subject": event["subject"],
             "requester": None,
             "channel": None,
@@ -365,8 +354,7 @@ class Ledger:
 
 def check_subject(event: Json) -> None:
     """Refuse an event whose subject is not the hash of what it shows to people."""
-    shown = subject_hash(**{name: event[name] for name in _SUBJECT_FIELDS})
-    if not secrets.compare_digest(shown, str(event["subject"])):
+    if not secrets.compare_digest(subject_hash(event), str(event["subject"])):
         raise Refused("wrong_subject")
 
 

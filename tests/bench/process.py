@@ -44,6 +44,7 @@ def sign(event: Json, user: str, decision: str, at: float, key: Ed25519PrivateKe
         user_id=user,
         decision=decision,
         channel="mobile",
+        ppe=False,
         at=at,
     )
     return base64.b64encode(key.sign(message)).decode()

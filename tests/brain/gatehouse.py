@@ -251,6 +251,7 @@ class Gatehouse:
             "subject": changes.pop("signed_subject", event["subject"]),
             "user_id": person,
             "channel": changes.pop("signed_channel", Channel.MOBILE),
+            "ppe": changes.pop("signed_ppe", changes.get("ppe", False)),
             "at": at,
         }
         word = "approve" if approve else "deny"

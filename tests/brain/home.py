@@ -334,12 +334,14 @@ class Home(Socket):
     ) -> Json:
         """Let a person press a button; returns the event."""
         channel, at = more.pop("channel", "mobile"), more.pop("at", time.time())
+        ppe = more.pop("ppe", False)
         message = approval_bytes(
             event_id=event["id"],
             subject=event["subject"],
             user_id=user or "voice",
             decision=decision,
             channel=channel,
+            ppe=ppe,
             at=at,
         )
         params = {
@@ -347,6 +349,7 @@ class Home(Socket):
             "decision": decision,
             "subject": event["subject"],
             "at": at,
+            "ppe": ppe,
             "signature": base64.b64encode(self.key.sign(message)).decode(),
         }
         caller = {"user_id": user, "channel": channel}

@@ -266,16 +266,7 @@ class FakeBrain:
             "eligible": list(self.eligible),
             "evidence_key": None,
         } | changes
-        names = (
-            "device_id",
-            "intent",
-            "params",
-            "zone_id",
-            "policy_version",
-            "expires_at",
-            "nonce",
-        )
-        event.setdefault("subject", subject_hash(**{name: event[name] for name in names}))
+        event.setdefault("subject", subject_hash(event))
         return event
 
     def command(self, device_id: str, intent: str, **changes: Any) -> Json:
@@ -378,6 +369,7 @@ class FakeBrain:
             user_id=user_id,
             decision=params["decision"],
             channel=caller["channel"],
+            ppe=params["ppe"],
             at=params["at"],
         )
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(self.integration_key))

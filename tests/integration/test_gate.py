@@ -212,7 +212,9 @@ async def test_a_grant_for_something_that_nobody_was_asked(
     assert await code_of(brain, grant_for(brain, event, event_id=None)) == "grant_event_unknown"
 
 
-@pytest.mark.parametrize("changes", [{"subject": "0" * 64}, {"subject": None}, {"intent": "open"}])
+@pytest.mark.parametrize(
+    "changes", [{"subject": "0" * 64}, {"subject": None}, {"intent": "open"}, {"level": "high"}]
+)
 async def test_a_grant_for_another_subject(
     kitty: MockConfigEntry, brain: FakeBrain, door: Door, changes: Json
 ) -> None:

@@ -50,15 +50,34 @@ async def test_the_subject_is_the_hash_of_what_is_asked(house: Gatehouse) -> Non
     """Home Assistant computes it itself and compares."""
     await house.rule("shop")
     event = await house.event("print_start", zone="shop", params={"file": "cube.gcode"})
-    assert event["subject"] == subject_hash(
-        device_id=DOOR,
-        intent="print_start",
-        params={"file": "cube.gcode"},
-        zone_id="shop",
-        policy_version=1,
-        expires_at=event["expires_at"],
-        nonce=event["nonce"],
-    )
+    assert event["subject"] == subject_hash(event)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"device_id": "e" * 32},
+        {"intent": "print_resume"},
+        {"params": {"file": "other.gcode"}},
+        {"zone_id": "forge"},
+        {"level": "low"},
+        {"people_needed": 0},
+        {"requires_ppe": True},
+        {"initiated_by": "bob"},
+        {"channel": "voice"},
+        {"policy_version": 2},
+        {"expires_at": 0.0},
+        {"nonce": "f" * 32},
+    ],
+)
+async def test_nothing_that_people_are_shown_can_differ_under_the_same_subject(
+    house: Gatehouse, other: Json
+) -> None:
+    """Who asked, how dangerous it is and how many it takes are as much in it as what is to be done."""
+    await house.rule("shop")
+    event = await house.event("print_start", zone="shop", params={"file": "cube.gcode"})
+    assert event | other != event
+    assert event["subject"] != subject_hash(event | other)
 
 
 @pytest.mark.parametrize(

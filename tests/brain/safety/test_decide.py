@@ -143,6 +143,7 @@ async def test_an_unknown_event_cannot_be_decided(house: Gatehouse) -> None:
         ({"signed_channel": Channel.ASSIST, "channel": Channel.MOBILE}, "bad_signature"),
         ({"user_id": "cyd"}, "bad_signature"),
         ({"at": 0.0}, "bad_signature"),
+        ({"signed_ppe": False, "ppe": True}, "bad_signature"),
         ({"subject": "f" * 64}, "bad_signature"),
         ({"signed_subject": "f" * 64}, "wrong_subject"),
         ({"ago": DECISION_AGE + 1}, "stale_decision"),
