@@ -79,6 +79,8 @@ class Command:
     streams: bool = False
     # Over REST the answer is 202 while the command in it is not over.
     accepts: bool = False
+    # What a model is told of it; None: no model is offered it.
+    tool: str | None = None
     summary: str = ""
     params: type[Params] = NoParams
     run: Callable[..., Any] = field(default=lambda: None)
@@ -92,8 +94,12 @@ def command[F: Callable[..., Any]](
     read_only: bool = False,
     streams: bool = False,
     accepts: bool = False,
+    tool: str | None = None,
 ) -> Callable[[F], F]:
-    """Mark ``async def method(self, caller, params)`` as a command; the docstring is its summary."""
+    """Mark ``async def method(self, caller, params)`` as a command; the docstring is its summary.
+
+    ``tool`` describes it to models. What is not described is offered to none.
+    """
 
     def mark(method: F) -> F:
         summary = (inspect.getdoc(method) or "").partition("\n")[0]
@@ -104,6 +110,7 @@ def command[F: Callable[..., Any]](
             read_only=read_only,
             streams=streams,
             accepts=accepts,
+            tool=tool,
             summary=summary,
         )
         return method
@@ -144,6 +151,27 @@ def prepare(spec: Command, caller: Caller, params: Json, *, strict: bool = True)
         return msgspec.convert(params, spec.params, strict=strict)
     except msgspec.ValidationError as err:
         raise InvalidRequest("invalid_params", str(err), reason=str(err)) from err
+
+
+def input_schema(spec: Command) -> Json:
+    """Return the JSON Schema of a command's parameters, whole: no reference leads out of it or into it."""
+    schema = msgspec.json.schema(spec.params)
+    parts = schema.get("$defs", {})
+
+    def whole(value: Any) -> Any:
+        match value:
+            case {"$ref": str(place)}:
+                return whole(parts[place.removeprefix("#/$defs/")])
+            case dict():
+                return {name: whole(part) for name, part in value.items() if name != "$defs"}
+            case list():
+                return [whole(part) for part in value]
+            case _:
+                return value
+
+    found: Json = whole(schema)
+    del found["title"]
+    return found
 
 
 def paged(items: list[Json], page: Page, *, key: str = "id") -> Json:

@@ -179,7 +179,12 @@ class Fabrication:
             ]
         )
 
-    @command("jobs.list", Scope.READ, read_only=True)
+    @command(
+        "jobs.list",
+        Scope.READ,
+        read_only=True,
+        tool="List print jobs, oldest first: file, printer, progress and how they ended.",
+    )
     async def list(self, _caller: Caller, params: JobsPage) -> Json:
         """List print jobs, oldest first."""
         query = select(jobs).order_by(jobs.c.id).limit(params.limit + 1)

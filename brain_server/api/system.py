@@ -39,7 +39,12 @@ class System:
             "sqlalchemy": sqlalchemy.__version__,
         }
 
-    @command("system.health", Scope.READ, read_only=True)
+    @command(
+        "system.health",
+        Scope.READ,
+        read_only=True,
+        tool="Tell whether every part of KITTY is well, and what is wrong where one is not.",
+    )
     async def health(self, _caller: Caller, _params: NoParams) -> Json:
         """Return which parts are well."""
         return self.summary(await self._health.run())

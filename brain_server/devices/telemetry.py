@@ -58,7 +58,12 @@ class Telemetry:
         await self._db.write(lambda connection: connection.execute(insert(telemetry).values(row)))
         return {"id": row["id"]}
 
-    @command("telemetry.list", Scope.READ, read_only=True)
+    @command(
+        "telemetry.list",
+        Scope.READ,
+        read_only=True,
+        tool="List the messages that one device sent, oldest first.",
+    )
     async def list(self, _caller: Caller, params: TelemetryPage) -> Json:
         """List what a device said, oldest first."""
         query = (
