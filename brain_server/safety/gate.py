@@ -435,6 +435,16 @@ class Gate:
 
         await self.step(work)
 
+    async def command(self, command_id: str) -> Json | None:
+        """Return one command, or None."""
+
+        def work(connection: Connection) -> Json | None:
+            same = commands.c.id == command_id
+            row = connection.execute(select(commands).where(same)).first()
+            return None if row is None else command_view(row, None)
+
+        return await self._db.read(work)
+
     async def open_work(self) -> list[tuple[Json, Json | None]]:
         """Return every command that is not over, with its event, oldest first."""
 
