@@ -19,6 +19,7 @@ from brain_server.commands import Caller, Scope
 from brain_server.errors import InvalidRequest, KittyError, TooMany, Unavailable
 from brain_server.observability import Tasks, counters, request_id
 from brain_server.protocol import MAX_FRAME_BYTES, MIN_SCHEMA, SCHEMA, Json
+from brain_server.safety.records import shown_to
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ MOST_PER_CLIENT: Final = 64
 MOST_BYTES: Final = 16 * MAX_FRAME_BYTES
 SNAPSHOT_LIMIT: Final = 10.0
 CLOSING: Final = 0.5
+SAFETY_EVENT: Final = "safety.event"
+# Only Home Assistant hears that somebody was forced, or gave a wrong code.
+PRIVATE: Final = frozenset({"safety.duress", "safety.lockout"})
 
 
 class Client:
@@ -61,6 +65,16 @@ class Client:
             self._cut_off = True
             counters["clients_cut_off"] += 1
             self.abort()
+
+    def tell(self, event: Event) -> None:
+        """Queue an event, as far as the client's token may hear of it."""
+        if self.caller.scope is Scope.INTEGRATION:
+            self.send_text(event.frame)
+        elif event.name == SAFETY_EVENT:
+            shown = shown_to(self.caller.scope, event.data)
+            self.send_text(Event(event.event_id, event.name, shown).frame)
+        elif event.name not in PRIVATE:
+            self.send_text(event.frame)
 
     def abort(self) -> None:
         """End the connection without waiting for the peer, who may not be reading."""
@@ -262,6 +276,7 @@ class WebSockets:
                 late = Unavailable("timeout", "A part did not answer in time")
                 self._refuse(client, number, late)
                 return
+            data["events"] = [shown_to(client.caller.scope, one) for one in data["events"]]
             client.send(
                 {
                     "type": "snapshot",
@@ -274,11 +289,11 @@ class WebSockets:
         else:
             client.send({"type": "result", "id": number, "data": {"resumed": len(missed)}})
             for event in missed:
-                client.send_text(event.frame)
+                client.tell(event)
         events.end()
         for event in held:
-            client.send_text(event.frame)
-        events.end = self._bus.listen(None, lambda event: client.send_text(event.frame))
+            client.tell(event)
+        events.end = self._bus.listen(None, client.tell)
 
     def _refuse(
         self,

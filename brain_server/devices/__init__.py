@@ -36,6 +36,7 @@ from brain_server.protocol import (
 )
 from brain_server.safety.commands import EventId
 from brain_server.safety.gate import Gate
+from brain_server.safety.records import shown_to
 from brain_server.safety.step import Ask
 
 _LOGGER = logging.getLogger(__name__)
@@ -121,7 +122,15 @@ class Devices:
 
     # -- the one road ---------------------------------------------------------------------------------
 
-    @command("devices.request", Scope.CONTROL, accepts=True)
+    @command(
+        "devices.request",
+        Scope.CONTROL,
+        accepts=True,
+        tool="Ask for something to be done with one device. `intent` is one of that device's `capabilities`; "
+        '`params` belong to the intent, for example {"file": …} to print_start or {"nozzle": …, "bed": …} '
+        "to heat. What is dangerous is only asked for: it then waits until people approve it, which no tool "
+        "can do. `wait` seconds for the outcome.",
+    )
     async def request(self, caller: Caller, params: Request) -> Json:
         """Ask for something to be done; returns the command and, when people must decide, the event."""
         live, given = self._checked(params)
@@ -143,7 +152,7 @@ class Devices:
         if params.wait and done["status"] in waiting:
             with self.watch(done["id"]) as outcome:
                 done = await outcome(params.wait) or done
-        return {"command": done, "event": event}
+        return {"command": done, "event": event and shown_to(caller.scope, event)}
 
     async def _enter(self, live: Live, ask: Ask) -> tuple[Json, Json | None]:
         done, event, fresh = await self._gate.authorize(ask)
@@ -426,12 +435,22 @@ class Devices:
         ]
         return paged(items, params, key="name")
 
-    @command("devices.list", Scope.READ, read_only=True)
+    @command(
+        "devices.list",
+        Scope.READ,
+        read_only=True,
+        tool="List the devices of the workshop with their ids, zones, capabilities and what they show now.",
+    )
     async def list(self, _caller: Caller, params: Page) -> Json:
         """List the devices with their state."""
         return paged([live.view() for live in self.registry.all()], params)
 
-    @command("devices.get", Scope.READ, read_only=True)
+    @command(
+        "devices.get",
+        Scope.READ,
+        read_only=True,
+        tool="Tell what one device shows now, for example whether a door is locked or how far a print is.",
+    )
     async def get(self, _caller: Caller, params: DeviceId) -> Json:
         """Return one device."""
         return self.registry.get(params.device_id).view()

@@ -21,7 +21,7 @@ from brain_server.safety.audit import search
 from brain_server.safety.directory import Moment
 from brain_server.safety.gate import Gate
 from brain_server.safety.policy import VOICE_PERSON
-from brain_server.safety.records import command_view, event_view
+from brain_server.safety.records import command_view, event_view, shown_to
 from brain_server.safety.step import Decision
 from brain_server.storage import Database
 from brain_server.storage.tables import commands, events
@@ -126,7 +126,7 @@ class SafetyCommands:
     @command("safety.withdraw", Scope.CONTROL)
     async def withdraw(self, caller: Caller, params: EventId) -> Json:
         """Take back one's own request."""
-        return await self._gate.withdraw(params.event_id, caller.user_id)
+        return shown_to(caller.scope, await self._gate.withdraw(params.event_id, caller.user_id))
 
     @command("safety.attempt", Scope.INTEGRATION)
     async def attempt(self, _caller: Caller, params: Attempt) -> Json:
@@ -134,8 +134,14 @@ class SafetyCommands:
         await self._gate.attempt(params.user_id, params.reason, params.event_id)
         return {}
 
-    @command("safety.events", Scope.READ, read_only=True)
-    async def events(self, _caller: Caller, params: EventsPage) -> Json:
+    @command(
+        "safety.events",
+        Scope.READ,
+        read_only=True,
+        tool="List the requests that people decide or decided about; status is pending, approved, denied or "
+        "expired.",
+    )
+    async def events(self, caller: Caller, params: EventsPage) -> Json:
         """List safety events, oldest first."""
         query = select(events).order_by(events.c.id).limit(params.limit + 1)
         if params.status is not None:
@@ -144,12 +150,18 @@ class SafetyCommands:
             query = query.where(events.c.id > params.cursor)
         rows = await self._db.read(
             lambda connection: [
-                event_view(connection, row, self._gate.now()) for row in connection.execute(query)
+                shown_to(caller.scope, event_view(connection, row, self._gate.now()))
+                for row in connection.execute(query)
             ]
         )
         return as_page(rows, params)
 
-    @command("commands.list", Scope.READ, read_only=True)
+    @command(
+        "commands.list",
+        Scope.READ,
+        read_only=True,
+        tool="List what devices were asked to do, and what came of it.",
+    )
     async def commands(self, _caller: Caller, params: CommandsPage) -> Json:
         """List device commands, oldest first."""
         query = (
@@ -171,7 +183,12 @@ class SafetyCommands:
         )
         return as_page(rows, params)
 
-    @command("commands.get", Scope.READ, read_only=True)
+    @command(
+        "commands.get",
+        Scope.READ,
+        read_only=True,
+        tool="Tell what came of one command, by the id that a request returned.",
+    )
     async def get(self, _caller: Caller, params: CommandId) -> Json:
         """Return one device command."""
         query = (
@@ -199,7 +216,8 @@ class SafetyCommands:
             user_id=caller.user_id,
         )
 
-    @command("audit.list", Scope.READ, read_only=True)
+    # Of the scope of an administrator, because it tells who has a code and who was forced.
+    @command("audit.list", Scope.ADMIN, read_only=True)
     async def audit(self, _caller: Caller, params: AuditPage) -> Json:
         """List what happened; the cursor is a sequence number."""
         try:

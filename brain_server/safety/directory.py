@@ -1,7 +1,7 @@
 """Who may be trusted where: users, zones, policies, presence and checks, as Home Assistant tells them."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Annotated, Final
 
 import msgspec
@@ -236,9 +236,12 @@ class Directory:
         return {"ok": False, "voided": voided}
 
     @command("safety.users", Scope.READ, read_only=True)
-    async def users(self, _caller: Caller, params: Page) -> Json:
-        """List people and their roles."""
-        return paged(await self._rows(tables.users, hidden=("pin_hash", "duress_hash")), params)
+    async def users(self, caller: Caller, params: Page) -> Json:
+        """List people and their roles; their addresses only to Home Assistant, which knows them."""
+        hidden = {"pin_hash", "duress_hash"}
+        if caller.scope is not Scope.INTEGRATION:
+            hidden.add("email")
+        return paged(await self._rows(tables.users, hidden=hidden), params)
 
     @command("safety.zones", Scope.READ, read_only=True)
     async def zones(self, _caller: Caller, params: Page) -> Json:
@@ -255,7 +258,7 @@ class Directory:
         key = await self._db.read(lambda connection: read_state(connection, INTEGRATION_KEY))
         return key is not None
 
-    async def _rows(self, table: Table, *, hidden: tuple[str, ...] = ()) -> list[Json]:
+    async def _rows(self, table: Table, *, hidden: Collection[str] = ()) -> list[Json]:
         shown = [column for column in table.c if column.name not in hidden]
         return await self._db.read(
             lambda connection: [dict(row) for row in connection.execute(select(*shown)).mappings()]

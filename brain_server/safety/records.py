@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
 
+from brain_server.commands import Scope
 from brain_server.protocol import Channel, Hazard, Json, Role
 from brain_server.safety.policy import (
     Check,
@@ -126,6 +127,13 @@ def command_view(row: Row[Any], event_id: str | None) -> Json:
         "idempotency_key",
     ]
     return {name: getattr(row, name) for name in names} | {"event_id": event_id}
+
+
+def shown_to(scope: Scope, event: Json) -> Json:
+    """Return what a token of this scope sees of an event: the nonce is for Home Assistant alone."""
+    if scope is Scope.INTEGRATION:
+        return event
+    return {name: value for name, value in event.items() if name != "nonce"}
 
 
 def event_view(connection: Connection, event: Row[Any], now: float) -> Json:

@@ -39,6 +39,7 @@ def test_what_may_be_done_with_which_scope_is_what_was_promised(brain: Brain) ->
         "conversation.process",
     }
     assert beyond[Scope.ADMIN] == {
+        "audit.list",
         "tokens.list",
         "tokens.create",
         "tokens.revoke",
