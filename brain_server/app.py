@@ -89,12 +89,19 @@ class Brain:
         first_tier = FirstTier(self.devices, self.gate, self.safety_db, self.bus, self.clock)
         router = Router(self.brain_db, [first_tier], self.clock)
         self.conversations = Conversations(
-            self.brain_db, self.gate, router, self.clock, ttl=settings.session_ttl
+            self.brain_db,
+            self.gate,
+            router,
+            self.clock,
+            ttl=settings.session_ttl,
+            bus=self.bus,
+            tasks=self.tasks,
         )
         self.tokens = Tokens(
             self.brain_db, self.clock, rate=settings.request_rate, burst=settings.request_burst
         )
         await self.tokens.load(settings.token, settings.data_dir / "token")
+        opened.push_async_callback(self.tokens.note_uses)
         system = System(self.health, self.bus, keys)
         commands = collect(
             system,
@@ -133,6 +140,7 @@ class Brain:
         self.directory.anchored = self.devices.claim_held
         await self.devices.recover(paired=await self.directory.is_paired())
         self.tasks.start("expiry", self.gate.run(), lasting=True)
+        self.tasks.start("tokens", self.tokens.keep_uses(), lasting=True)
         self.tasks.start("housekeeping", self._housekeeping(telemetry), lasting=True)
         self.tasks.start("health", self._watch_health(), lasting=True)
 

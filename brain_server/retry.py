@@ -78,6 +78,27 @@ async def retrying[T](
     return await operation()
 
 
+class Tries:
+    """The further tries of an operation that yields as it goes, which :func:`retrying` cannot run."""
+
+    def __init__(
+        self, *policies: Policy, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        """Take the policies; each has its own number of tries."""
+        self._waits = [(policy, policy.waits()) for policy in policies]
+        self._sleep = sleep
+
+    async def again(self, error: KittyError, trim: Callable[[], bool] | None = None) -> bool:
+        """Wait for the next try after this error; False when there is none."""
+        for policy, waits in self._waits:
+            if not policy.matches(error) or not _trimmed(policy, error, trim):
+                continue
+            if (wait := next(waits, None)) is not None:
+                await self._sleep(wait)
+                return True
+        return False
+
+
 def backoff(first_s: float = 1.0, most_s: float = 60.0) -> Iterator[float]:
     """Yield the seconds before each attempt to reach something again: doubling, without end."""
     wait = first_s

@@ -2,20 +2,33 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Protocol
 from weakref import WeakValueDictionary
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
+from brain_server.bus import Bus, Event
 from brain_server.commands import PROCESSING_TIMEOUT, Caller, Page, Params, Scope, as_page, command
+from brain_server.conversation import words
+from brain_server.conversation.prompt import MOST_HISTORY, Said
+from brain_server.conversation.trust import Trust
+from brain_server.devices import FINAL
 from brain_server.errors import Forbidden
-from brain_server.observability import request_id
-from brain_server.protocol import Json
-from brain_server.routing import Router, Turn
+from brain_server.observability import Tasks, request_id
+from brain_server.protocol import Channel, Json
+from brain_server.routing import Attempt, Decision, Reply, Router, Turn
 from brain_server.safety.gate import Gate
 from brain_server.storage import Database
 from brain_server.storage.tables import conversations, messages, new_id
+
+
+class Resume(Protocol):
+    """How a model goes on with what it was doing."""
+
+    async def __call__(self, turn: Turn, chain: Json, outcome: str) -> Attempt | None:
+        """Return what it says after it has heard the outcome; None when it is no longer there."""
 
 
 class Process(Params):
@@ -26,6 +39,8 @@ class Process(Params):
     language: str = "en"
     area_id: str | None = None
     second_of_day: Annotated[int, msgspec.Meta(ge=0, lt=86_400)] | None = None
+    # The day as people of the house say it, e.g. "Saturday, 21 November 2026".
+    today: Annotated[str, msgspec.Meta(max_length=64)] | None = None
 
 
 class MessagesPage(Page, kw_only=True):
@@ -45,6 +60,8 @@ class Conversations:
         clock: Callable[[], float],
         *,
         ttl: float,
+        bus: Bus,
+        tasks: Tasks,
     ) -> None:
         """Take the database, the gate (to see what is pending), the router and the idle time to live."""
         self._db = database
@@ -52,12 +69,26 @@ class Conversations:
         self._router = router
         self._clock = clock
         self._ttl = ttl
+        self._bus = bus
+        self._tasks = tasks
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # Goes on with what a model was doing when it had to wait for people; set where there are models.
+        self.resume: Resume | None = None
+        # The commands that such a chain waits for, and its conversation.
+        self._chains: dict[str, str] = {}
+        bus.listen("command.updated", self._on_command)
 
     @command("conversation.process", Scope.CONTROL, streams=True, timeout=PROCESSING_TIMEOUT)
     async def process(self, caller: Caller, params: Process, emit: Callable[[Json], None]) -> Json:
         """Answer one turn; the answer is only given once it is recorded."""
         conversation_id = params.conversation_id or new_id()
+        heard = False
+
+        def tell(part: Json) -> None:
+            nonlocal heard
+            heard = heard or "text" in part
+            emit(part)
+
         lock = self._locks.setdefault(conversation_id, asyncio.Lock())
         async with lock:
             row = None
@@ -76,26 +107,138 @@ class Conversations:
                 caller=caller,
                 area_id=params.area_id,
                 second_of_day=params.second_of_day,
+                today=params.today,
                 state=dict(row["state"]) if row else {},
-                emit=emit,
+                emit=tell,
             )
             decision = await self._router.answer(turn)
-
-            def keep(connection: Connection) -> None:
-                self._keep(connection, turn, row, decision.reply.text)
-                self._router.record(connection, turn, decision)
-
-            await self._db.write(keep)
-        emit({"text": decision.reply.text})
+            decision = await self._gone_on(turn, decision)
+            await self._stored(turn, row, decision)
+        if not heard:
+            emit({"text": decision.reply.text})
         return {
             "conversation_id": conversation_id,
             "text": decision.reply.text,
             "continue_conversation": decision.reply.asks,
             "tier": decision.tier.value,
+            "confidence": decision.reply.confidence,
+            "cost": decision.reply.cost,
             "data": decision.reply.data,
         }
 
-    def _keep(self, connection: Connection, turn: Turn, row: Json | None, text: str) -> None:
+    async def _stored(self, turn: Turn, row: Json | None, decision: Decision) -> None:
+        def keep(connection: Connection) -> None:
+            self._keep(connection, turn, row, decision.reply)
+            self._router.record(connection, turn, decision)
+
+        await self._db.write(keep)
+        self._follow(turn.conversation_id, turn.state)
+
+    # -- chains: what a model does goes on once people have decided -------------------------------------
+
+    async def _gone_on(self, turn: Turn, decision: Decision) -> Decision:
+        """Go on at once with a chain whose question was answered in this very turn."""
+        chain = turn.state.get("chain")
+        if chain is None or self.resume is None:
+            return decision
+        outcome = chain.get("outcome") or await self._outcome(chain)
+        if outcome is None:
+            return decision
+        turn.state.pop("chain")
+        more = await self.resume(turn, chain, outcome)
+        if more is None or not more.reply.text:
+            return decision
+        reply = replace(
+            more.reply,
+            text=f"{decision.reply.text} {more.reply.text}".strip(),
+            data=decision.reply.data | more.reply.data,
+        )
+        return Decision(attempts=(replace(more, reply=reply), *decision.attempts))
+
+    async def _outcome(self, chain: Json) -> str | None:
+        """Return in words how the command of a chain has ended; None while it has not."""
+        if (command_id := chain.get("command_id")) is None:
+            return None
+        done = await self._gate.command(command_id)
+        return None if done is None or done["status"] not in FINAL else words.outcome(done)
+
+    def _follow(self, conversation_id: str, state: Json) -> None:
+        """Remember which command a chain waits for."""
+        command_id = (state.get("chain") or {}).get("command_id")
+        if command_id is not None:
+            self._chains[command_id] = conversation_id
+
+    def _on_command(self, event: Event) -> None:
+        if event.data["status"] in FINAL and event.data["id"] in self._chains:
+            conversation_id = self._chains.pop(event.data["id"])
+            self._tasks.start(f"chain {event.data['id']}", self._resumed(conversation_id))
+
+    async def recover(self) -> None:
+        """Find the chains that an earlier life left, and go on with those whose people have decided."""
+        rows = await self._db.read(
+            lambda connection: [
+                (row.id, row.state) for row in connection.execute(select(conversations))
+            ]
+        )
+        for conversation_id, state in rows:
+            if state.get("chain"):
+                self._follow(conversation_id, state)
+                if await self._outcome(state["chain"]) is not None:
+                    self._tasks.start(f"chain {conversation_id}", self._resumed(conversation_id))
+
+    async def _resumed(self, conversation_id: str) -> None:
+        """Go on with a chain while nobody speaks; its words wait in the conversation."""
+        lock = self._locks.setdefault(conversation_id, asyncio.Lock())
+        async with lock:
+            row = await self._db.read(lambda connection: _row(connection, conversation_id))
+            chain = row["state"].get("chain") if row else None
+            if row is None or chain is None or self.resume is None:
+                return
+            outcome = await self._outcome(chain)
+            if outcome is None:
+                return
+            state = dict(row["state"])
+            state.pop("chain")
+            turn = Turn(
+                text="",
+                language="en",
+                conversation_id=conversation_id,
+                request_id=new_id(),
+                # The person is no longer at the line: only what needs nobody may go on.
+                caller=Caller(
+                    token="conversation",  # noqa: S106 - the name of a caller
+                    scope=Scope.CONTROL,
+                    user_id=row["owner"],
+                    channel=Channel.AUTOMATION,
+                ),
+                area_id=None,
+                second_of_day=None,
+                state=state,
+                emit=lambda _part: None,
+                priority=10,
+            )
+            more = await self.resume(turn, chain, outcome)
+            if more is None:
+                return
+            reply = replace(more.reply, text=f"{outcome} {more.reply.text}".strip())
+            await self._stored(turn, row, Decision(attempts=(replace(more, reply=reply),)))
+        self._bus.publish(
+            "conversation.reply",
+            {"conversation_id": conversation_id, "owner": row["owner"], "text": reply.text},
+        )
+
+    async def said(self, conversation_id: str) -> list[Said]:
+        """Return the last of what was said in a conversation, oldest first."""
+        query = (
+            select(messages.c.role, messages.c.text, messages.c.trust)
+            .where(messages.c.conversation_id == conversation_id)
+            .order_by(messages.c.id.desc())
+            .limit(MOST_HISTORY)
+        )
+        rows = await self._db.read(lambda connection: list(connection.execute(query)))
+        return [Said(role=row.role, text=row.text, trust=row.trust) for row in reversed(rows)]
+
+    def _keep(self, connection: Connection, turn: Turn, row: Json | None, reply: Reply) -> None:
         now, user_id = self._clock(), turn.caller.user_id
         people = set(row["participants"] if row else []) | ({user_id} if user_id else set())
         values: dict[str, Any] = {
@@ -108,7 +251,11 @@ class Conversations:
         if not connection.execute(update(conversations).where(same).values(values)).rowcount:
             values |= {"id": turn.conversation_id, "owner": user_id, "created_at": now}
             connection.execute(insert(conversations).values(values))
-        both = [("user", user_id, turn.text), ("assistant", None, text)]
+        trust = Trust.OUTSIDE if reply.outside else Trust.SYSTEM
+        both = [
+            ("user", user_id, turn.text, Trust.PERSON, None),
+            ("assistant", None, reply.text, trust, list(reply.calls) or None),
+        ]
         connection.execute(
             insert(messages),
             [
@@ -117,11 +264,14 @@ class Conversations:
                     "conversation_id": turn.conversation_id,
                     "role": role,
                     "user_id": who,
-                    "text": words,
+                    "text": text,
                     "request_id": turn.request_id,
                     "created_at": now,
+                    "trust": trust_.value,
+                    "calls": calls,
                 }
-                for role, who, words in both
+                for role, who, text, trust_, calls in both
+                if text
             ],
         )
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Final
 
 from sqlalchemy import Connection, select
@@ -135,7 +135,7 @@ class FirstTier(Tier):
         turn.state.pop("open", None)
         match meant:
             case Act():
-                return await self._act(turn, meant)
+                return await self.act(turn, meant)
             case Confirm() | Cancel():
                 return await self._answered(turn, open_, yes=isinstance(meant, Confirm))
             case Chosen(candidates=chosen):
@@ -169,7 +169,9 @@ class FirstTier(Tier):
             case Help():
                 return _said(words.HELP, reason="help")
             case NotFound(what=what, name=name):
-                return _said(words.not_found(what, name), reason="not_found")
+                # Another tier may know a thing of that name.
+                reply = _said(words.not_found(what, name), reason="not_found")
+                return replace(reply, certain=False)
             case Unsupported(intent=intent, device_id=device_id):
                 name = self._devices.registry.get(device_id).record.name
                 return _said(words.unsupported(name, intent), reason="not_capable")
@@ -178,7 +180,8 @@ class FirstTier(Tier):
 
     # -- doing ----------------------------------------------------------------------------------------
 
-    async def _act(self, turn: Turn, act: Act) -> Reply:
+    async def act(self, turn: Turn, act: Act) -> Reply:
+        """Ask for an act as the person of this turn, and say what came of it."""
         replies: list[str] = []
         asks = False
         data: list[Json] = []
@@ -198,13 +201,9 @@ class FirstTier(Tier):
             if event is None or event["status"] != "pending":
                 replies.append(words.outcome(done["command"]))
             else:
-                asks = self._can_confirm_here(turn, event)
-                replies.append(words.asked(event, await self._names(event["eligible"]), asks=asks))
-                if asks:
-                    turn.state["open"] = {
-                        "event_id": event["id"],
-                        "command_id": event["command_id"],
-                    }
+                question = await self.asked(turn, event)
+                asks = question.asks
+                replies.append(question.text)
         return Reply(
             text=" ".join(replies),
             confidence=act.confidence,
@@ -212,6 +211,15 @@ class FirstTier(Tier):
             asks=asks,
             data={"tool_calls": data} | ({"asks": turn.state["open"]["event_id"]} if asks else {}),
         )
+
+    async def asked(self, turn: Turn, event: Json) -> Reply:
+        """Say what waits for whom, and remember it as this conversation's question where a yes is enough."""
+        asks = self._can_confirm_here(turn, event)
+        text = words.asked(event, await self._names(event["eligible"]), asks=asks)
+        if asks:
+            turn.state["open"] = {"event_id": event["id"], "command_id": event["command_id"]}
+        data = {"asks": event["id"]} if asks else {}
+        return Reply(text=text, confidence=1.0, reason="asked", asks=asks, data=data)
 
     def _can_confirm_here(self, turn: Turn, event: Json) -> bool:
         """Tell whether a yes in this conversation could be the confirmation that is missing."""
@@ -250,18 +258,18 @@ class FirstTier(Tier):
         if len(acts) != 1:
             return _said(words.NOTHING_OPEN, reason="nothing_open")
         act = acts[0]
-        return await self._act(
+        return await self.act(
             turn,
             Act(intent=act["intent"], device_ids=tuple(act["device_ids"]), params=act["params"]),
         )
 
     def _which(self, turn: Turn, meant: Ambiguous) -> Reply:
-        names = [self._name(candidate) for candidate in meant.candidates]
+        names = [self.name_of(candidate) for candidate in meant.candidates]
         acts = [asdict(act) | {"params": dict(act.params)} for act in meant.choices]
         turn.state["open"] = {"choices": [_key(act) for act in acts], "acts": acts}
         return _said(words.which(names), reason="ambiguous", asks=True)
 
-    def _name(self, candidate: str) -> str:
+    def name_of(self, candidate: str) -> str:
         """Return how people call a candidate: a device's name, or the file itself."""
         found = [one for one in self._devices.registry.all() if one.record.id == candidate]
         return found[0].record.name if found else candidate

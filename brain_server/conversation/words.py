@@ -265,3 +265,76 @@ def _ago(at: float, now: float) -> str:
     if seconds < 3600 * 20:
         return f"{_duration(seconds)} ago"
     return f"on {datetime.fromtimestamp(at, UTC):%d %B at %H:%M} UTC"
+
+
+# -- what is said around a language model -------------------------------------------------------------
+
+TOO_MANY_STEPS: Final = "I have not come to an end with that."
+NOTHING_SAID: Final = "I have no answer to that."
+LEFT: Final = "All right, I left it."
+NO_NEWS: Final = "Home Assistant has not answered, so I do not know whether it was done."
+PROPOSAL_DONE: Final = "Done."
+PROPOSAL_FAILED: Final = "Home Assistant could not do that."
+_WHY_NOT: Final = {
+    "budget_exhausted": "the budget for paid models is used up",
+    "price_unknown": "its price is not known, so I may not spend money on it",
+    "privacy_refused": "the question holds something that may not leave the house",
+    "offline_mode": "nothing may leave the house right now",
+    "circuit_open": "the model has failed several times and is given a rest",
+    "provider_unreachable": "the model cannot be reached",
+    "provider_auth": "the model does not accept its key",
+    "provider_busy": "the model has too much to do",
+    "provider_cut_off": "the model broke off in the middle of its answer",
+    "model_missing": "the model is missing",
+    "model_too_large": "the model does not fit into the memory",
+    "model_crashed": "the model crashed; it is started again for the next question",
+    "model_loading": "the model is still being loaded",
+    "model_queue_full": "too many questions are waiting for the model",
+    "context_exceeded": "that is too long for the model",
+    "low_confidence": "the model was not sure enough",
+}
+_HOME_DOING: Final = {
+    "HassTurnOn": "turn on {target}",
+    "HassTurnOff": "turn off {target}",
+    "HassSetPosition": "move {target}",
+    "HassLightSet": "change {target}",
+    "HassBroadcast": "announce something",
+    "HassListAddItem": "add something to a list",
+}
+
+
+def no_answer(errors: Sequence[KittyError]) -> str:
+    """Say why no model has answered, by the last and nearest reason."""
+    if not errors:
+        return "I could not answer that."
+    why = _WHY_NOT.get(errors[-1].code, "the model failed")
+    return f"I cannot answer that right now: {why}."
+
+
+def moment(second_of_day: int | None, today: str | None) -> str:
+    """Say when something is said, as far as that is known."""
+    parts = [today] if today else []
+    if second_of_day is not None:
+        parts.append(f"{second_of_day // 3600:02d}:{second_of_day // 60 % 60:02d}")
+    return ", ".join(parts) or "The time is not known"
+
+
+def proposal(tool: str, arguments: Json, device: str | None, *, foreign: bool) -> str:
+    """Describe, in our own words, what a model wants done, and ask for a yes."""
+    why = "I have read text from outside, so I ask first. " if foreign else ""
+    return f"{why}Shall I {_wanted(tool, arguments, device)}?"
+
+
+def _wanted(tool: str, arguments: Json, device: str | None) -> str:
+    intent = arguments.get("intent")
+    if device is not None and intent in _DOING:
+        return _fill(_DOING, str(intent), device, arguments.get("params") or {})
+    said = {name: str(value)[:60] for name, value in arguments.items() if value not in (None, "")}
+    if tool in _HOME_DOING:
+        target = said.get("name") or said.get("area") or said.get("floor") or "everything"
+        kind = f" ({said['domain']})" if "domain" in said else ""
+        return _HOME_DOING[tool].format(target=target) + kind
+    if "question" in said:
+        return f"search the web for “{said['question']}”"
+    listed = ", ".join(f"{name} {value}" for name, value in said.items())
+    return f"run {tool}{f' with {listed}' if listed else ''}"

@@ -39,6 +39,7 @@ class Turn:
     second_of_day: int | None
     state: Json
     emit: Callable[[Json], None]
+    today: str | None = None
     # Seconds by stage, filled as the turn goes on.
     stages: dict[str, float] = field(default_factory=dict)
     # Lower goes first where models are scarce: 0 is somebody who waits, 10 is work in the background.
@@ -171,12 +172,16 @@ class Router:
             ],
         )
 
+    async def keep(self, turn: Turn, decision: Decision) -> None:
+        """Record a decision that belongs to no conversation."""
+        await self._db.write(lambda connection: self.record(connection, turn, decision))
+
     def _row(self, turn: Turn, attempt: Attempt, stages: Json | None) -> dict[str, Any]:
         reply = attempt.reply
         spent = reply.spent
         return {
             "id": new_id(),
-            "conversation_id": turn.conversation_id,
+            "conversation_id": turn.conversation_id or None,
             "request_id": turn.request_id,
             "input_hash": hashlib.sha256(turn.text.encode()).hexdigest(),
             "tier": attempt.tier.value,

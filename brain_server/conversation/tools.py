@@ -1,0 +1,341 @@
+"""What a model may do: a list of tools, and the one place where they run.
+
+Four kinds of tools, and four rules that hold whatever the model says:
+
+- what only *tells* runs; when it tells text from outside, the conversation has read something foreign;
+- what is *asked of the workshop* goes to the gate, like every request, and a model never approves;
+- what is *done in the house* runs with the rights of the person who speaks;
+- once something foreign was read, or when the person's own words do not carry it, nothing is done before
+  that person has said yes to our own description of it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+import json
+import re
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from brain_server.commands import Caller, Command
+from brain_server.conversation.trust import Trust, plain_name, quoted, visible
+from brain_server.drivers import HomeAssistantLink
+from brain_server.errors import KittyError
+from brain_server.observability import request_id
+from brain_server.protocol import INTENTS, Json
+from brain_server.providers import Tool, ToolCall
+
+REQUEST: Final = "workshop_request"
+SEARCH: Final = "search_web"
+HOME_TIMEOUT: Final = 15.0
+MOST_RESULT: Final = 12_000
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_.:+/-]{0,64}")
+
+# The words by which people ask for an intent; a model's request for it needs one of them to be carried.
+SAID: Final[Mapping[str, frozenset[str]]] = {
+    "lock": frozenset({"lock", "secure", "close", "shut"}),
+    "unlock": frozenset({"unlock", "open"}),
+    "open": frozenset({"open", "unlock"}),
+    "power_on": frozenset({"on", "power", "start", "enable"}),
+    "power_off": frozenset({"off", "power", "stop", "disable", "cut"}),
+    "power_cut": frozenset({"cut", "off", "kill", "now"}),
+    "light_on": frozenset({"on", "light", "lights", "bright", "dark"}),
+    "light_off": frozenset({"off", "light", "lights", "dark"}),
+    "print_start": frozenset({"print", "start", "make"}),
+    "print_pause": frozenset({"pause", "hold", "wait"}),
+    "print_resume": frozenset({"resume", "continue", "carry"}),
+    "print_cancel": frozenset({"cancel", "stop", "abort", "end"}),
+    "heat": frozenset({"heat", "preheat", "warm", "temperature", "degrees", "cool"}),
+    "gcode": frozenset({"gcode", "g-code", "send"}),
+}
+
+
+class Effect(StrEnum):
+    """What running a tool can change."""
+
+    READ = "read"
+    REQUEST = "request"
+    HOME = "home"
+    OUTWARD = "outward"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """A tool that a model is offered in this turn, and how it runs."""
+
+    tool: Tool
+    effect: Effect
+    run: Callable[[Json], Awaitable[Ran]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What came of a tool: words for the model, where they come from, and a row for people to see."""
+
+    text: str
+    trust: Trust = Trust.SYSTEM
+    error: bool = False
+    # Set where people must decide before anything goes on.
+    event: Json | None = None
+    command: Json | None = None
+    # Set where the person who speaks must say yes first: what would be done, in our own words.
+    proposal: Json | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """What a turn has read so far."""
+
+    said: str
+    trust: Trust = Trust.PERSON
+    ran: list[Json] = field(default_factory=list)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Tell whether anything that was read comes from outside."""
+        return self.trust is Trust.OUTSIDE
+
+    def take(self, trust: Trust) -> None:
+        """Note that words of this trust are now before the model."""
+        if trust is Trust.OUTSIDE:
+            self.trust = trust
+
+
+class Requests(Protocol):
+    """How the workshop is asked: the devices' own road to the gate."""
+
+    def __call__(self, caller: Caller, arguments: Json, conversation_id: str) -> Awaitable[Json]:
+        """Ask; returns the command and the event, or raises KittyError."""
+
+
+class Web(Protocol):
+    """How the web is asked a question, apart from everything private."""
+
+    def __call__(self, question: str, conversation_id: str) -> Awaitable[str]:
+        """Return what was found, as text from outside."""
+
+
+class Toolbox:
+    """Offers tools for one turn and runs them."""
+
+    def __init__(
+        self,
+        link: HomeAssistantLink,
+        request: Requests,
+        web: Web | None,
+        names: Callable[[str], str],
+    ) -> None:
+        """Take the road to Home Assistant, the road to the gate, the web, and what devices are called."""
+        self._link = link
+        self._request = request
+        self._web = web
+        self._names = names
+        self._commands: Mapping[str, Command] = {}
+        self._dispatch: Callable[[Command, Caller, Json], Awaitable[Any]]
+
+    def offer(
+        self,
+        commands: Mapping[str, Command],
+        dispatch: Callable[[Command, Caller, Json], Awaitable[Any]],
+    ) -> None:
+        """Take the list of verbs; those that only read and are described for models become tools."""
+        self._commands = {
+            name: spec for name, spec in commands.items() if spec.tool and spec.read_only
+        }
+        self._dispatch = dispatch
+
+    async def tools(self, caller: Caller, conversation_id: str, *, web: bool) -> dict[str, Offered]:
+        """Return what a model is offered for this caller, by name."""
+        offered = [self._reader(spec, caller) for spec in self._commands.values()]
+        offered.append(self._requester(caller, conversation_id))
+        if web and self._web is not None:
+            offered.append(self._searcher(self._web, conversation_id))
+        offered += await self._of_house(caller)
+        return {one.tool.name: one for one in offered}
+
+    async def run(self, offered: Mapping[str, Offered], call: ToolCall, reading: Reading) -> Ran:
+        """Run one call of a model, or say why not; never raises for what the model did wrong."""
+        one = offered.get(call.name)
+        if one is None:
+            return Ran(text=f"There is no tool {call.name[:64]!r}.", error=True)
+        if call.arguments is None:
+            return Ran(text="The arguments were not a JSON object.", error=True)
+        if needs_person(one, call.arguments, reading, self._names):
+            return Ran(
+                text="The person is asked first.",
+                proposal={"tool": call.name, "arguments": call.arguments},
+            )
+        try:
+            ran = await one.run(call.arguments)
+        except KittyError as err:
+            ran = Ran(text=f"{err.code}: {err.message}", error=True)
+        except TimeoutError:
+            ran = Ran(text="timeout: No answer came in time", error=True)
+        reading.take(ran.trust)
+        reading.ran.append(
+            {
+                "name": call.name,
+                "arguments": call.arguments,
+                "result": {"text": visible(ran.text, 500)},
+                "error": ran.error,
+            }
+        )
+        return ran
+
+    # -- the kinds ------------------------------------------------------------------------------------
+
+    def _reader(self, spec: Command, caller: Caller) -> Offered:
+        async def run(arguments: Json) -> Ran:
+            found = await self._dispatch(spec, caller, arguments)
+            return told(found, spec.action)
+
+        tool = Tool(
+            name=spec.action.replace(".", "_"),
+            description=spec.tool or spec.summary,
+            parameters=schema_of(spec),
+            read_only=True,
+        )
+        return Offered(tool=tool, effect=Effect.READ, run=run)
+
+    def _requester(self, caller: Caller, conversation_id: str) -> Offered:
+        async def run(arguments: Json) -> Ran:
+            done = await self._request(caller, arguments, conversation_id)
+            event = done["event"]
+            if event is not None and event["status"] == "pending":
+                return Ran(text="Waiting for people.", event=event, command=done["command"])
+            return told(outcome_of(done["command"]), REQUEST)
+
+        tool = Tool(
+            name=REQUEST,
+            description="Ask for something to be done with a device of the workshop. Dangerous things are "
+            "then confirmed by people; you cannot confirm anything.",
+            parameters={
+                "type": "object",
+                "properties": {
+                    "device_id": {"type": "string", "description": "The id of a device"},
+                    "intent": {"type": "string", "enum": sorted(INTENTS)},
+                    "params": {"type": "object", "description": "e.g. file, nozzle, bed"},
+                },
+                "required": ["device_id", "intent"],
+                "additionalProperties": False,
+            },
+        )
+        return Offered(tool=tool, effect=Effect.REQUEST, run=run)
+
+    def _searcher(self, web: Web, conversation_id: str) -> Offered:
+        async def run(arguments: Json) -> Ran:
+            found = await web(str(arguments.get("question", "")), conversation_id)
+            return Ran(text=quoted(found[:MOST_RESULT], "web"), trust=Trust.OUTSIDE)
+
+        tool = Tool(
+            name=SEARCH,
+            description="Look something up on the web. Put nothing private into the question.",
+            parameters={
+                "type": "object",
+                "properties": {"question": {"type": "string", "maxLength": 300}},
+                "required": ["question"],
+                "additionalProperties": False,
+            },
+            read_only=True,
+        )
+        return Offered(tool=tool, effect=Effect.OUTWARD, run=run)
+
+    async def _of_house(self, caller: Caller) -> list[Offered]:
+        """Return Home Assistant's own tools, for a person who speaks through it right now."""
+        if caller.context_id is None:
+            return []
+        try:
+            asked = {"context_id": caller.context_id}
+            found = await self._link.call("ha.tools", asked, timeout=HOME_TIMEOUT)
+        except KittyError, TimeoutError:
+            return []  # without the house there is still the workshop
+        return [self._home_tool(spec, caller) for spec in found["tools"]]
+
+    def _home_tool(self, spec: Json, caller: Caller) -> Offered:
+        async def run(arguments: Json) -> Ran:
+            answer = await self.in_house(spec["name"], arguments, caller, confirmed=False)
+            if answer.get("needs_person"):
+                return Ran(
+                    text="The person is asked first.",
+                    proposal={"tool": spec["name"], "arguments": arguments},
+                )
+            return told(answer["result"], "home", error=bool(answer.get("error")))
+
+        tool = Tool(
+            name=spec["name"],
+            description=visible(spec["description"], 1000),
+            parameters=spec["parameters"],
+            read_only=bool(spec["read_only"]),
+        )
+        effect = Effect.READ if tool.read_only else Effect.HOME
+        return Offered(tool=tool, effect=effect, run=run)
+
+    async def in_house(
+        self, name: str, arguments: Json, caller: Caller, *, confirmed: bool
+    ) -> Json:
+        """Run a tool of Home Assistant for the person of this turn."""
+        return await self._link.call(
+            "ha.call_tool",
+            {
+                "context_id": caller.context_id,
+                "name": name,
+                "arguments": arguments,
+                "confirmed": confirmed,
+                "request_id": request_id.get(),
+            },
+            timeout=HOME_TIMEOUT,
+        )
+
+
+def needs_person(
+    one: Offered, arguments: Json, reading: Reading, names: Callable[[str], str]
+) -> bool:
+    """Tell whether the person must say yes before this runs."""
+    match one.effect:
+        case Effect.READ:
+            return False
+        case Effect.OUTWARD | Effect.HOME:
+            return reading.is_foreign
+        case Effect.REQUEST:
+            return reading.is_foreign or not _carried(arguments, reading.said, names)
+
+
+def _carried(arguments: Json, said: str, names: Callable[[str], str]) -> bool:
+    """Tell whether the person's own words carry a request: its verb, and something of the device's name."""
+    heard = set(re.findall(r"[\w-]+", said.casefold()))
+    verbs = SAID.get(str(arguments.get("intent")), frozenset())
+    name = set(re.findall(r"[\w-]+", names(str(arguments.get("device_id"))).casefold()))
+    return bool(heard & verbs) and bool(heard & name)
+
+
+def told(value: Any, source: str, *, error: bool = False) -> Ran:
+    """Return a result as a model reads it: as it is where all of it is plain, else as text from outside."""
+    text = json.dumps(value, ensure_ascii=False, default=str)[:MOST_RESULT]
+    if _is_plain(value):
+        return Ran(text=visible(text), error=error)
+    return Ran(text=quoted(text, source), trust=Trust.OUTSIDE, error=error)
+
+
+def outcome_of(command: Json) -> Json:
+    """Return of a command what a model needs to know."""
+    return {name: command[name] for name in ("device_name", "intent", "status", "detail")}
+
+
+def _is_plain(value: Any) -> bool:
+    match value:
+        case dict():
+            return all(_is_plain(part) for pair in value.items() for part in pair)
+        case list() | tuple():
+            return all(_is_plain(part) for part in value)
+        case str():
+            return bool(_TOKEN.fullmatch(value)) or plain_name(value) is not None
+        case _:
+            return True
+
+
+def schema_of(spec: Command) -> Json:
+    """Return the JSON Schema of a command's parameters, whole and without references."""
+    (schema,), parts = msgspec.json.schema_components([spec.params])
+    found = parts[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    return {name: value for name, value in found.items() if name != "title"}

@@ -1,0 +1,245 @@
+"""The one road to a model: privacy, budget, circuit breaker, a free slot, then the words; then the bill.
+
+No other code calls a provider's ``stream``. Whatever happens on the way, what was reserved is settled.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+import time
+from typing import Final
+
+from brain_server.errors import KittyError, ProviderError
+from brain_server.metrics import observe_stage
+from brain_server.providers import Author, Message, ModelRequest, Part, Picture, Usage, Words
+from brain_server.retry import HTTP, LLM, Tries
+from brain_server.routing.budget import Budget, Reservation
+from brain_server.routing.models import Model, Models
+from brain_server.routing.privacy import Piece, Privacy
+from brain_server.routing.slots import Slots
+
+# Characters to a token, on the safe side, and what a picture counts for.
+CHARS_PER_TOKEN: Final = 3.2
+PICTURE_TOKENS: Final = 1_600
+# What a message costs beyond its words.
+MESSAGE_TOKENS: Final = 6
+# What a picture is set down for: providers charge about so many tokens for one.
+DRAWN_TOKENS: Final = 4_096
+DRAWN_CHARS: Final = round(DRAWN_TOKENS * CHARS_PER_TOKEN)
+# After these certainly no model has worked, so nothing was spent.
+UNSENT: Final = frozenset(
+    {"provider_unreachable", "provider_auth", "provider_busy", "model_missing", "model_loading"}
+    | {"model_too_large", "context_exceeded", "circuit_open", "model_queue_full"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """On whose behalf a model is asked, and what kinds of things its prompt holds."""
+
+    request_id: str
+    conversation_id: str | None
+    pieces: tuple[Piece, ...] = ()
+    priority: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Bill:
+    """What one question to a model took; filled while it is answered."""
+
+    model: str = ""
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost: float = 0.0
+    finish: str = ""
+    seconds_to_first: float | None = field(default=None)
+
+
+class Asker:
+    """Asks models."""
+
+    def __init__(self, models: Models, budget: Budget, privacy: Privacy, slots: Slots) -> None:
+        """Take the models, the ledger, the rules and the slots of what runs in the house."""
+        self._models = models
+        self._budget = budget
+        self._privacy = privacy
+        self._slots = slots
+
+    def forbidden(self, model: Model, about: About) -> str | None:
+        """Say why a model may not be asked, by its error code; None when it may."""
+        return self._privacy.refusal(leaves_house=model.row.leaves_house, pieces=about.pieces)
+
+    async def stream(
+        self, model: Model, request: ModelRequest, about: About, bill: Bill
+    ) -> AsyncGenerator[Part]:
+        """Yield the parts of an answer; ``bill`` is filled by the time it ends, however it ends.
+
+        Raises what the provider raises, Forbidden ``privacy_refused`` or ``offline_mode``, TooMany
+        ``budget_exhausted`` or ``model_queue_full``, Unavailable ``circuit_open``.
+        """
+        self._privacy.check(leaves_house=model.row.leaves_house, pieces=about.pieces)
+        provider = model.words
+        if provider is None:
+            raise ProviderError("model_missing", f"{model.row.name} is no model of words")
+        reservation = await self._budget.reserve(
+            about.request_id,
+            about.conversation_id,
+            model.row,
+            tokens_of(request),
+            request.max_tokens,
+            model=model.row.name,
+        )
+        bill.model = model.row.name
+        started = time.perf_counter()
+        tries, spoken, reached = Tries(LLM, HTTP), 0, False
+        box = [_fitted(request, model.context)]
+
+        def trim() -> bool:
+            smaller = trimmed(box[0], round(tokens_of(box[0]) * 0.6) + request.max_tokens)
+            box[0] = smaller or box[0]
+            return smaller is not None
+
+        try:
+            while True:
+                try:
+                    async for part in self._once(model, box[0], about):
+                        if bill.seconds_to_first is None:
+                            bill.seconds_to_first = time.perf_counter() - started
+                            observe_stage("first_word", bill.seconds_to_first)
+                        spoken += _length(part)
+                        if isinstance(part, Usage):
+                            bill.tokens_in, bill.tokens_out = part.tokens_in, part.tokens_out
+                            bill.finish, bill.model = part.finish, part.model or bill.model
+                        yield part
+                except KittyError as err:
+                    self._models.failed(model, err)
+                    reached = reached or err.code not in UNSENT
+                    if bill.seconds_to_first is not None or not await tries.again(err, trim):
+                        raise
+                except GeneratorExit, asyncio.CancelledError:
+                    reached = True
+                    raise
+                else:
+                    reached = True
+                    self._models.worked(model)
+                    return
+        finally:
+            await self._settle(reservation, bill, spoken, reached=reached)
+
+    async def draw(self, model: Model, prompt: str, about: About) -> tuple[Picture, float]:
+        """Return a picture and its cost; raises as :meth:`stream` does."""
+        self._privacy.check(leaves_house=model.row.leaves_house, pieces=about.pieces)
+        if model.words is None:
+            raise ProviderError("model_missing", f"{model.row.name} draws nothing")
+        tokens = round(len(prompt) / CHARS_PER_TOKEN)
+        reservation = await self._budget.reserve(
+            about.request_id, None, model.row, tokens, DRAWN_TOKENS, model=model.row.name
+        )
+        drawn = False
+        try:
+            with model.breaker.call():
+                picture = await model.words.draw(prompt)
+            drawn = True
+        except KittyError as err:
+            self._models.failed(model, err)
+            drawn = err.code not in UNSENT
+            raise
+        except asyncio.CancelledError:
+            drawn = True
+            raise
+        finally:
+            bill = Bill(model=model.row.name)
+            await self._settle(reservation, bill, DRAWN_CHARS, reached=drawn)
+        self._models.worked(model)
+        return picture, bill.cost
+
+    async def _once(
+        self, model: Model, request: ModelRequest, about: About
+    ) -> AsyncGenerator[Part]:
+        provider = model.words
+        assert provider is not None  # noqa: S101 - stream() has looked
+        with model.breaker.call():
+            if model.row.leaves_house:
+                async with aclosing(provider.stream(request)) as parts:
+                    async for part in parts:
+                        yield part
+                return
+            async with (
+                self._slots.use(about.priority),
+                aclosing(provider.stream(replace(request, priority=about.priority))) as parts,
+            ):
+                async for part in parts:
+                    yield part
+
+    async def _settle(
+        self, reservation: Reservation, bill: Bill, spoken: int, *, reached: bool
+    ) -> None:
+        if not reached:
+            await self._budget.release(reservation)
+            return
+        said = None if bill.finish else round(spoken / CHARS_PER_TOKEN)
+        bill.cost = await self._budget.settle(
+            reservation,
+            bill.tokens_in,
+            bill.tokens_out if bill.tokens_out is not None else said,
+            model=bill.model,
+        )
+
+
+def _fitted(request: ModelRequest, context: int | None) -> ModelRequest:
+    return request if context is None else trimmed(request, context) or request
+
+
+def tokens_of(request: ModelRequest) -> int:
+    """Return how many tokens a request has, about; rather too many than too few."""
+    words = sum(len(message.text) + len(str(message.calls or "")) for message in request.messages)
+    pictures = sum(len(message.pictures) for message in request.messages)
+    tools = len(str(request.tools)) if request.tools else 0
+    return (
+        round((words + tools) / CHARS_PER_TOKEN)
+        + pictures * PICTURE_TOKENS
+        + len(request.messages) * MESSAGE_TOKENS
+    )
+
+
+def trimmed(request: ModelRequest, context: int) -> ModelRequest | None:
+    """Return a request that fits into a context, its oldest middle left out; None when nothing is left.
+
+    The system's words and the last thing that a person said stay, with everything after it.
+    """
+    messages = list(request.messages)
+    last = max(
+        (at for at, message in enumerate(messages) if message.author is Author.USER), default=0
+    )
+    head = [message for message in messages[:last] if message.author is Author.SYSTEM]
+    middle = [message for message in messages[:last] if message.author is not Author.SYSTEM]
+    tail = messages[last:]
+    while True:
+        smaller = replace(request, messages=(*head, *middle, *tail))
+        if tokens_of(smaller) + request.max_tokens <= context:
+            return smaller
+        if middle:
+            del middle[0]
+            while middle and middle[0].author is Author.TOOL:  # an answer without its question
+                del middle[0]
+        elif (shorter := _shortened(tail)) is not None:
+            tail = shorter
+        else:
+            return None
+
+
+def _shortened(tail: Sequence[Message]) -> list[Message] | None:
+    """Halve the longest answer of a tool; None when there is none worth it."""
+    tools = [at for at, one in enumerate(tail) if one.author is Author.TOOL and len(one.text) > 400]
+    if not tools:
+        return None
+    longest = max(tools, key=lambda at: len(tail[at].text))
+    shorter = list(tail)
+    text = shorter[longest].text
+    shorter[longest] = replace(shorter[longest], text=f"{text[: len(text) // 2]} [cut]")
+    return shorter
+
+
+def _length(part: Part) -> int:
+    return len(part.text) if isinstance(part, Words) else len(str(part))

@@ -1,0 +1,400 @@
+"""The models and tool servers that there are: stored, made, checked, removed.
+
+What a person types in as a key is kept here and never shown again.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+import logging
+from pathlib import Path
+import time
+from typing import Annotated, Any, Final
+
+from aiohttp import ClientSession
+import msgspec
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from brain_server.breaker import Breaker
+from brain_server.bus import Bus
+from brain_server.commands import Caller, NoParams, Params, Scope, command
+from brain_server.errors import Conflict, InvalidRequest, KittyError, NotFound, ProviderError
+from brain_server.observability import Tasks
+from brain_server.plugins import OptionType, checked
+from brain_server.protocol import Json
+from brain_server.providers import (
+    ModelProvider,
+    Provider,
+    ProviderContext,
+    TierName,
+    ToolServer,
+    Use,
+    discover,
+)
+from brain_server.storage import Database
+from brain_server.storage.tables import new_id, providers
+
+_LOGGER = logging.getLogger(__name__)
+
+CHECK_TIMEOUT: Final = 10.0
+ORDER: Final = tuple(TierName)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One configured provider. Prices are for a million tokens; None: not known."""
+
+    id: str
+    provider: str
+    name: str
+    tier: TierName
+    uses: frozenset[Use]
+    options: Mapping[str, Any]
+    price_in: float | None
+    price_out: float | None
+    enabled: bool
+
+    @property
+    def leaves_house(self) -> bool:
+        """Tell whether what it is asked goes to somebody else's machine."""
+        return self.tier is not TierName.LOCAL
+
+    @property
+    def is_free(self) -> bool:
+        """Tell whether it can be asked without a budget."""
+        return self.tier is TierName.LOCAL or (self.price_in == 0 and self.price_out == 0)
+
+
+class Model:
+    """A provider that runs, its circuit breaker and how it was when it was last looked at."""
+
+    def __init__(self, row: Row, provider: Provider, breaker: Breaker) -> None:
+        """Take the row and what was made for it."""
+        self.row = row
+        self.provider = provider
+        self.breaker = breaker
+        self.trouble: Json | None = None
+        self.context: int | None = None
+
+    @property
+    def words(self) -> ModelProvider | None:
+        """Return the provider if it is one of words."""
+        return self.provider if isinstance(self.provider, ModelProvider) else None
+
+    def view(self) -> Json:
+        """Return the provider as clients see it: no secret, and where each stands."""
+        row = self.row
+        secret = {one.name for one in self.provider.options if one.type is OptionType.SECRET}
+        return {
+            "id": row.id,
+            "provider": row.provider,
+            "name": row.name,
+            "tier": row.tier.value,
+            "uses": sorted(row.uses),
+            "options": {
+                name: ("***" if value else None) if name in secret else value
+                for name, value in row.options.items()
+            },
+            "price_in": row.price_in,
+            "price_out": row.price_out,
+            "enabled": row.enabled,
+            "context": self.context,
+            "trouble": self.trouble,
+            "breaker": self.breaker.view(),
+        }
+
+
+class Put(Params):
+    """A provider to store. A secret that is left out, or ``***``, stays as it was."""
+
+    provider: str
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    options: dict[str, Any]
+    provider_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")] | None = None
+    tier: TierName | None = None
+    uses: list[Use] | None = None
+    price_in: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    price_out: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    enabled: bool = True
+
+
+class ProviderId(Params):
+    """One provider."""
+
+    provider_id: str
+
+
+class Models:
+    """Keeps one live provider for each row of its table."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        tasks: Tasks,
+        session: ClientSession,
+        data_dir: Path,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the database, the bus, the task keeper, the HTTP session and where files lie."""
+        self._db = database
+        self._bus = bus
+        self._tasks = tasks
+        self._session = session
+        self._data_dir = data_dir
+        self._clock = clock
+        self._kinds: dict[str, type[Provider]] = {}
+        self._live: dict[str, Model] = {}
+
+    async def start(self) -> None:
+        """Make every stored provider; none of them connects before it is needed."""
+        self._kinds = await asyncio.to_thread(discover)
+        rows = await self._db.read(lambda connection: list(connection.execute(select(providers))))
+        for stored in rows:
+            row = _row(stored._mapping)  # noqa: SLF001 - SQLAlchemy's name for a row as a mapping
+            if row.provider in self._kinds:
+                self._live[row.id] = self._make(row)
+            else:
+                _LOGGER.error("%s: there is no provider %s", row.name, row.provider)
+
+    async def stop(self) -> None:
+        """Close every provider."""
+        for model in self._live.values():
+            await model.provider.close()
+
+    # -- choosing -------------------------------------------------------------------------------------
+
+    def all(self) -> list[Model]:
+        """Return every provider, near and free first."""
+        return sorted(
+            self._live.values(),
+            key=lambda model: (
+                ORDER.index(model.row.tier),
+                model.row.price_out or 0.0,
+                model.row.name.casefold(),
+            ),
+        )
+
+    def get(self, provider_id: str) -> Model:
+        """Return one; NotFound ``provider_not_found``."""
+        if (model := self._live.get(provider_id)) is None:
+            raise NotFound("provider_not_found", "There is no such provider")
+        return model
+
+    def of_use(self, use: Use) -> list[Model]:
+        """Return the enabled models for a use, near and free first."""
+        return [
+            model
+            for model in self.all()
+            if model.row.enabled and model.words is not None and use in model.row.uses
+        ]
+
+    def tool_servers(self) -> list[tuple[Model, ToolServer]]:
+        """Return the enabled servers of tools."""
+        return [
+            (model, model.provider)
+            for model in self.all()
+            if model.row.enabled and isinstance(model.provider, ToolServer)
+        ]
+
+    def named(self, words: str) -> Model | None:
+        """Return the model that people mean by a name: of the row, its model or its maker."""
+        wanted = words.casefold()
+        for model in self.all():
+            known = (
+                model.row.name,
+                model.provider.title,
+                str(model.row.options.get("model") or ""),
+            )
+            if any(wanted in name.casefold() for name in known if name):
+                return model
+        return None
+
+    # -- commands -------------------------------------------------------------------------------------
+
+    @command("providers.kinds", Scope.READ, read_only=True)
+    async def kinds(self, _caller: Caller, _params: NoParams) -> Json:
+        """List the kinds of providers and the form of each."""
+        return {
+            "items": [
+                {
+                    "name": name,
+                    "title": kind.title,
+                    "tier": kind.tier.value,
+                    "uses": sorted(kind.uses),
+                    "options": [msgspec.to_builtins(option) for option in kind.options],
+                }
+                for name, kind in sorted(self._kinds.items())
+            ]
+        }
+
+    @command("providers.list", Scope.READ, read_only=True)
+    async def list(self, _caller: Caller, _params: NoParams) -> Json:
+        """List the providers that are set up, without their secrets."""
+        return {"items": [model.view() for model in self.all()]}
+
+    @command("providers.check", Scope.CONTROL)
+    async def check(self, _caller: Caller, params: ProviderId) -> Json:
+        """Look whether a provider is there and has what is expected of it."""
+        model = self.get(params.provider_id)
+        await self._look(model)
+        return model.view()
+
+    @command("providers.put", Scope.ADMIN)
+    async def put(self, _caller: Caller, params: Put) -> Json:
+        """Store a provider, new or changed, after looking whether it works."""
+        if (kind := self._kinds.get(params.provider)) is None:
+            raise InvalidRequest(
+                "unknown_provider", "There is no such provider", provider=params.provider
+            )
+        old = self._live.get(params.provider_id or "")
+        if params.provider_id is not None and old is None:
+            raise NotFound("provider_not_found", "There is no such provider")
+        kept = {
+            one.name: old.row.options.get(one.name)
+            for one in kind.options
+            if old is not None
+            and old.row.provider == params.provider
+            and one.type is OptionType.SECRET
+            and params.options.get(one.name) in (None, "", "***")
+        }
+        row = Row(
+            id=params.provider_id or new_id(),
+            provider=params.provider,
+            name=params.name,
+            tier=params.tier or kind.tier,
+            uses=frozenset(kind.uses if params.uses is None else params.uses),
+            options=checked(kind.options, params.options | kept),
+            price_in=params.price_in,
+            price_out=params.price_out,
+            enabled=params.enabled,
+        )
+        if not row.uses <= kind.uses:
+            raise InvalidRequest("invalid_option", "It cannot be used for that", field="uses")
+        model = self._make(row)
+        try:
+            await self._look(model)
+            _refuse_wrong_key(model)
+            await self._store(row, new=old is None)
+        except BaseException:
+            await model.provider.close()
+            raise
+        self._live[row.id] = model
+        if old is not None:
+            await old.provider.close()
+        self._changed(model)
+        return model.view()
+
+    @command("providers.remove", Scope.ADMIN)
+    async def remove(self, _caller: Caller, params: ProviderId) -> Json:
+        """Remove a provider and its secret."""
+        model = self.get(params.provider_id)
+        same = providers.c.id == model.row.id
+        await self._db.write(lambda connection: connection.execute(delete(providers).where(same)))
+        self._live.pop(model.row.id, None)
+        await model.provider.close()
+        self._bus.publish("provider.removed", {"id": model.row.id})
+        return {}
+
+    # -- health ---------------------------------------------------------------------------------------
+
+    async def health(self) -> str | None:
+        """Say which providers are ill, by what they last said."""
+        ill = [
+            f"{model.row.name}: {model.trouble['message']}"
+            for model in self.all()
+            if model.row.enabled and model.trouble is not None
+        ]
+        return "; ".join(ill) or None
+
+    def failed(self, model: Model, err: KittyError) -> None:
+        """Note why a provider did not answer, for its health; only what is the provider's own doing."""
+        if isinstance(err, ProviderError) and err.code != "context_exceeded":
+            self._trouble(model, err)
+
+    def worked(self, model: Model) -> None:
+        """Note that a provider answered."""
+        self._trouble(model, None)
+
+    async def _look(self, model: Model) -> None:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                info = await model.provider.check()
+        except ProviderError as err:
+            self._trouble(model, err)
+        except TimeoutError:
+            self._trouble(model, ProviderError("provider_unreachable", "It does not answer"))
+        else:
+            model.context = info.context
+            self._trouble(model, None)
+
+    def _trouble(self, model: Model, err: KittyError | None) -> None:
+        now = None if err is None else err.as_dict()
+        before, model.trouble = model.trouble, now
+        if (before and before["code"]) != (now and now["code"]):
+            if now is not None:
+                _LOGGER.warning("%s: %s", model.row.name, now["message"])
+            if self._live.get(model.row.id) is model:
+                self._changed(model)
+
+    # -- the rows -------------------------------------------------------------------------------------
+
+    def _make(self, row: Row) -> Model:
+        kind = self._kinds[row.provider]
+        provider = kind(
+            ProviderContext(
+                provider_id=row.id,
+                options=row.options,
+                session=self._session,
+                data_dir=self._data_dir,
+                uses=row.uses,
+            )
+        )
+        made = Model(row, provider, Breaker(row.name))
+        made.breaker.on_change = lambda: self._changed(made)
+        return made
+
+    def _changed(self, model: Model) -> None:
+        self._bus.publish("provider.updated", model.view())
+
+    async def _store(self, row: Row, *, new: bool) -> None:
+        values: dict[str, Any] = {
+            "provider": row.provider,
+            "name": row.name,
+            "tier": row.tier.value,
+            "uses": sorted(row.uses),
+            "options": dict(row.options),
+            "price_in": row.price_in,
+            "price_out": row.price_out,
+            "enabled": row.enabled,
+        }
+
+        def work(connection: Connection) -> None:
+            if new:
+                values.update(id=row.id, created_at=self._clock())
+                connection.execute(insert(providers).values(values))
+            else:
+                connection.execute(update(providers).where(providers.c.id == row.id).values(values))
+
+        try:
+            await self._db.write(work)
+        except IntegrityError as err:
+            raise Conflict("name_taken", "Another provider has this name", name=row.name) from err
+
+
+def _refuse_wrong_key(model: Model) -> None:
+    """What is not there now may be there later; a key that is wrong will not become right."""
+    if model.trouble is not None and model.trouble["code"] == "provider_auth":
+        raise ProviderError("provider_auth", model.trouble["message"])
+
+
+def _row(stored: Mapping[Any, Any]) -> Row:
+    known = {name: stored[name] for name in ("id", "provider", "name", "price_in", "price_out")}
+    return Row(
+        **known,
+        tier=TierName(stored["tier"]),
+        uses=frozenset(Use(one) for one in stored["uses"]),
+        options=stored["options"],
+        enabled=bool(stored["enabled"]),
+    )
