@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 import hashlib
+import logging
 import os
 from pathlib import Path
 import secrets
 from typing import Annotated, Final, Literal
 
 import msgspec
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from brain_server.commands import Caller, NoParams, Page, Params, Scope, command, paged
 from brain_server.errors import (
@@ -20,12 +21,19 @@ from brain_server.errors import (
     NotFound,
     TooMany,
     Unauthorized,
+    Unavailable,
 )
 from brain_server.protocol import Json
 from brain_server.storage import Database
 from brain_server.storage.tables import new_id, tokens
 
+_LOGGER = logging.getLogger(__name__)
+
 ROTATION_OVERLAP: Final = 3600.0
+# When a revoked token ended: its row stays, so that no setting brings it back.
+REVOKED: Final = 0.0
+LOOK_AGAIN: Final = 1.0
+NOTE_USES_EVERY: Final = 60.0
 
 
 class NewToken(Params):
@@ -47,8 +55,11 @@ class _Token:
     name: str
     scope: Scope
     expires_at: float | None
+    last_used: float | None
     allowance: float
     refilled: float
+    # What of ``last_used`` is stored.
+    noted: float | None
 
     def ended(self, now: float) -> bool:
         """Tell whether its time is over."""
@@ -68,31 +79,42 @@ class Tokens:
         self._burst = float(burst)
         self._known: dict[str, _Token] = {}  # by digest
         self._by_id: dict[str, _Token] = {}
+        self._revoked: set[str] = set()  # digests
+        self._read_at = 0.0
 
-    async def load(self, first: str, path: Path) -> None:
+    async def load(self, chosen: str, path: Path) -> None:
         """Read the tokens; with none yet, make the first one, of scope integration.
 
-        ``first`` is its text if the person chose one, else it is made up and written to ``path`` (0600).
+        ``chosen`` is the text that a person chose as a setting: it takes the place of the one chosen
+        before, but a revoked one stays revoked. Without, one is made up and written to ``path`` (0600).
         """
-        rows = await self._db.read(
-            lambda connection: connection.execute(select(tokens)).mappings().all()
-        )
-        for row in rows:
-            self._remember(dict(row))
-        if first and _digest(first) not in self._known:
-            await self._add("first", Scope.INTEGRATION, first)
-        elif not rows and not first:
+        await self._read()
+        if _digest(chosen) in self._revoked:
+            _LOGGER.warning("The token of the setting was revoked and stays so; choose another")
+        elif chosen:
+            await self._choose(chosen)
+        elif not self._known:
             made = secrets.token_urlsafe(32)
             await asyncio.to_thread(_write_private, path, made)
             await self._add("first", Scope.INTEGRATION, made)
+
+    async def look_up(self, header: str | None) -> None:
+        """Learn of tokens that another process made, when one is shown that is not known.
+
+        Whoever shows wrong ones makes the database be read once in a second and not more often.
+        """
+        digest = _shown(header)
+        # A clock that was set back must not put this off.
+        due = abs(self._clock() - self._read_at) >= LOOK_AGAIN
+        if due and digest is not None and digest not in self._known:
+            await self._read()
 
     def caller(self, header: str | None) -> Caller:
         """Return who sends this Authorization header.
 
         Raises Unauthorized ``invalid_token`` and TooMany ``rate_limited``.
         """
-        scheme, _, text = (header or "").partition(" ")
-        token = self._known.get(_digest(text)) if scheme.lower() == "bearer" else None
+        token = self._known.get(_shown(header) or "")
         now = self._clock()
         if token is None or token.ended(now):
             raise Unauthorized("invalid_token", "A valid token is needed")
@@ -102,6 +124,7 @@ class Tokens:
         if token.allowance < 1:
             raise TooMany("rate_limited", "Too many requests; wait", retry_after=1)
         token.allowance -= 1
+        token.last_used = now
         return Caller(token=token.id, scope=token.scope, name=token.name)
 
     def alive(self, token_id: str) -> bool:
@@ -118,6 +141,7 @@ class Tokens:
                 "name": token.name,
                 "scope": token.scope.name.lower(),
                 "expires_at": token.expires_at,
+                "last_used": token.last_used,
             }
             for token in self._known.values()
         ]
@@ -158,13 +182,36 @@ class Tokens:
             raise NotFound("token_not_found", "There is no such token")
         if self._last_integration(params.token_id):
             raise InvalidRequest("last_token", "Home Assistant would be locked out")
+        self._revoked.add(digests[0])
         del self._known[digests[0]], self._by_id[params.token_id]
         await self._db.write(
             lambda connection: connection.execute(
-                delete(tokens).where(tokens.c.id == params.token_id)
+                update(tokens).where(tokens.c.id == params.token_id).values(expires_at=REVOKED)
             )
         )
         return {}
+
+    async def keep_uses(self) -> None:
+        """Store now and then when tokens were last used, for ever; no request waits for it."""
+        while True:
+            await asyncio.sleep(NOTE_USES_EVERY)
+            await self.note_uses()
+
+    async def note_uses(self) -> None:
+        """Store when tokens were last used, all in one transaction; what cannot be stored can wait."""
+        news = [one for one in self._by_id.values() if one.last_used != one.noted]
+        if not news:
+            return
+        rows = [{"key": one.id, "at": one.last_used} for one in news]
+        same = tokens.c.id == bindparam("key")
+        query = update(tokens).where(same).values(last_used=bindparam("at"))
+        try:
+            await self._db.write(lambda connection: connection.execute(query, rows))
+        except Unavailable as err:
+            _LOGGER.warning("When tokens were used is not stored: %s", err.code)
+            return
+        for one, row in zip(news, rows, strict=True):
+            one.noted = row["at"]
 
     def _last_integration(self, token_id: str) -> bool:
         now = self._clock()
@@ -173,15 +220,51 @@ class Tokens:
             one != token_id and not self._by_id[one].ended(now) for one in ids
         )
 
-    async def _add(self, name: str, scope: Scope, text: str) -> str:
-        row: Json = {
+    async def _read(self) -> None:
+        """Learn every stored token that is not known yet."""
+        self._read_at = self._clock()
+        rows = await self._db.read(
+            lambda connection: connection.execute(select(tokens)).mappings().all()
+        )
+        for row in rows:
+            if row["expires_at"] == REVOKED:
+                self._revoked.add(row["digest"])
+            elif row["digest"] not in self._known and row["digest"] not in self._revoked:
+                self._remember(dict(row))
+
+    async def _choose(self, text: str) -> None:
+        """Make this the token of the setting, and end the one that was; in one transaction."""
+        row = self._row("first", Scope.INTEGRATION, text) | {"from_setting": True}
+        mine = tokens.c.digest == row["digest"]
+
+        def work(connection: Connection) -> list[str]:
+            others = (tokens.c.from_setting, tokens.c.digest != row["digest"])
+            alive = (*others, tokens.c.expires_at.is_distinct_from(REVOKED))
+            gone = list(connection.execute(select(tokens.c.digest).where(*alive)).scalars())
+            connection.execute(delete(tokens).where(*alive))
+            if not connection.execute(update(tokens).where(mine).values(from_setting=True)).rowcount:
+                connection.execute(insert(tokens).values(row))
+            return gone
+
+        for digest in await self._db.write(work):
+            _LOGGER.info("The token of the setting has changed; the old one has ended")
+            del self._by_id[self._known.pop(digest).id]
+        if row["digest"] not in self._known:
+            self._remember(row)
+
+    def _row(self, name: str, scope: Scope, text: str) -> Json:
+        return {
             "id": new_id(),
             "name": name,
             "scope": scope.name.lower(),
             "digest": _digest(text),
             "created_at": self._clock(),
             "expires_at": None,
+            "last_used": None,
         }
+
+    async def _add(self, name: str, scope: Scope, text: str) -> str:
+        row = self._row(name, scope, text)
         await self._db.write(lambda connection: connection.execute(insert(tokens).values(row)))
         self._remember(row)
         return str(row["id"])
@@ -192,8 +275,10 @@ class Tokens:
             name=row["name"],
             scope=Scope[row["scope"].upper()],
             expires_at=row["expires_at"],
+            last_used=row["last_used"],
             allowance=self._burst,
             refilled=self._clock(),
+            noted=row["last_used"],
         )
 
 
@@ -201,6 +286,12 @@ def _write_private(path: Path, token: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(token + "\n")
+
+
+def _shown(header: str | None) -> str | None:
+    """Return the digest of the token in an Authorization header."""
+    scheme, _, text = (header or "").partition(" ")
+    return _digest(text) if scheme.lower() == "bearer" else None
 
 
 def _digest(token: str) -> str:

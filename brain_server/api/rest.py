@@ -120,6 +120,7 @@ class Rest:
         started = time.perf_counter()
         counters["requests"] += 1
         try:
+            await self._tokens.look_up(request.headers.get("Authorization"))
             response = await handler(request)
         except web.HTTPException as err:
             response = self._failed(request, HttpError(err.status), trace, started)

@@ -489,4 +489,6 @@ tokens: Final = Table(
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float),
     Column("last_used", Float),
+    # Chosen by a person as a setting, so that the next choice takes its place.
+    Column("from_setting", Boolean, nullable=False, default=False, server_default=false()),
 )

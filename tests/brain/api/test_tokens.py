@@ -1,13 +1,18 @@
 """Tokens: four scopes, one text that is shown once, an end that is an end."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
-from brain_server.api.auth import ROTATION_OVERLAP
+from brain_server.api import auth
+from brain_server.api.auth import LOOK_AGAIN, ROTATION_OVERLAP, NewToken, Tokens
 from brain_server.app import Brain
-from brain_server.commands import Scope
-from tests.brain.home import TOKEN, Home, Later, Rest, Socket, at_home, running
+from brain_server.commands import SYSTEM, Page, Scope
+from brain_server.storage import Database, tables
+from tests.brain.gatehouse import NOW, Clock, busy
+from tests.brain.home import SOON, TOKEN, Home, Later, Rest, Socket, at_home, running
 
 SCOPES = ["read", "control", "admin", "integration"]
 
@@ -212,3 +217,163 @@ async def test_a_token_that_a_person_chose_is_the_first_one(tmp_path: Path) -> N
         (item,) = (await rest.get("/api/v1/tokens.list")).data["items"]
     assert (item["name"], item["scope"]) == ("first", "integration")
     assert not (tmp_path / "token").exists()
+
+
+# -- the token that a person chose --------------------------------------------------------------------
+
+
+async def status_of(brain: Brain, token: str) -> int:
+    """Return what a question with this token is answered with."""
+    async with Rest(brain, token) as rest:
+        return (await rest.get("/api/v1/system.info")).status
+
+
+async def test_another_chosen_token_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    """Whoever changes the setting wants the old text to be worth nothing."""
+    for life, chosen in enumerate(("one", "two", "one"), 1):
+        async with running(tmp_path, token=chosen, life=life) as brain:
+            found = {text: await status_of(brain, text) for text in ("one", "two")}
+            assert found == {"one": 401, "two": 401} | {chosen: 200}
+
+
+async def test_without_a_chosen_token_the_last_one_stays(tmp_path: Path) -> None:
+    """An emptied setting locks nobody out."""
+    async with running(tmp_path, token="one"):
+        pass
+    async with running(tmp_path, token="", life=2) as brain:
+        assert await status_of(brain, "one") == 200
+    assert not (tmp_path / "token").exists()
+
+
+async def test_a_chosen_token_that_was_revoked_stays_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The setting still names it, but the person who revoked it meant it; the log says why."""
+    async with running(tmp_path, token="one") as brain, Rest(brain, "one") as rest:
+        other = (await rest.act("tokens.create", {"name": "ha", "scope": "integration"})).data
+        (first,) = [
+            item
+            for item in (await rest.get("/api/v1/tokens.list")).data["items"]
+            if item["name"] == "first"
+        ]
+        await rest.act("tokens.revoke", {"token_id": first["id"]})
+    for life in (2, 3):
+        async with running(tmp_path, token="one", life=life) as brain:
+            assert await status_of(brain, "one") == 401
+            assert await status_of(brain, other["token"]) == 200
+    assert "was revoked and stays so" in caplog.text
+    async with running(tmp_path, token="two", life=4) as brain:
+        assert [await status_of(brain, text) for text in ("one", "two")] == [401, 200]
+
+
+async def test_the_token_that_was_made_up_can_be_chosen_later(tmp_path: Path) -> None:
+    """It stays the same token, and ends like any other that was chosen."""
+    async with running(tmp_path, token="") as brain:
+        made = (tmp_path / "token").read_text("ascii").strip()
+    async with running(tmp_path, token=made, life=2) as brain, Rest(brain, made) as rest:
+        assert len((await rest.get("/api/v1/tokens.list")).data["items"]) == 1
+    async with running(tmp_path, token="two", life=3) as brain:
+        assert [await status_of(brain, text) for text in (made, "two")] == [401, 200]
+
+
+# -- tokens of the command line -----------------------------------------------------------------------
+
+
+async def command_line(brain: Brain) -> str:
+    """Make a token as another process does, and return its text."""
+    url = str(brain.brain_db.url)
+    database = Database(url, tables.brain, name="brain", durable=False)
+    await database.open()
+    try:
+        tokens = Tokens(database, brain.clock, rate=1, burst=1)
+        made = await tokens.create(SYSTEM, NewToken(name="cli", scope="read"))
+    finally:
+        await database.close()
+    return str(made["token"])
+
+
+async def test_a_token_of_the_command_line_works_at_once(tmp_path: Path) -> None:
+    """The brain looks again when it is shown one that it does not know."""
+    async with running(tmp_path, Clock()) as brain:
+        brain.clock.advance(LOOK_AGAIN)
+        assert await status_of(brain, await command_line(brain)) == 200
+
+
+async def test_a_socket_opens_with_a_token_of_the_command_line(tmp_path: Path) -> None:
+    """The same on the other road."""
+    async with running(tmp_path, Clock()) as brain:
+        brain.clock.advance(LOOK_AGAIN)
+        async with Socket(brain, await command_line(brain)) as socket:
+            assert (await socket.command("system.info"))["scope"] == "read"
+
+
+async def test_wrong_tokens_do_not_make_the_database_be_read_each_time(tmp_path: Path) -> None:
+    """Within a second of the last look a new one is not found; then it is, in either direction of time."""
+    async with running(tmp_path, Clock()) as brain:
+        for seconds in (LOOK_AGAIN, -LOOK_AGAIN):
+            brain.clock.advance(seconds)
+            assert await status_of(brain, "wrong") == 401
+            made = await command_line(brain)
+            found = [await status_of(brain, made)]
+            brain.clock.advance(seconds)
+            found.append(await status_of(brain, made))
+            assert found == [401, 200]
+
+
+async def test_a_look_does_not_bring_a_revoked_token_back(tmp_path: Path) -> None:
+    """Its row is still there, and means that it has ended."""
+    async with running(tmp_path, Clock()) as brain, Rest(brain) as rest:
+        made = (await rest.act("tokens.create", {"name": "guest", "scope": "read"})).data
+        await rest.act("tokens.revoke", {"token_id": made["id"]})
+        brain.clock.advance(LOOK_AGAIN)
+        assert await status_of(brain, made["token"]) == 401
+        listed = (await rest.get("/api/v1/tokens.list")).data["items"]
+    assert [item["name"] for item in listed] == ["first"]
+
+
+# -- when they were used ------------------------------------------------------------------------------
+
+
+async def test_when_a_token_was_last_used_outlives_a_restart(tmp_path: Path) -> None:
+    """It is stored when the brain stops, at the latest."""
+    clock = Clock()
+    async with running(tmp_path, clock) as brain:
+        assert await status_of(brain, TOKEN) == 200
+    clock.advance(3600)
+    async with running(tmp_path, clock, life=2) as brain:
+        (item,) = (await brain.tokens.list(SYSTEM, Page()))["items"]
+    assert item["last_used"] == NOW
+
+
+async def stored(brain: Brain) -> list[float | None]:
+    """Return when the tokens were used, as the database has it."""
+    query = select(tables.tokens.c.last_used)
+    return await brain.brain_db.read(lambda connection: [*connection.execute(query).scalars()])
+
+
+async def test_uses_are_stored_now_and_then_without_a_request_that_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when a token is used, but a little later."""
+    monkeypatch.setattr(auth, "NOTE_USES_EVERY", 0.05)
+    async with running(tmp_path, Clock()) as brain:
+        for _ in range(2):
+            brain.clock.advance(5)
+            await status_of(brain, TOKEN)
+            async with asyncio.timeout(SOON):
+                while await stored(brain) != [brain.clock()]:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.01)
+
+
+@pytest.mark.slow
+async def test_what_cannot_be_stored_now_is_stored_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A busy database loses no use and breaks nothing."""
+    async with running(tmp_path, Clock()) as brain:
+        await status_of(brain, TOKEN)
+        with busy(str(brain.brain_db.url)):
+            await brain.tokens.note_uses()
+        assert "is not stored: database_busy" in caplog.text
+        await brain.tokens.note_uses()
+        assert await stored(brain) == [NOW]

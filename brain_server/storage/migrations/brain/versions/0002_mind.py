@@ -133,6 +133,10 @@ def upgrade() -> None:
         op.f("ix_spending_status_created_at"), "spending", ["status", "created_at"], unique=False
     )
     op.add_column(
+        "api_keys",
+        sa.Column("from_setting", sa.Boolean(), server_default=sa.false(), nullable=False),
+    )
+    op.add_column(
         "conversation_messages",
         sa.Column("trust", sa.String(length=8), server_default="person", nullable=False),
     )
@@ -164,6 +168,7 @@ def downgrade() -> None:
     op.drop_column("routing_decisions", "provider_id")
     op.drop_column("conversation_messages", "calls")
     op.drop_column("conversation_messages", "trust")
+    op.drop_column("api_keys", "from_setting")
     op.drop_index(op.f("ix_spending_status_created_at"), table_name="spending")
     op.drop_index(op.f("ix_spending_day"), table_name="spending")
     op.drop_table("spending")
