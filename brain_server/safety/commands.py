@@ -49,7 +49,7 @@ class Attempt(Params):
     """A wrong, foreign or stale approval token."""
 
     user_id: str
-    reason: Literal["wrong_token", "foreign_token", "replayed_token", "expired_token"]
+    reason: Literal["wrong_token", "foreign_token", "expired_token"]
     event_id: str | None = None
 
 

@@ -18,7 +18,6 @@ SUSPICIOUS: Final = frozenset(
         "wrong_pin",
         "wrong_token",
         "foreign_token",
-        "replayed_token",
         "not_registered",
     }
 )
