@@ -128,9 +128,14 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_spending")),
     )
-    op.create_index(op.f("ix_spending_day"), "spending", ["day"], unique=False)
     op.create_index(
         op.f("ix_spending_status_created_at"), "spending", ["status", "created_at"], unique=False
+    )
+    op.create_index(
+        "ix_spending_sums",
+        "spending",
+        ["day", "status", "cost_micro", "reserved_micro"],
+        unique=False,
     )
     op.add_column(
         "api_keys",
@@ -169,8 +174,8 @@ def downgrade() -> None:
     op.drop_column("conversation_messages", "calls")
     op.drop_column("conversation_messages", "trust")
     op.drop_column("api_keys", "from_setting")
+    op.drop_index("ix_spending_sums", table_name="spending")
     op.drop_index(op.f("ix_spending_status_created_at"), table_name="spending")
-    op.drop_index(op.f("ix_spending_day"), table_name="spending")
     op.drop_table("spending")
     op.drop_table("routing_settings")
     op.drop_table("providers")
