@@ -41,6 +41,7 @@ MAX_UPLOAD: Final = 512 * 1024 * 1024
 PROBLEM: Final = "application/problem+json"
 _SNAKE: Final = re.compile("_([a-z0-9])")
 UPLOAD_TIMEOUT: Final = 900.0
+TRACING: Final = 600.0
 BROKEN_BODY: Final = (web.RequestPayloadError, ConnectionError)
 _HTTP_CODES: Final = {
     404: "not_found",
@@ -248,8 +249,11 @@ class Rest:
         self._need_admin(request)
         if not tracemalloc.is_tracing():
             tracemalloc.start()
+            # Tracing slows everything down, and whoever began it may not come back.
+            asyncio.get_running_loop().call_later(TRACING, tracemalloc.stop)
             return self._answer(request, {"tracing": True}, time.perf_counter())
         top = tracemalloc.take_snapshot().statistics("lineno")[:25]
+        tracemalloc.stop()
         lines = [{"where": str(one.traceback), "kib": one.size // 1024} for one in top]
         return self._answer(request, {"top": lines}, time.perf_counter())
 

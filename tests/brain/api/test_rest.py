@@ -15,7 +15,7 @@ from brain_server.api.rest import GZIP_ABOVE, _compressed
 from brain_server.app import Brain
 from brain_server.observability import counters
 from brain_server.protocol import MAX_FRAME_BYTES
-from tests.brain.home import Answered, Home, Rest, running
+from tests.brain.home import Answered, Home, Rest, running, until
 
 GETS = {
     "system.info": "",
@@ -442,6 +442,15 @@ async def test_memory_is_told_by_the_line_that_holds_it(tmp_path: Path) -> None:
         second = (await rest.get("/debug/memory")).data
     assert first == {"tracing": True}
     assert second["top"][0].keys() == {"where", "kib"}
+    assert not tracemalloc.is_tracing()
+
+
+async def test_nobody_is_traced_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever began to look and did not come back does not slow the brain down for the rest of its life."""
+    monkeypatch.setattr("brain_server.api.rest.TRACING", 0.05)
+    async with running(tmp_path, debug=True) as brain, Rest(brain) as rest:
+        assert (await rest.get("/debug/memory")).data == {"tracing": True}
+        await until(lambda: not tracemalloc.is_tracing(), "the end of tracing")
 
 
 async def test_the_figures_tell_what_the_process_does(home: Home, rest: Rest) -> None:
