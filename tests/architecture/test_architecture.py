@@ -37,6 +37,7 @@ LEVELS = {
     "retry": 1,
     "plugins": 1,
     "breaker": 1,
+    "llama_worker": 1,
     "metrics": 1,
     "tracing": 1,
     "drivers": 2,
