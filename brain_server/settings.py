@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 import json
 import math
 from pathlib import Path
+import re
 from typing import Any, Final
 
 from brain_server.errors import InvalidRequest
@@ -12,6 +13,8 @@ from brain_server.errors import InvalidRequest
 ENV_PREFIX: Final = "KITTY_"
 MOST_PORT: Final = 65_535
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+MAY_BE_ZERO: Final = frozenset({"budget_daily", "budget_monthly"})
+SHARES: Final = frozenset({"budget_soft", "trace_sample"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,14 @@ class Settings:
     telemetry_days: int = 30
     lockout_attempts: int = 5
     slow_query_ms: float = 250.0
+    # What models may cost in a day and in a month, and the share from which on cheap ones are preferred.
+    budget_daily: float = 1.0
+    budget_monthly: float = 10.0
+    budget_soft: float = 0.8
+    currency: str = "EUR"
+    # Where traces go, e.g. http://collector:4318, and the share of requests that is traced. Empty: nowhere.
+    otlp_endpoint: str = ""
+    trace_sample: float = 0.1
 
     @classmethod
     def load(
@@ -79,10 +90,21 @@ class Settings:
                 and not isinstance(value, bool)
                 and item.name != "port"
                 and not 0 < value < math.inf
+                and not (value == 0 and item.name in MAY_BE_ZERO)
             ):
                 raise InvalidRequest(
                     "invalid_setting", f"Setting {item.name} must be above 0", field=item.name
                 )
+            if item.name in SHARES and value > 1:
+                raise InvalidRequest(
+                    "invalid_setting", f"Setting {item.name} must be at most 1", field=item.name
+                )
+        if not re.fullmatch("[A-Z]{3}", self.currency):
+            raise InvalidRequest(
+                "invalid_setting",
+                "Setting currency must be three letters, e.g. EUR",
+                field="currency",
+            )
 
     @property
     def safety_url(self) -> str:

@@ -74,6 +74,14 @@ WRONG = [
     ("max_clients", 0),
     ("client_queue", "0"),
     ("telemetry_days", -3),
+    ("budget_daily", -0.01),
+    ("budget_monthly", "inf"),
+    ("budget_soft", 0),
+    ("budget_soft", 1.01),
+    ("trace_sample", 0),
+    ("trace_sample", 2),
+    ("currency", "euro"),
+    ("currency", ""),
     ("debug", "maybe"),
     ("debug", 2),
     ("debug", []),
@@ -87,6 +95,12 @@ WRONG = [
     ("log_level", "loud"),
     ("log_level", 10),
 ]
+
+
+def test_a_budget_may_be_nothing() -> None:
+    """Then only what is free may be asked."""
+    found = Settings.load({"budget_daily": 0, "budget_monthly": "0"}, {}, None)
+    assert (found.budget_daily, found.budget_monthly) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG, ids=repr)
@@ -125,8 +139,9 @@ def test_a_value_of_the_right_type_is_taken(name: str, value: object, expected: 
 
 def test_every_setting_can_be_set_in_every_way(tmp_path: Path) -> None:
     """By argument, environment and option, each to another value than the default."""
-    others = {bool: "true", int: "7", float: "7.5", str: "critical"}
+    others = {bool: "true", int: "7", float: "0.5", str: "critical"}
     texts = {item.name: others.get(type(item.default), "/elsewhere") for item in fields(Settings)}
+    texts["currency"] = "USD"
     options = tmp_path / "options.json"
     options.write_text(json.dumps(texts))
     by_option = Settings.load({}, {}, options)
