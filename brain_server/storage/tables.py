@@ -447,6 +447,14 @@ memories: Final = Table(
     Index(None, "namespace", "id"),
 )
 
+# The people who do not want to be remembered.
+memory_off: Final = Table(
+    "memory_off",
+    brain,
+    Column("namespace", String(64), primary_key=True),
+    Column("since", Float, nullable=False),
+)
+
 embeddings: Final = Table(
     "embeddings",
     brain,
@@ -457,6 +465,7 @@ embeddings: Final = Table(
     Index(None, "used_at"),
 )
 
+# Filled at an orderly stop and emptied at the next start: after a crash there are no kept answers.
 cached: Final = Table(
     "cache_entries",
     brain,
@@ -472,10 +481,9 @@ cached: Final = Table(
     Column("size", Integer, nullable=False),
     Column("hits", Integer, nullable=False, default=0),
     Column("created_at", Float, nullable=False),
+    Column("used_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
     UniqueConstraint("scope", "question_hash"),
-    Index(None, "topic"),
-    Index(None, "expires_at"),
 )
 
 # -- api ----------------------------------------------------------------------------------------------

@@ -41,16 +41,13 @@ def upgrade() -> None:
         sa.Column("size", sa.Integer(), nullable=False),
         sa.Column("hits", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("used_at", sa.Float(), nullable=False),
         sa.Column("expires_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_cache_entries")),
         sa.UniqueConstraint(
             "scope", "question_hash", name=op.f("uq_cache_entries_scope_question_hash")
         ),
     )
-    op.create_index(
-        op.f("ix_cache_entries_expires_at"), "cache_entries", ["expires_at"], unique=False
-    )
-    op.create_index(op.f("ix_cache_entries_topic"), "cache_entries", ["topic"], unique=False)
     op.create_table(
         "embeddings",
         sa.Column("text_hash", sa.String(length=64), nullable=False),
@@ -79,6 +76,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("namespace", "text_hash", name=op.f("uq_memories_namespace_text_hash")),
     )
     op.create_index(op.f("ix_memories_namespace_id"), "memories", ["namespace", "id"], unique=False)
+    op.create_table(
+        "memory_off",
+        sa.Column("namespace", sa.String(length=64), nullable=False),
+        sa.Column("since", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("namespace", name=op.f("pk_memory_off")),
+    )
     op.create_table(
         "providers",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -179,12 +182,11 @@ def downgrade() -> None:
     op.drop_table("spending")
     op.drop_table("routing_settings")
     op.drop_table("providers")
+    op.drop_table("memory_off")
     op.drop_index(op.f("ix_memories_namespace_id"), table_name="memories")
     op.drop_table("memories")
     op.drop_index(op.f("ix_embeddings_used_at"), table_name="embeddings")
     op.drop_table("embeddings")
-    op.drop_index(op.f("ix_cache_entries_topic"), table_name="cache_entries")
-    op.drop_index(op.f("ix_cache_entries_expires_at"), table_name="cache_entries")
     op.drop_table("cache_entries")
     op.drop_index(op.f("ix_agent_runs_status"), table_name="agent_runs")
     op.drop_table("agent_runs")
