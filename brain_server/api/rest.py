@@ -23,6 +23,7 @@ import msgspec
 
 from brain_server.api.auth import Tokens
 from brain_server.api.dispatch import Dispatcher, decode, refused
+from brain_server.api.mcp import McpServer
 from brain_server.api.openapi import describe
 from brain_server.api.ws import WebSockets
 from brain_server.commands import Caller, Command, Params, Scope
@@ -95,11 +96,13 @@ class Rest:
         self._parts: list[Json] = []
         self._debug = debug
         self._openapi = describe(dispatcher.commands, version)
+        self._mcp = McpServer(dispatcher, tokens, version)
 
     def application(self) -> web.Application:
         """Return the web application; every route that is not named here needs a token."""
         app = web.Application(middlewares=[self._outermost], client_max_size=MAX_FRAME_BYTES)
         app.router.add_get("/ws", self._sockets.handle)
+        app.router.add_post("/mcp", self._mcp.handle)
         app.router.add_get("/health", self._live)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/stats", self._stats)

@@ -34,6 +34,7 @@ LEVELS = {
     "observability": 1,
     "storage": 1,
     "commands": 1,
+    "fetch": 1,
     "retry": 1,
     "plugins": 1,
     "breaker": 1,
