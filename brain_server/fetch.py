@@ -302,7 +302,9 @@ async def _read(response: ClientResponse) -> bytes:
         raise _failed(f"status {response.status}", http_status=response.status)
     if response.content_type not in TYPES:
         raise InvalidRequest(
-            "unsupported_type", "This is not a page of text", type=plain(response.content_type, 80)
+            "unsupported_type",
+            "This is not a page of text",
+            media_type=plain(response.content_type, 80),
         )
     encoding = response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower()
     if encoding not in {"identity", "gzip"}:
