@@ -15,6 +15,7 @@ from brain_server.protocol import COOL_BELOW_C, MAX_TELEMETRY_BYTES, Json, Kind,
 _LOGGER = logging.getLogger(__name__)
 
 BUSY: Final = frozenset({"preparing", "printing", "paused"})
+RESTING: Final = frozenset({"idle", "completed", "failed", "aborted"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,8 @@ class Live:
     driver: Driver
     changed: Callable[[Live], None]
     observed: Observation = field(default_factory=lambda: Observation(online=OnlineState.OFFLINE))
+    # What it showed when it last answered; an observation of being away shows nothing.
+    last_state: Json = field(default_factory=dict)
     # Counts observations, so that a waiter can tell a new one from an old one.
     version: int = 0
     off_when_cool: bool = False
@@ -72,13 +75,16 @@ class Live:
             return
         before = self.observed
         self.observed = seen
+        self.last_state = seen.state or self.last_state
         self.version += 1
         if seen.online is OnlineState.ONLINE:
             self.record = replace(self.record, last_seen=now, online=seen.online)
         else:
             self.record = replace(self.record, online=seen.online)
         if before.online != seen.online:
-            _LOGGER.info("Device %s is %s", self.record.name, seen.online.value)
+            # The only line about it: no driver writes one of its own.
+            why = f": {seen.reason}" if seen.reason else ""
+            _LOGGER.info("Device %s is %s%s", self.record.name, seen.online.value, why)
         for waiter in self._waiters:
             waiter.set()
         if before != seen:
@@ -113,6 +119,23 @@ class Live:
             return False
         heats = [(state.get(part) or {}).get("actual") for part in ("nozzle", "bed")]
         return all(isinstance(heat, int | float) and heat < COOL_BELOW_C for heat in heats)
+
+    def is_in(self, condition: str) -> bool:
+        """Tell whether the device is certainly cool, online, on, off, locked, idle or printing now."""
+        online, state = self.observed.online is OnlineState.ONLINE, self.observed.state
+        match condition:
+            case "cool":
+                return self.is_cool()
+            case "online":
+                return online
+            case "on" | "off":
+                return online and state.get("on") is (condition == "on")
+            case "locked":
+                return online and state.get("locked") is True
+            case "idle":
+                return online and state.get("status") in RESTING
+            case _:
+                return online and state.get("status") == condition
 
     def view(self) -> Json:
         """Return the device as it goes over the wire."""

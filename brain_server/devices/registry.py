@@ -145,7 +145,7 @@ class Registry:
         return self._begin(
             record,
             off_when_cool=old is not None and old.off_when_cool,
-            last_state=old.observed.state if old is not None else None,
+            last_state=old.last_state if old is not None else None,
         )
 
     async def remove(self, device_id: str) -> None:
@@ -211,7 +211,11 @@ class Registry:
 
         driver = self._make(record.driver, record.options, record.id, publish, last_state)
         live = Live(
-            record=record, driver=driver, changed=self._changed, off_when_cool=off_when_cool
+            record=record,
+            driver=driver,
+            changed=self._changed,
+            last_state=last_state or {},
+            off_when_cool=off_when_cool,
         )
         self._live[record.id] = live
         self._remembered[record.id] = _gist(live)

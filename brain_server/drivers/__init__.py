@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-import logging
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from brain_server.errors import DeviceError
@@ -19,8 +18,6 @@ from brain_server.protocol import CommandStatus, Json, Kind, OnlineState
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
-
-_LOGGER = logging.getLogger(__name__)
 
 _PUBLISH_EVERY_S: Final = 1.0
 
@@ -159,7 +156,7 @@ class Driver(ABC):
 
 
 class Publisher:
-    """Publishes what differs: words at once, figures once a second; logs going away and coming back."""
+    """Publishes what differs: words at once, figures once a second."""
 
     def __init__(self, context: DriverContext) -> None:
         """Start with nothing published."""
@@ -192,11 +189,6 @@ class Publisher:
         last, self._last = self._last, seen
         if seen == last:
             return
-        was_there = last is None or last.online is OnlineState.ONLINE
-        if was_there and seen.online is not OnlineState.ONLINE:
-            _LOGGER.warning("%s is %s: %s", self._context.device_id, seen.online, seen.reason)
-        elif not was_there and seen.online is OnlineState.ONLINE:
-            _LOGGER.info("%s is back", self._context.device_id)
         self._due = asyncio.get_running_loop().time() + _PUBLISH_EVERY_S
         self._context.publish(seen)
 

@@ -3,7 +3,6 @@
 import asyncio
 from base64 import b64decode
 import binascii
-import logging
 from typing import Any, ClassVar, Final
 
 from brain_server.drivers import (
@@ -19,8 +18,6 @@ from brain_server.drivers import (
 from brain_server.errors import DeviceError, InvalidRequest, KittyError, Unavailable
 from brain_server.protocol import INTENTS, CommandStatus, Json, Kind, OnlineState
 from brain_server.retry import backoff
-
-_LOGGER = logging.getLogger(__name__)
 
 _ASK_S: Final = 5.0
 _PICTURE_S: Final = 15.0
@@ -212,9 +209,8 @@ class HomeAssistant(Driver):
         return _outcome(answer)
 
     def _lose(self, reason: str) -> None:
-        """Publish and log once that nothing can be seen."""
+        """Publish once that nothing can be seen."""
         if reason != self._away:
-            _LOGGER.warning("%s is away: %s", self.context.device_id, reason)
             self.context.publish(Observation(online=OnlineState.OFFLINE, reason=reason))
         self._away = reason
 

@@ -115,6 +115,19 @@ async def test_other_options_start_the_driver_anew(home: Home) -> None:
     assert lamp.on_stage["lamp"].context.last_state == {"on": True}
 
 
+async def test_what_a_device_showed_last_outlives_a_change_while_it_is_away(home: Home) -> None:
+    """However often it is changed before it is back."""
+    lamp = await home.puppet("lamp", "light")
+    lamp.show(on=True)
+    lamp.vanish()
+    for level in (3, 4):
+        options = LAMP | {"level": level}
+        params = {"driver": "puppet", "options": options, "device_id": lamp.context.device_id}
+        await home.command("devices.put", params)
+    driver = home.brain.registry.get(lamp.context.device_id).driver
+    assert (driver.context.options["level"], driver.context.last_state) == (4, {"on": True})
+
+
 @pytest.mark.parametrize(
     ("options", "field"),
     [
@@ -355,7 +368,25 @@ async def test_going_away_and_coming_back_is_one_line_each(
     told = [one for one in caplog.records if one.getMessage().startswith("Device Bench lamp")]
     assert [one.getMessage() for one in told] == [
         "Device Bench lamp is online",
-        "Device Bench lamp is offline",
+        "Device Bench lamp is offline: unplugged",
         "Device Bench lamp is online",
     ]
     assert {one.levelname for one in told} == {"INFO"}
+
+
+async def test_no_driver_adds_a_line_of_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where a driver knows why: the one line says it."""
+    caplog.set_level(logging.INFO, "brain_server")
+    async with running(tmp_path) as brain:
+        async with at_home(brain) as home:
+            device_id = await home.add("home_assistant", entity_id="lock.bench", name="Bench lock")
+            live = brain.registry.get(device_id)
+            await until(lambda: live.observed.online == "online", "the lock")
+            caplog.clear()
+        await live.driver.refresh()
+        told = [one.getMessage() for one in caplog.records]
+    assert [one for one in told if "Bench lock" in one or device_id in one] == [
+        "Device Bench lock is offline: home_assistant_offline"
+    ]

@@ -395,7 +395,7 @@ async def a_job_goes_on_as_the_same_run_when_the_line_was_cut(rig: Rig) -> None:
 
 @check("network")
 async def a_printer_that_is_switched_off_is_reported_once(rig: Rig) -> None:
-    """However often it is looked for: one observation, one line in the log."""
+    """However often it is looked for: one observation, whose line in the log is not the driver's."""
     async with watching(rig.driver, rig.options) as watch, logged() as lines:
         await watch.online()
         rig.proxy.dead = True
@@ -407,8 +407,7 @@ async def a_printer_that_is_switched_off_is_reported_once(rig: Rig) -> None:
         offline = [seen for seen in watch.seen if seen.online is OnlineState.OFFLINE]
     assert offline == [gone]
     assert gone.reason == "cannot_connect"
-    assert [line for line in lines if "cannot_connect" in line] == lines
-    assert len(lines) == 1
+    assert lines == []
 
 
 @check("restart", "memory")
