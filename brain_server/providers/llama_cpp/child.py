@@ -95,6 +95,7 @@ class Child:
         self._wake()
         ended = self._process is None or self._process.returncode is not None
         if self._loading is None or (self._loading.done() and ended):
+            self._drop()  # it may have ended while nobody asked
             self._loading = self._tasks.start("llama load", self._loaded())
         return self._loading
 
@@ -148,18 +149,8 @@ class Child:
 
     async def stop(self) -> None:
         """End the process."""
-        self._wake()
-        process, self._process = self._process, None
-        self._loading = self._open = self._head = None
-        if process is None:
-            return
-        self._writer.close()
-        try:
-            async with asyncio.timeout(STOP_S):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        if (process := self._drop()) is not None:
+            await _end(process)
 
     @property
     def _name(self) -> str:
@@ -170,7 +161,8 @@ class Child:
             self._rest.cancel()
 
     def _fall_asleep(self) -> None:
-        self._tasks.start("llama rest", self.stop())
+        if (process := self._drop()) is not None:
+            self._tasks.start("llama rest", _end(process))
 
     async def _loaded(self) -> ProviderError | None:
         """Start the process and load the model; returns what went wrong, for whoever waits."""
@@ -223,25 +215,37 @@ class Child:
         while data := await stream.read(_ERRORS_KEPT):
             self._errors = (self._errors + data.decode("utf-8", "replace"))[-_ERRORS_KEPT:]
 
-    async def _crash(self) -> ProviderError:
-        """Clean up after a process that has gone, and return the error for whoever waited for it."""
+    def _drop(self) -> asyncio.subprocess.Process | None:
+        """Hang up, at once; returns the process, which then ends."""
+        self._wake()
         process, self._process = self._process, None
         self._loading = self._open = self._head = None
+        if process is not None:
+            self._writer.close()
+        return process
+
+    async def _crash(self) -> ProviderError:
+        """Clean up after a process that has gone, and return the error for whoever waited for it."""
+        process = self._drop()
         if process is None:
             return ProviderError("provider_cut_off", f"{self._name} was put away")
-        self._writer.close()
-        try:
-            async with asyncio.timeout(STOP_S):
-                code = await process.wait()
-        except TimeoutError:
-            process.kill()
-            code = await process.wait()
+        code = await _end(process)
         self._crashes += 1
         if self._crashes >= PATIENCE:
             self._not_before = time.monotonic() + next(self._waits)
         ended = signal.Signals(-code).name if code < 0 else f"exit {code}"
         _LOGGER.error("%s crashed (%s)", self._name, ended, extra={"stderr": self._errors})
         return ProviderError("model_crashed", f"{self._name} crashed ({ended})", ended=ended)
+
+
+async def _end(process: asyncio.subprocess.Process) -> int:
+    """Wait for a process that was hung up on, not for long, and return its code."""
+    try:
+        async with asyncio.timeout(STOP_S):
+            return await process.wait()
+    except TimeoutError:
+        process.kill()
+        return await process.wait()
 
 
 def _environment() -> dict[str, str]:

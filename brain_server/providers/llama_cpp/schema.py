@@ -101,7 +101,7 @@ def _object(here: Json, whole: Json, depth: int) -> Json:
     }
     required = [name for name in here.get("required", ()) if isinstance(name, str)]
     more = here.get("additionalProperties")
-    if not properties and not required and more is not False and not isinstance(more, dict):
+    if "properties" not in here and not required and more in (None, True):
         return {"type": "object"}
     properties |= {
         name: _constrained({}, whole, depth + 1) for name in required if name not in properties
