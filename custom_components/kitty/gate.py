@@ -49,7 +49,7 @@ from .const import (
 from .coordinator import KittyCoordinator
 from .errors import LedgerUnwritable, Refused
 from .judgement import Grant, Ground
-from .ledger import BARRED, Ledger, verify
+from .ledger import BARRED, CLOCK_SKEW, Ledger, verify
 from .origin import caller_from
 from .protocol import (
     COOL_BELOW_C,
@@ -69,9 +69,9 @@ if TYPE_CHECKING:
 __all__ = ["Executor", "Ledger"]
 
 LOCAL_DRIVER: Final = "home_assistant"
-CLOCK_SKEW: Final = 30.0
 # How long after the link was lost a printer may be taken to be as cool as it was.
 COOL_FOR: Final = 120.0
+ID_MAX: Final = 64
 SNAPSHOT_WIDTH: Final = 1280
 MAX_IMAGE_BYTES: Final = MAX_FRAME_BYTES * 3 // 4 - 1024
 
@@ -221,12 +221,15 @@ class Executor:
 
     async def _async_outcome(self, params: Json) -> Json:
         """Tell what became of a command's grant; used without a known end is unknown."""
-        if (done := self._running.get(params["command_id"])) is not None:
+        command_id = params["command_id"]
+        if not isinstance(command_id, str) or not 0 < len(command_id) <= ID_MAX:
+            raise Refused("invalid_params", fields="command_id")
+        if (done := self._running.get(command_id)) is not None:
             await done.wait()
-        found = self._ledger.spent_for(params["command_id"])
+        found = self._ledger.spent_for(command_id)
         if found is None:
             # An answer is a promise: from now on no grant of this command is carried out.
-            await self._ledger.bar(params["command_id"])
+            await self._ledger.bar(command_id)
         if found is None or found[1]["status"] == BARRED:
             return {"spent": False, "status": None}
         return {"spent": True, "status": found[1]["status"] or str(CommandStatus.UNKNOWN)}

@@ -148,7 +148,7 @@ class Ground:
             and grant.device_id == event["device_id"]
             and grant.intent == event["intent"]
             and grant.params == event["params"]
-            and grant.level == event["level"]
+            and grant.level == event.get("level")
             and event["zone_id"] == self.zone_id
         )
         if not same:

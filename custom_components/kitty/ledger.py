@@ -22,11 +22,15 @@ from homeassistant.util import slugify
 from .const import DOMAIN, LOGGER
 from .errors import BrainError, BrainUnavailable, LedgerUnwritable, Refused
 from .origin import Caller
-from .protocol import SUBJECT_FIELDS, Json, subject_hash
+from .protocol import SUBJECT_FIELDS, EventStatus, Json, subject_hash
 
 STORE_VERSION: Final = 1
 # Nothing that could still be used is forgotten: grants live for seconds, requests for minutes.
 FORGET_AFTER: Final = 30 * 24 * 3600.0
+FORGET_EVERY: Final = 24 * 3600.0
+# How far the brain's clock may be ahead of ours.
+CLOCK_SKEW: Final = 30.0
+BARRED_MAX: Final = 500
 OUTBOX_MAX: Final = 500
 _ATTEMPT: Final = "safety.attempt"
 
@@ -72,7 +76,11 @@ class Ledger:
             "tokens": {},
             "outbox": [],
             "audit": None,
+            # The latest time that we ever knew, and up to when a grant was issued that is forgotten.
+            "latest": 0.0,
+            "forgotten": 0.0,
         }
+        self._forgot_at = self._wall
 
     async def load(self) -> None:
         """Read the ledger, or write the first one; LedgerUnwritable when it would not be kept."""
@@ -80,6 +88,7 @@ class Ledger:
             self._data |= stored
             seed = base64.b64decode(self._data["private_key"])
             self._key = Ed25519PrivateKey.from_private_bytes(seed)
+            self._heed_clock()
             self._forget()
             for report in self._data["outbox"]:
                 report["ready"] = True
@@ -191,8 +200,8 @@ class Ledger:
         return None
 
     def is_spent(self, grant: Mapping[str, Any]) -> bool:
-        """Tell whether this grant, its command or its safety event was ever used."""
-        if grant["nonce"] in self._data["spent"]:
+        """Tell whether this grant, its command or its safety event was ever used, as far as is known."""
+        if grant["nonce"] in self._data["spent"] or grant["issued_at"] <= self._data["forgotten"]:
             return True
         return any(
             record["command_id"] == grant["command_id"]
@@ -213,7 +222,12 @@ class Ledger:
         await self._save()
 
     async def bar(self, command_id: str) -> None:
-        """Spend whatever grant there may be for a command, without using it."""
+        """Spend whatever grant there may be for a command, without using it.
+
+        So many are kept; with an older one goes every grant that was issued before it.
+        """
+        barred = [key for key, one in self._data["spent"].items() if one["status"] == BARRED]
+        self._let_go(barred[: max(0, len(barred) - BARRED_MAX + 1)])
         await self.spend(
             {
                 "nonce": f"barred {command_id}",
@@ -336,6 +350,9 @@ class Ledger:
     async def _save(self) -> None:
         """Write everything and prove that it was written."""
         async with self._lock:
+            self._data["latest"] = self.now()
+            if self._data["latest"] - self._forgot_at > FORGET_EVERY:
+                self._forget()
             before = self._store.writes
             try:
                 await self._store.async_save(self._data)
@@ -344,12 +361,26 @@ class Ledger:
             if self._store.writes == before:
                 raise LedgerUnwritable
 
+    def _heed_clock(self) -> None:
+        """Let nothing come to life again with a clock that was set back while we were away."""
+        if self._wall < self._data["latest"]:
+            LOGGER.warning("The clock was set back: what people had not ended has to be asked anew")
+            for known in self._data["events"].values():
+                known["closed"] = known["closed"] or EventStatus.EXPIRED.value
+
     def _forget(self) -> None:
         """Let go of what can no longer matter."""
-        before = time() - FORGET_AFTER
-        for part, age in (("events", "opened_at"), ("spent", "at"), ("tokens", "expires_at")):
+        self._forgot_at = self.now()
+        before = self._forgot_at - FORGET_AFTER
+        for part, age in (("events", "opened_at"), ("tokens", "expires_at")):
             kept = {key: one for key, one in self._data[part].items() if one[age] > before}
             self._data[part] = kept
+        self._let_go([key for key, one in self._data["spent"].items() if one["at"] <= before])
+
+    def _let_go(self, nonces: list[str]) -> None:
+        """Forget grants; what was issued before one of them counts as used, whatever the clock says."""
+        gone = [self._data["spent"].pop(nonce)["at"] + CLOCK_SKEW for nonce in nonces]
+        self._data["forgotten"] = max(self._data["forgotten"], *gone, 0.0)
 
 
 def check_subject(event: Json) -> None:

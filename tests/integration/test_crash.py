@@ -16,7 +16,7 @@ from homeassistant.util.file import WriteError, write_utf8_file_atomic
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.kitty.protocol import Json
+from custom_components.kitty.protocol import SUBJECT_FIELDS, Json
 
 from .conftest import ADA, BOB, DOOR, ZONE, Door, decide, kitty_entry, request, set_up
 from .fake_brain import TOKEN, FakeBrain
@@ -76,9 +76,8 @@ async def start(houses: list[Process], brain: FakeBrain, disk: Path, step: str) 
 
 def write_ledger(disk: Path, brain: FakeBrain, event: Json) -> None:
     """Put a ledger on the disk in which Bob has approved an event."""
-    names = ("subject", "device_id", "intent", "params", "zone_id", "policy_version")
     approval = {"decision": "approve", "channel": "mobile", "ppe": False, "status": "accepted"}
-    known = {name: event[name] for name in (*names, "expires_at", "nonce")} | {
+    known = {name: event[name] for name in (*SUBJECT_FIELDS, "subject")} | {
         "requester": None,
         "channel": None,
         "context_id": None,
