@@ -243,8 +243,11 @@ def _parsed(text: str) -> URL:
         raise _refused("form") from err
     if url.scheme not in {"http", "https"}:
         raise _refused("scheme")
-    if url.raw_user is not None or url.raw_password is not None:
+    authority = re.split("[/?#]", text.partition("://")[2], maxsplit=1)[0]
+    if "@" in authority:
         raise _refused("credentials")
+    if "[" in authority and ":" not in (url.raw_host or ""):
+        raise _refused("host")
     return url.with_fragment(None)
 
 
