@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import datetime
 import errno
 import logging
 import time
 from typing import Final
 
 from aiohttp import ClientSession, ClientTimeout, web
+import msgspec
 
 from brain_server import __version__
 from brain_server.api.auth import Tokens
@@ -18,10 +21,18 @@ from brain_server.api.rest import Rest
 from brain_server.api.system import System
 from brain_server.api.ws import WebSockets
 from brain_server.bus import Bus
-from brain_server.commands import collect
+from brain_server.commands import Caller, Command, collect
 from brain_server.conversation import Conversations
-from brain_server.conversation.first_tier import FirstTier
-from brain_server.devices import Devices
+from brain_server.conversation.agent import Agent
+from brain_server.conversation.first_tier import OUTCOME_WAIT, FirstTier
+from brain_server.conversation.generate import Generate
+from brain_server.conversation.home import HomeTier
+from brain_server.conversation.mind import Mind
+from brain_server.conversation.prompt import Remembered
+from brain_server.conversation.proposals import Proposals
+from brain_server.conversation.search import Search
+from brain_server.conversation.tools import Toolbox, spoken
+from brain_server.devices import Devices, Request
 from brain_server.devices.evidence import Evidence
 from brain_server.devices.registry import Registry
 from brain_server.devices.telemetry import Telemetry
@@ -29,7 +40,13 @@ from brain_server.errors import InvalidRequest, Unavailable
 from brain_server.fabrication import Fabrication
 from brain_server.observability import Health, Tasks
 from brain_server.protocol import Json
-from brain_server.routing import Router
+from brain_server.routing import Router, Turn
+from brain_server.routing.ask import Asker
+from brain_server.routing.budget import Budget, Limits
+from brain_server.routing.decisions import Decisions
+from brain_server.routing.models import Models
+from brain_server.routing.privacy import Privacy
+from brain_server.routing.slots import Slots
 from brain_server.safety.commands import SafetyCommands
 from brain_server.safety.directory import Directory
 from brain_server.safety.gate import Gate
@@ -86,17 +103,7 @@ class Brain:
         telemetry = Telemetry(
             self.brain_db, self.registry, self.clock, days=settings.telemetry_days
         )
-        first_tier = FirstTier(self.devices, self.gate, self.safety_db, self.bus, self.clock)
-        router = Router(self.brain_db, [first_tier], self.clock)
-        self.conversations = Conversations(
-            self.brain_db,
-            self.gate,
-            router,
-            self.clock,
-            ttl=settings.session_ttl,
-            bus=self.bus,
-            tasks=self.tasks,
-        )
+        mind = await self._build_mind(session, opened)
         self.tokens = Tokens(
             self.brain_db, self.clock, rate=settings.request_rate, burst=settings.request_burst
         )
@@ -111,8 +118,9 @@ class Brain:
             SafetyCommands(self.gate, self.safety_db),
             self.fabrication,
             telemetry,
-            self.conversations,
+            *mind,
         )
+        self.toolbox.offer(commands, self._run_tool)
         self.dispatcher = Dispatcher(commands, most=settings.max_requests)
         self.sockets = WebSockets(
             self.bus,
@@ -139,10 +147,102 @@ class Brain:
         opened.push_async_callback(self.dispatcher.drain, DRAIN / 2)
         self.directory.anchored = self.devices.claim_held
         await self.devices.recover(paired=await self.directory.is_paired())
+        await self.conversations.recover()
         self.tasks.start("expiry", self.gate.run(), lasting=True)
         self.tasks.start("tokens", self.tokens.keep_uses(), lasting=True)
         self.tasks.start("housekeeping", self._housekeeping(telemetry), lasting=True)
         self.tasks.start("health", self._watch_health(), lasting=True)
+
+    async def _build_mind(self, session: ClientSession, opened: AsyncExitStack) -> list[object]:
+        """Build what thinks, from the rules to the models; returns what has commands."""
+        settings, db = self.settings, self.brain_db
+        self.models = Models(db, self.bus, self.tasks, session, settings.data_dir, self.clock)
+        limits = Limits(
+            daily=settings.budget_daily,
+            monthly=settings.budget_monthly,
+            soft=settings.budget_soft,
+            currency=settings.currency,
+        )
+        self.budget = Budget(db, limits, self.clock, self._today, self.bus.publish)
+        self.privacy = Privacy(db, self.bus.publish)
+        self.slots = Slots(settings.model_slots)
+        asker = Asker(self.models, self.budget, self.privacy, self.slots)
+        search = Search(self.models, self.privacy)
+        first_tier = FirstTier(self.devices, self.gate, self.safety_db, self.bus, self.clock)
+        self.toolbox = Toolbox(self.link, self._request, search, first_tier.name_of)
+        proposals = Proposals(first_tier, self.toolbox, search)
+        things = lambda: [live.view() for live in self.registry.all()]  # noqa: E731 - a name for two uses
+        mind = Mind(
+            self.models,
+            asker,
+            self.budget,
+            self.toolbox,
+            search=search,
+            ask=proposals.ask,
+            history=lambda one: self.conversations.said(one),  # noqa: PLW0108 - they are built below
+            recall=self._recall,
+            devices=things,
+        )
+        router = Router(db, [proposals, first_tier, HomeTier(self.link)], self.clock, mind)
+        self.conversations = Conversations(
+            db,
+            self.gate,
+            router,
+            self.clock,
+            ttl=settings.session_ttl,
+            bus=self.bus,
+            tasks=self.tasks,
+        )
+        agent = Agent(
+            db,
+            self.bus,
+            self.tasks,
+            self.models,
+            asker,
+            mind,
+            wait=self.devices.wait_until,
+            outcome=self.conversations.outcome,
+            clock=self.clock,
+            devices=things,
+        )
+        self.conversations.resume = mind.resume
+        mind.agent, agent.tell = agent, self.conversations.tell
+        generate = Generate(self.models, asker, router.keep)
+        await asyncio.gather(
+            self.models.start(), self.privacy.load(), self.budget.recover(), agent.recover()
+        )
+        opened.push_async_callback(self.models.stop)
+        self.health.add("models", self.models.health)
+        decisions = Decisions(db)
+        return [
+            self.models,
+            self.budget,
+            self.privacy,
+            self.conversations,
+            agent,
+            generate,
+            decisions,
+        ]
+
+    async def _request(self, caller: Caller, arguments: Json, conversation_id: str) -> Json:
+        """Ask the workshop for what a model wants: as the person, and never as the person's finger."""
+        given: Json = {name: arguments[name] for name in ("device_id", "intent") if name in arguments}
+        given |= {"params": arguments.get("params") or {}, "wait": OUTCOME_WAIT}
+        asked = msgspec.convert(given | {"conversation_id": conversation_id}, Request)
+        return await self.devices.request(replace(caller, channel=spoken(caller.channel)), asked)
+
+    async def _run_tool(self, spec: Command, caller: Caller, arguments: Json) -> Json:
+        found: Json = await self.dispatcher.run(spec, caller, arguments)
+        return found
+
+    async def _recall(self, turn: Turn) -> list[Remembered]:
+        """Return the memories that fit what was said."""
+        del turn
+        return []
+
+    def _today(self) -> str:
+        """Return the day of the house, in the time zone of this process."""
+        return datetime.fromtimestamp(self.clock()).astimezone().date().isoformat()
 
     async def open_safety(self) -> Keys:
         """Open what decisions need, and nothing else."""
@@ -198,6 +298,8 @@ class Brain:
             "commands": [command for command, _ in work],
             "jobs": await self.fabrication.open_jobs(),
             "health": System.summary(parts),
+            "providers": [model.view() for model in self.models.all()],
+            "budget": await self.budget.view(),
             "audit": (await self.safety_db.read(self.gate.chain.head)).as_dict(),
         }
 

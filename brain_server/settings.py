@@ -44,6 +44,8 @@ class Settings:
     budget_monthly: float = 10.0
     budget_soft: float = 0.8
     currency: str = "EUR"
+    # How many questions the models in the house answer at once.
+    model_slots: int = 4
     # Where traces go, e.g. http://collector:4318, and the share of requests that is traced. Empty: nowhere.
     otlp_endpoint: str = ""
     trace_sample: float = 0.1

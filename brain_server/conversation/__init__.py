@@ -18,7 +18,7 @@ from brain_server.devices import FINAL
 from brain_server.errors import Forbidden
 from brain_server.observability import Tasks, request_id
 from brain_server.protocol import Channel, Json
-from brain_server.routing import Attempt, Decision, Reply, Router, Turn
+from brain_server.routing import Attempt, Decision, Reply, Router, TierName, Turn
 from brain_server.safety.gate import Gate
 from brain_server.storage import Database
 from brain_server.storage.tables import conversations, messages, new_id
@@ -76,6 +76,7 @@ class Conversations:
         self.resume: Resume | None = None
         # The commands that such a chain waits for, and its conversation.
         self._chains: dict[str, str] = {}
+        self._waiters: dict[str, asyncio.Event] = {}
         bus.listen("command.updated", self._on_command)
 
     @command("conversation.process", Scope.CONTROL, streams=True, timeout=PROCESSING_TIMEOUT)
@@ -169,6 +170,8 @@ class Conversations:
             self._chains[command_id] = conversation_id
 
     def _on_command(self, event: Event) -> None:
+        if (waiter := self._waiters.get(event.data["id"])) is not None:
+            waiter.set()
         if event.data["status"] in FINAL and event.data["id"] in self._chains:
             conversation_id = self._chains.pop(event.data["id"])
             self._tasks.start(f"chain {event.data['id']}", self._resumed(conversation_id))
@@ -222,9 +225,35 @@ class Conversations:
                 return
             reply = replace(more.reply, text=f"{outcome} {more.reply.text}".strip())
             await self._stored(turn, row, Decision(attempts=(replace(more, reply=reply),)))
+        self._announce(conversation_id, row["owner"], reply.text)
+
+    async def tell(self, turn: Turn, reply: Reply) -> None:
+        """Tell a person who no longer listens how something that was begun in a turn has ended."""
+        lock = self._locks.setdefault(turn.conversation_id, asyncio.Lock())
+        async with lock:
+            row = await self._db.read(lambda connection: _row(connection, turn.conversation_id))
+            now = replace(turn, text="", state=dict(row["state"]) if row else {})
+            attempt = Attempt(tier=TierName.AGENT, reply=reply, latency_ms=0.0)
+            await self._stored(now, row, Decision(attempts=(attempt,)))
+        self._announce(turn.conversation_id, turn.caller.user_id, reply.text)
+
+    async def outcome(self, command_id: str) -> str:
+        """Wait until a command is over and return in words how it ended."""
+        ended = self._waiters.setdefault(command_id, asyncio.Event())
+        try:
+            while (done := await self._gate.command(command_id)) is not None:
+                if done["status"] in FINAL:
+                    return words.outcome(done)
+                await ended.wait()
+                ended.clear()
+        finally:
+            self._waiters.pop(command_id, None)
+        return words.NEVER
+
+    def _announce(self, conversation_id: str, owner: str | None, text: str) -> None:
         self._bus.publish(
             "conversation.reply",
-            {"conversation_id": conversation_id, "owner": row["owner"], "text": reply.text},
+            {"conversation_id": conversation_id, "owner": owner, "text": text},
         )
 
     async def said(self, conversation_id: str) -> list[Said]:

@@ -36,7 +36,7 @@ from brain_server.routing import Attempt, Decision, Reply, Spent, Turn, since
 from brain_server.routing.ask import About, Asker, Bill
 from brain_server.routing.judge import confidence
 from brain_server.routing.models import Model, Models
-from brain_server.routing.privacy import Piece
+from brain_server.routing.privacy import Kind, Piece
 from brain_server.shape import misfit
 from brain_server.storage.tables import new_id
 
@@ -167,7 +167,7 @@ class Generate:
     @command("generate.image", Scope.CONTROL, timeout=PROCESSING_TIMEOUT)
     async def image(self, caller: Caller, params: Draw) -> Json:
         """Draw a picture; Unavailable ``no_image_model`` where none can."""
-        pieces = (Piece(kind="prompt", area_id=None),)
+        pieces = (Piece(kind=Kind.PROMPT, text=params.instructions),)
         about = About(request_id=request_id.get() or new_id(), conversation_id=None, pieces=pieces)
         able = self._models.of_use(Use.IMAGE)
         if not able:
@@ -211,11 +211,13 @@ class Generate:
         """Ask one candidate after the other until one has written what was asked for."""
         seen = any(message.pictures for message in request.messages)
         uses = (Use.VISION,) if seen else (Use.REASONING, Use.TOOLS, Use.CODE)
-        kinds = ("prompt", "camera") if seen else ("prompt",)
         about = About(
             request_id=request_id.get() or new_id(),
             conversation_id=None,
-            pieces=tuple(Piece(kind=kind, area_id=None) for kind in kinds),
+            pieces=(
+                *(Piece(kind=Kind.PROMPT, text=message.text) for message in request.messages),
+                *((Piece(kind=Kind.CAMERA),) if seen else ()),
+            ),
         )
         tried: list[Attempt] = []
         last: KittyError | None = None

@@ -4,7 +4,15 @@ A near model is asked first. While a dearer one could still take over, its first
 it is not sure of them, nobody has heard them and the next model starts afresh. From then on words stream.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 import logging
@@ -37,7 +45,7 @@ from brain_server.routing.ask import About, Asker, Bill
 from brain_server.routing.budget import Budget, Step
 from brain_server.routing.judge import Signals, confidence, signals
 from brain_server.routing.models import Model, Models
-from brain_server.routing.privacy import Piece
+from brain_server.routing.privacy import Kind, Piece, Verdict
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -105,6 +113,52 @@ class Asked:
         return sum(bill.cost for bill in self.bills)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known for a turn, before it is decided which model may see what of it."""
+
+    said: str
+    moment: str
+    area_id: str | None
+    devices: Sequence[Json] = ()
+    history: Sequence[Said] = ()
+    memories: Sequence[Remembered] = ()
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """Return it as pieces that may or may not leave the house."""
+        found = [Piece(kind=Kind.PROMPT, area_id=self.area_id, text=self.said)]
+        for kind, there in (
+            (Kind.DEVICE_STATE, self.devices),
+            (Kind.MESSAGES, self.history),
+            (Kind.MEMORY, self.memories),
+        ):
+            if there:
+                found.append(Piece(kind=kind, area_id=self.area_id, needed=False))
+        return found
+
+    def verdict(self, asker: Asker, model: Model) -> Verdict:
+        """Return whether a model may be asked, and what it may not see."""
+        return asker.judged(model, self.pieces)
+
+    def prompt(self, *, left_out: Collection[str]) -> Prompt:
+        """Return the messages without what is left out."""
+        return build(
+            said=self.said,
+            moment=self.moment,
+            devices=() if Kind.DEVICE_STATE in left_out else self.devices,
+            history=() if Kind.MESSAGES in left_out else self.history,
+            memories=() if Kind.MEMORY in left_out else self.memories,
+        )
+
+
+class Steps(Protocol):
+    """Who takes a request of several steps apart."""
+
+    async def answer(self, turn: Turn, model: Model, about: About) -> Reply | None:
+        """Plan and begin; None when it is one step."""
+
+
 class Mind(Tiers):
     """Chooses models, lets them use tools, and knows what they have read."""
 
@@ -126,11 +180,13 @@ class Mind(Tiers):
         self._asker = asker
         self._budget = budget
         self._toolbox = toolbox
-        self._search = search
+        self.search = search
         self._ask = ask
         self._history = history
         self._recall = recall
         self._devices = devices
+        # Set where there is an agent; it works with this mind.
+        self.agent: Steps | None = None
 
     async def answer(self, turn: Turn) -> tuple[Attempt, ...] | None:
         """Ask the candidates one after the other; the first answer that is sure enough counts."""
@@ -139,20 +195,21 @@ class Mind(Tiers):
         candidates = self._candidates(wants, step)
         if not candidates:
             return None
-        prompt = await self._prompt(turn)
-        floor = SURE if step is Step.NORMAL else SURE_WHEN_SHORT
+        known = await self._known(turn)
         tried: list[Attempt] = []
         errors: list[KittyError] = []
+        if wants.later and self.agent is not None:
+            attempt = await self._in_steps(turn, candidates[0][1], known, errors)
+            if attempt is not None and attempt.reply.text:
+                return (attempt,)
+            tried += [attempt] if attempt is not None else []
+        floor = SURE if step is Step.NORMAL else SURE_WHEN_SHORT
         for at, (tier, model) in enumerate(candidates):
             started = time.perf_counter()
-            others = self._next(candidates[at + 1 :], turn, prompt)
-            asked = self._asked(turn, tier, model, prompt, floor=floor if others else None)
+            others = any(known.verdict(self._asker, one).allowed for _, one in candidates[at + 1 :])
+            asked = self._asked(turn, tier, model, known, floor=floor if others else None)
             try:
-                if tier is TierName.MCP:
-                    await self._look_up(turn, asked)
-                else:
-                    asked.offered = await self._tools(turn)
-                reply = await self._work(turn, asked)
+                reply = await self._tried(turn, asked)
             except NotSure as err:
                 reply = self._failed(asked, "low_confidence", err.sure)
             except KittyError as err:
@@ -167,6 +224,29 @@ class Mind(Tiers):
         last = tried.pop()
         reply = replace(last.reply, text=words.no_answer(errors), certain=False)
         return (replace(last, reply=reply), *tried)
+
+    async def _tried(self, turn: Turn, asked: Asked) -> Reply:
+        if asked.tier is TierName.MCP:
+            await self._look_up(turn, asked)
+        else:
+            asked.offered = await self._tools(turn)
+        return await self.work(turn, asked)
+
+    async def _in_steps(
+        self, turn: Turn, model: Model, known: Known, errors: list[KittyError]
+    ) -> Attempt | None:
+        """Let the agent take it apart; None when it is one step, an attempt without words when it failed."""
+        assert self.agent is not None  # noqa: S101 - answer() has looked
+        started = time.perf_counter()
+        try:
+            reply = await self.agent.answer(turn, model, self._about(turn, known.pieces))
+        except KittyError as err:
+            errors.append(err)
+            spent = Spent(provider_id=model.row.id, model=model.row.name)
+            reply = Reply(text="", confidence=0.0, reason=err.code[:64], spent=spent)
+        if reply is None:
+            return None
+        return Attempt(tier=TierName.AGENT, reply=reply, latency_ms=since(started))
 
     # -- choosing -------------------------------------------------------------------------------------
 
@@ -187,7 +267,7 @@ class Mind(Tiers):
         elif step is Step.SOFT:
             far = far[:1]
         looked_up: list[tuple[TierName, Model]] = []
-        if wants.freshness >= FRESH and self._search.available() and able:
+        if wants.freshness >= FRESH and self.search.available() and able:
             looked_up = [(TierName.MCP, (near or far or able)[0])]
         ordered = [*((one.row.tier, one) for one in near[:1]), *looked_up]
         behind = [(one.row.tier, one) for one in far[:2]]
@@ -195,65 +275,73 @@ class Mind(Tiers):
             return [*behind, *ordered]
         return [*ordered, *behind]
 
-    def _next(self, rest: Sequence[tuple[TierName, Model]], turn: Turn, prompt: Prompt) -> bool:
-        """Tell whether one of the rest may be asked at all."""
-        about = self._about(turn, prompt)
-        return any(self._asker.forbidden(model, about) is None for _tier, model in rest)
-
-    def _about(self, turn: Turn, prompt: Prompt) -> About:
+    def _about(self, turn: Turn, pieces: Sequence[Piece]) -> About:
         return About(
             request_id=turn.request_id,
             conversation_id=turn.conversation_id,
-            pieces=tuple(Piece(kind=kind, area_id=turn.area_id) for kind in sorted(prompt.kinds)),
+            pieces=tuple(pieces),
             priority=turn.priority,
         )
 
     # -- working --------------------------------------------------------------------------------------
 
-    async def _prompt(self, turn: Turn) -> Prompt:
+    async def _known(self, turn: Turn) -> Known:
+        """Gather what is known for a turn; what of it a model sees is decided for each model."""
         started = time.perf_counter()
-        history: Sequence[Said] = await self._history(turn.conversation_id)
+        history = await self._history(turn.conversation_id)
         memories = await self._recall(turn)
         turn.stages["recall"] = time.perf_counter() - started
-        return build(
+        return Known(
             said=turn.text,
             moment=words.moment(turn.second_of_day, turn.today),
+            area_id=turn.area_id,
             devices=self._devices(),
             history=history,
             memories=memories,
         )
 
+    async def prepared(self, turn: Turn, model: Model) -> Asked:
+        """Return a model that is ready to work on a part of something larger, with no history."""
+        known = Known(
+            said=turn.text,
+            moment=words.moment(turn.second_of_day, turn.today),
+            area_id=turn.area_id,
+            devices=self._devices(),
+        )
+        asked = self._asked(turn, model.row.tier, model, known, floor=None)
+        asked.offered = await self._tools(turn)
+        return asked
+
     async def _tools(self, turn: Turn) -> Mapping[str, Offered]:
-        web = self._search.available()
+        web = self.search.available()
         return await self._toolbox.tools(turn.caller, turn.conversation_id, web=web)
 
     async def _look_up(self, turn: Turn, asked: Asked) -> None:
         """Look the question up; who answers from it sees nothing private and has no tools."""
         started = time.perf_counter()
-        found = await self._search(turn.text, turn.conversation_id)
+        found = await self.search(turn.text, turn.conversation_id)
         turn.stages["search"] = time.perf_counter() - started
         asked.messages = list(search_messages(turn.text, found))
         asked.reading.take(Trust.OUTSIDE)
 
     def _asked(
-        self,
-        turn: Turn,
-        tier: TierName,
-        model: Model,
-        prompt: Prompt,
-        *,
-        floor: float | None,
+        self, turn: Turn, tier: TierName, model: Model, known: Known, *, floor: float | None
     ) -> Asked:
+        """Return a model with the part of what is known that it may see."""
+        verdict = known.verdict(self._asker, model)
+        prompt = known.prompt(left_out={piece.kind for piece in verdict.dropped})
         return Asked(
             model=model,
             tier=tier,
             reading=Reading(said=turn.text, trust=prompt.trust),
-            about=self._about(turn, prompt),
+            about=self._about(
+                turn, [piece for piece in known.pieces if piece not in verdict.dropped]
+            ),
             floor=floor,
             messages=list(prompt.messages),
         )
 
-    async def _work(self, turn: Turn, asked: Asked) -> Reply:
+    async def work(self, turn: Turn, asked: Asked) -> Reply:
         """Let a model speak and use tools until it is done, or until people have to decide."""
         heard = ""
         for step in range(MOST_STEPS):
@@ -405,13 +493,14 @@ class Mind(Tiers):
             if any(call.id == chain["call_id"] for call in one.calls)
         )
         messages.insert(at + 1, Message(author=Author.TOOL, text=outcome, call_id=chain["call_id"]))
-        trust = Trust.OUTSIDE if chain["foreign"] else Trust.PERSON
-        prompt = Prompt(messages=tuple(messages), trust=trust, kinds=frozenset({"prompt", "names"}))
-        asked = self._asked(turn, model.row.tier, model, prompt, floor=None)
+        known = Known(said=chain["said"], moment="", area_id=turn.area_id)
+        asked = self._asked(turn, model.row.tier, model, known, floor=None)
+        asked.messages = messages
+        asked.reading.take(Trust.OUTSIDE if chain["foreign"] else Trust.PERSON)
         asked.offered = await self._tools(turn)
         asked.reading.said = chain["said"]
         try:
-            reply = await self._work(turn, asked)
+            reply = await self.work(turn, asked)
         except KittyError as err:
             _LOGGER.info("A chain was not resumed: %s", err.code)
             reply = self._failed(asked, err.code, 0.0)

@@ -51,7 +51,6 @@ class Prompt:
 
     messages: tuple[Message, ...]
     trust: Trust
-    kinds: frozenset[str]
 
 
 def build(
@@ -64,7 +63,6 @@ def build(
 ) -> Prompt:
     """Return the messages for one turn; ``moment`` tells when and where it is said."""
     things = [_device(view) for view in devices]
-    kinds = {"prompt", "names", "device_state"} if things else {"prompt"}
     trust = Trust.PERSON
     parts = [RULES]
     if things:
@@ -78,13 +76,11 @@ def build(
         if one.trust == Trust.OUTSIDE:
             trust = Trust.OUTSIDE
     known = [_memory(one) for one in memories]
-    if memories:
-        kinds.add("memory")
     if any(one.trust == Trust.OUTSIDE for one in memories):
         trust = Trust.OUTSIDE
     now = [f"[{moment}]", *(["What you were told before:", *known] if known else []), visible(said)]
     messages.append(Message(author=Author.USER, text="\n".join(now)))
-    return Prompt(messages=tuple(messages), trust=trust, kinds=frozenset(kinds))
+    return Prompt(messages=tuple(messages), trust=trust)
 
 
 def _device(view: Json) -> str:

@@ -5,11 +5,10 @@ from typing import Final
 
 from brain_server.conversation.trust import quoted, visible
 from brain_server.errors import KittyError, Unavailable
-from brain_server.protocol import Json
-from brain_server.providers import Author, Message, Tool
-from brain_server.providers.mcp import search_tool
+from brain_server.providers import Author, Message
+from brain_server.providers.mcp.tools import search_argument, search_tool
 from brain_server.routing.models import Models
-from brain_server.routing.privacy import Piece, Privacy
+from brain_server.routing.privacy import Kind, Piece, Privacy
 
 MOST_FOUND: Final = 12_000
 RULES: Final = """\
@@ -34,7 +33,7 @@ class Search:
     async def __call__(self, question: str, conversation_id: str) -> str:
         """Return what was found; Unavailable ``no_search`` where no server can search."""
         del conversation_id
-        self._privacy.check(leaves_house=True, pieces=(Piece(kind="prompt", area_id=None),))
+        self._privacy.check(leaves_house=True, pieces=(Piece(kind=Kind.PROMPT, text=question),))
         last: KittyError | None = None
         for model, server in self._models.tool_servers():
             try:
@@ -42,7 +41,9 @@ class Search:
                     tool = search_tool(await server.tools())
                     if tool is None:
                         continue
-                    found = await server.call(tool.name, _arguments(tool, visible(question, 300)))
+                    found = await server.call(
+                        tool.name, {search_argument(tool) or "query": visible(question, 300)}
+                    )
             except KittyError as err:
                 self._models.failed(model, err)
                 last = err
@@ -60,12 +61,3 @@ def messages(question: str, found: str) -> Sequence[Message]:
         Message(author=Author.SYSTEM, text=RULES),
         Message(author=Author.USER, text=text),
     )
-
-
-def _arguments(tool: Tool, question: str) -> Json:
-    """Put the question where the tool wants it."""
-    fields: Json = tool.parameters.get("properties") or {}
-    texts = [name for name, one in fields.items() if one.get("type") == "string"]
-    needed = [name for name in tool.parameters.get("required") or () if name in texts]
-    known = [name for name in ("query", "q", "question", "search", "text") if name in texts]
-    return {(known or needed or texts or ["query"])[0]: question}

@@ -23,7 +23,7 @@ from brain_server.conversation.trust import Trust, plain_name, quoted, visible
 from brain_server.drivers import HomeAssistantLink
 from brain_server.errors import KittyError
 from brain_server.observability import request_id
-from brain_server.protocol import INTENTS, Json
+from brain_server.protocol import DIRECT_CHANNELS, INTENTS, Channel, Json
 from brain_server.providers import Tool, ToolCall
 
 REQUEST: Final = "workshop_request"
@@ -168,6 +168,8 @@ class Toolbox:
             )
         try:
             ran = await one.run(call.arguments)
+        except msgspec.ValidationError as err:
+            ran = Ran(text=f"invalid_params: {err}", error=True)
         except KittyError as err:
             ran = Ran(text=f"{err.code}: {err.message}", error=True)
         except TimeoutError:
@@ -286,6 +288,11 @@ class Toolbox:
             },
             timeout=HOME_TIMEOUT,
         )
+
+
+def spoken(channel: Channel) -> Channel:
+    """Return the road of what a model asks for: whoever spoke, no finger stands behind it."""
+    return Channel.ASSIST if channel in DIRECT_CHANNELS else channel
 
 
 def needs_person(

@@ -275,6 +275,10 @@ LEFT: Final = "All right, I left it."
 NO_NEWS: Final = "Home Assistant has not answered, so I do not know whether it was done."
 PROPOSAL_DONE: Final = "Done."
 PROPOSAL_FAILED: Final = "Home Assistant could not do that."
+UNDER_WAY: Final = "I am at it and will tell you when it is done."
+CUT_OFF: Final = "It was cut off when KITTY was stopped; what was left was not done."
+NO_WORKER: Final = "There is no model that can do this."
+STEP_BEFORE_FAILED: Final = "Not begun: a step before it failed."
 _WHY_NOT: Final = {
     "budget_exhausted": "the budget for paid models is used up",
     "price_unknown": "its price is not known, so I may not spend money on it",
@@ -309,6 +313,22 @@ def no_answer(errors: Sequence[KittyError]) -> str:
         return "I could not answer that."
     why = _WHY_NOT.get(errors[-1].code, "the model failed")
     return f"I cannot answer that right now: {why}."
+
+
+def plan(goals: Sequence[str]) -> str:
+    """Say in which steps something will be done."""
+    listed = "; ".join(f"{number}. {goal.rstrip('.')}" for number, goal in enumerate(goals, 1))
+    return f"I will do this in {len(goals)} steps: {listed}."
+
+
+def run_over(status: str, steps: Sequence[tuple[str, str, str]]) -> str:
+    """Say how a run has ended: what the last step brought, or what failed."""
+    if status == "completed":
+        return steps[-1][2] or "Done."
+    if status == "cancelled":
+        return "It was cancelled."
+    failed = [f"{goal.rstrip('.')}: {result}" for goal, state, result in steps if state == "failed"]
+    return f"It could not be finished. {' '.join(failed)}".strip()
 
 
 def moment(second_of_day: int | None, today: str | None) -> str:

@@ -289,6 +289,13 @@ class Devices:
             for task in self._carrying:
                 task.cancel()
 
+    async def wait_until(self, device_id: str, condition: str, seconds: float) -> bool:
+        """Wait until a device is in a state (see :meth:`Live.is_in`); False when it did not come to it."""
+        live = self.registry.get(device_id)
+        if live.is_in(condition):
+            return True
+        return await live.wait_for(lambda _state: live.is_in(condition), seconds) is True
+
     # -- what sets it going ---------------------------------------------------------------------------
 
     def _on_event(self, event: Event) -> None:

@@ -17,8 +17,8 @@ from sqlalchemy import Connection, insert
 from brain_server.commands import Caller
 from brain_server.protocol import Json
 from brain_server.providers import TierName as TierName
-from brain_server.storage import Database
-from brain_server.storage.tables import decisions, new_id
+from brain_server.storage import Database, tables
+from brain_server.storage.tables import new_id
 
 NO_MODEL: Final = (
     "I need a language model for that, and none is configured. "
@@ -163,7 +163,7 @@ class Router:
         """Write every attempt of a decision in the transaction that stores the answer."""
         stages = {name: round(seconds * 1000, 3) for name, seconds in turn.stages.items()}
         connection.execute(
-            insert(decisions),
+            insert(tables.decisions),
             [
                 self._row(turn, attempt, stages if first else None)
                 for first, attempt in zip(

@@ -16,7 +16,7 @@ from brain_server.providers import Author, Message, ModelRequest, Part, Picture,
 from brain_server.retry import HTTP, LLM, Tries
 from brain_server.routing.budget import Budget, Reservation
 from brain_server.routing.models import Model, Models
-from brain_server.routing.privacy import Piece, Privacy
+from brain_server.routing.privacy import Piece, Privacy, Verdict
 from brain_server.routing.slots import Slots
 
 # Characters to a token, on the safe side, and what a picture counts for.
@@ -66,9 +66,9 @@ class Asker:
         self._privacy = privacy
         self._slots = slots
 
-    def forbidden(self, model: Model, about: About) -> str | None:
-        """Say why a model may not be asked, by its error code; None when it may."""
-        return self._privacy.refusal(leaves_house=model.row.leaves_house, pieces=about.pieces)
+    def judged(self, model: Model, pieces: Sequence[Piece]) -> Verdict:
+        """Tell whether a model may be asked, and what must then be left out."""
+        return self._privacy.judge(leaves_house=model.row.leaves_house, pieces=pieces)
 
     async def stream(
         self, model: Model, request: ModelRequest, about: About, bill: Bill

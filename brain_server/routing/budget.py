@@ -252,6 +252,11 @@ class Budget:
         self._tell(await self._db.read(lambda connection: self._sums(connection, day)))
         return self._step
 
+    async def view(self) -> Json:
+        """Return what was spent, the caps and the step, as ``budget.updated`` tells it."""
+        day = self._today()
+        return _view(await self._db.read(lambda connection: self._sums(connection, day)))
+
     async def _end(self, reservation: Reservation, values: Json) -> bool:
         """End a reservation once, also one that was given up as lost."""
         if reservation.id is None:

@@ -49,6 +49,10 @@ _STEPS: Final = re.compile(
     r"(?i)\b(?:and then|then|after(?: that|wards)?|once|as soon as|when .{2,60} (?:is|are|has|reaches)|"
     r"first|finally|until)\b"
 )
+_LATER: Final = re.compile(
+    r"(?i)\b(?:and then|after(?:wards| that)?|once|as soon as|when|until|first)\b.*\b(?:is|are|has|have|reaches|"
+    r"then|finish(?:es|ed)?|done|cools?|ready)\b|\b(?:is|are|has|finish(?:es|ed)?|done|ready)\b.{0,40}\bthen\b"
+)
 _OVERRIDE: Final = re.compile(
     r"(?i)^\s*(?:please\s+)?(?:ask|use|let|have)\s+(?:the\s+)?([\w .:-]{2,40}?)(?:\s+model)?\s*"
     r"(?:,|:|\bto\b|\babout\b|\banswer\b|\bwhat\b|\bwhy\b|\bhow\b|\bwho\b|\bwhen\b|\bwhere\b|\bif\b|\bwhether\b)"
@@ -63,6 +67,8 @@ class Signals:
     freshness: float
     is_code: bool
     steps: int
+    # Something is to be done only after something else has happened.
+    later: bool
     # The model that the person named: "ask Claude why ...".
     wants: str | None
 
@@ -85,6 +91,7 @@ def signals(text: str) -> Signals:
         freshness=round(freshness, 3),
         is_code=is_code,
         steps=steps,
+        later=bool(_LATER.search(text)),
         wants=named[1].strip() if named else None,
     )
 

@@ -249,7 +249,15 @@ class Home(Socket):
             "ha.execute": self._execute,
             "ha.outcome": self._outcome,
             "ha.decide": self._decide,
+            "ha.converse": self._converse,
+            "ha.tools": self._offer,
+            "ha.call_tool": self._call_tool,
         }
+        # What the house itself understands, the tools that it offers, and those that were run.
+        self.sentences: dict[str, Json] = {}
+        self.tools: list[Json] = []
+        self.called: list[Json] = []
+        self.tool_results: dict[str, Json] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def furnish(self) -> None:
@@ -295,6 +303,16 @@ class Home(Socket):
         except Refused as err:
             reply = {"error": err.error}
         await self.ws.send_str(json.dumps({"type": "response", "id": frame["id"]} | reply))
+
+    async def _converse(self, params: Json) -> Json:
+        return self.sentences.get(params["text"], {"handled": False, "text": ""})
+
+    async def _offer(self, _params: Json) -> Json:
+        return {"tools": self.tools}
+
+    async def _call_tool(self, params: Json) -> Json:
+        self.called.append(params)
+        return self.tool_results[params["name"]]
 
     async def token(self, scope: str) -> str:
         """Return the text of a new token."""
