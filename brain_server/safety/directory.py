@@ -154,7 +154,7 @@ class Directory:
         _unique("users", [user.id for user in params.users])
         _unique("zones", [zone.id for zone in params.zones])
         _unique("policies", [policy.zone_id for policy in params.policies])
-        _unique("users", [user.email for user in params.users if user.email])
+        _unique("users", [user.email.casefold() for user in params.users if user.email])
         if homeless := {one.zone_id for one in params.policies} - {one.id for one in params.zones}:
             name = min(homeless)
             raise InvalidRequest("unknown_zone", f"There is no zone {name}", field="policies")

@@ -278,7 +278,9 @@ class KittyOptionsFlow(OptionsFlow):
             if user_input.pop(CONF_REMOVE, False):
                 self._set(CONF_PEOPLE, self._user_id, None)
                 return self._save()
-            errors = _person_errors(user_input)
+            others = self.config_entry.options.get(CONF_PEOPLE, {}).items()
+            taken = {one.get(CONF_EMAIL) for key, one in others if key != self._user_id}
+            errors = _person_errors(user_input, taken)
             if not errors:
                 unset: dict[str, Any] = {CONF_EMAIL: None, CONF_NOTIFY: []}
                 self._set(CONF_PEOPLE, self._user_id, unset | user_input)
@@ -433,11 +435,13 @@ def _policy_errors(form: dict[str, Any]) -> dict[str, str]:
     return errors
 
 
-def _person_errors(form: dict[str, Any]) -> dict[str, str]:
+def _person_errors(form: dict[str, Any], taken: set[str | None]) -> dict[str, str]:
     """Return what is wrong with a filled form of a person, by field."""
     errors = {}
     if not form[CONF_ROLES]:
         errors[CONF_ROLES] = "role_of_person_required"
     if "@" not in form.get(CONF_EMAIL, "@"):
         errors[CONF_EMAIL] = "invalid_email"
+    elif form.get(CONF_EMAIL, "").casefold() in {one.casefold() for one in taken if one}:
+        errors[CONF_EMAIL] = "email_taken"
     return errors

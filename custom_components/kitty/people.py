@@ -71,6 +71,7 @@ from .repairs import (
     create_pairing_refused,
     delete_audit_rollback,
     delete_pairing_refused,
+    report_email_taken,
 )
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class Feed:
             if not await self._pair():
                 return
             await self._anchor()
-            await self._command("safety.sync", await self.rules())
+            await self._send_rules()
             await self._put_devices()
             await self._observe(list(self._executor.devices()))
             await self._send_evidence()
@@ -159,20 +160,25 @@ class Feed:
         self._untrack()
         self._track()
         async with self._lock:
-            await self._command("safety.sync", await self.rules())
+            await self._send_rules()
             await self._send_evidence()
 
-    async def rules(self) -> Json:
+    async def _send_rules(self) -> None:
+        """Send users, zones and policies; an account that is nobody's own is left out, and said so."""
+        users, left_out = _one_account_each(await self._users())
+        names = {user["id"]: user["display_name"] for user in left_out}
+        if names:
+            LOGGER.warning("Left out, for another person's address: %s", ", ".join(names.values()))
+        report_email_taken(self._hass, self._entry, names)
+        await self._command("safety.sync", self._rules(users))
+
+    def _rules(self, users: list[Json]) -> Json:
         """Return users, zones and policies as the brain wants them."""
         options = self._entry.options
         areas = ar.async_get(self._hass)
         zones: Mapping[str, Any] = options.get(CONF_ZONES, {})
         return {
-            "users": [
-                found
-                for user_id, settings in options.get(CONF_PEOPLE, {}).items()
-                if (found := await self._user(user_id, settings)) is not None
-            ],
+            "users": users,
             "zones": [
                 {
                     "id": zone_id,
@@ -202,6 +208,14 @@ class Feed:
 
     def _key(self) -> Json:
         return {"public_key": self._ledger.public_key}
+
+    async def _users(self) -> list[Json]:
+        """Return the people of the workshop."""
+        return [
+            found
+            for user_id, settings in self._entry.options.get(CONF_PEOPLE, {}).items()
+            if (found := await self._user(user_id, settings)) is not None
+        ]
 
     async def _user(self, user_id: str, settings: Mapping[str, Any]) -> Json | None:
         """Return one person of the workshop; nobody without a role, nobody that is gone."""
@@ -395,6 +409,20 @@ class Feed:
     def _on_snapshot(self, _data: Json) -> None:
         # A snapshot may come from an older database: the chain is in doubt until it is anchored.
         self._audit_is_whole = False
+
+
+def _one_account_each(users: list[Json]) -> tuple[list[Json], list[Json]]:
+    """Return the users whose address is their own, and those with one that another has already.
+
+    Two accounts of one person must not count as two people; one that is in use is kept before one that is not.
+    """
+    owners: dict[str, str] = {}
+    for user in sorted(users, key=lambda one: not one["active"]):
+        owners.setdefault((user["email"] or user["id"]).casefold(), user["id"])
+    own = set(owners.values())
+    return [one for one in users if one["id"] in own], [
+        one for one in users if one["id"] not in own
+    ]
 
 
 def presence(

@@ -55,6 +55,7 @@ AUDIT_ROLLBACK: Final = "audit_rollback"
 BRAIN_TOO_NEW: Final = "brain_too_new"
 BRAIN_TOO_OLD: Final = "brain_too_old"
 BRAIN_UNREACHABLE: Final = "brain_unreachable"
+EMAIL_TAKEN: Final = "email_taken"
 EXPOSED_APPROVAL: Final = "exposed_approval"
 EXPOSED_RAW_ENTITY: Final = "exposed_raw_entity"
 NO_APPROVER: Final = "no_approver"
@@ -198,6 +199,14 @@ def create_no_approver(hass: HomeAssistant, entry: Entry, *, zone_id: str) -> No
 def delete_no_approver(hass: HomeAssistant, entry: Entry, *, zone_id: str) -> None:
     """Say that enough people can approve in an area."""
     _delete(hass, NO_APPROVER, entry.entry_id, zone_id)
+
+
+@callback
+def report_email_taken(hass: HomeAssistant, entry: Entry, names: Mapping[str, str]) -> None:
+    """Have exactly one issue for each user, by id, who was left out because of their address."""
+    for user_id, name in names.items():
+        _create(hass, EMAIL_TAKEN, (entry.entry_id, user_id), {"person": name})
+    _delete_others(hass, _issue_id(EMAIL_TAKEN, entry.entry_id), set(names))
 
 
 @callback

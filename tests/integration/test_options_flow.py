@@ -272,6 +272,20 @@ async def test_a_person_needs_a_role_to_be_listed(
     assert result["data"]["people"][hass_admin_user.id]["email"] == "ada@example.org"
 
 
+async def test_an_address_of_another_person_is_not_taken(
+    hass: HomeAssistant, hass_admin_user: MockUser
+) -> None:
+    """Two accounts of one person are not two people; one's own address stays one's own."""
+    ada = {"roles": ["safety"], "email": "ada@example.org", "notify": []}
+    entry = make_entry(hass, people={"another": ada})
+    answers = ({"user_id": hass_admin_user.id}, {"roles": ["safety"], "email": "Ada@example.org"})
+    result = await walk(hass, entry, "person", *answers)
+    assert result["errors"] == {"email": "email_taken"}
+    answers = ({"user_id": "another"}, {"roles": ["admin"], "email": "ada@example.org"})
+    result = await walk(hass, entry, "person", *answers)
+    assert result["data"]["people"]["another"] == ada | {"roles": ["admin"]}
+
+
 async def test_users_of_the_system_cannot_be_listed(
     hass: HomeAssistant, hass_admin_user: MockUser
 ) -> None:

@@ -185,6 +185,64 @@ async def test_people_who_are_gone_or_have_no_role_are_left_out(
     assert [user["id"] for user in sync["users"]] == [ADA, BOB]
 
 
+def with_address(kitty: MockConfigEntry, **of_bob: str) -> Json:
+    """Return the rules of the house, in which Bob has an address like this."""
+    options = rules()
+    options["people"][BOB] |= of_bob
+    return options
+
+
+def left_out(hass: HomeAssistant) -> set[str]:
+    """Return who is named in a repair because of their address."""
+    issues = ir.async_get(hass).issues.values()
+    found = [one for one in issues if one.translation_key == "email_taken" and one.active]
+    return {one.translation_placeholders["person"] for one in found if one.translation_placeholders}
+
+
+async def test_a_second_account_with_the_same_address_is_left_out_by_name(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All the rest is sent; a repair names the person until the address is another one."""
+    same = with_address(kitty, email="ADA@example.com")
+    hass.config_entries.async_update_entry(kitty, options=same)
+    sync = await brain.received_command("safety.sync", 2)
+    assert [user["id"] for user in sync["users"]] == [ADA]
+    assert [zone["id"] for zone in sync["zones"]] == [ZONE]
+    assert left_out(hass) == {"Bob"}
+    assert "Left out, for another person's address: Bob" in caplog.text
+    own = with_address(kitty, email="bob@example.org")
+    hass.config_entries.async_update_entry(kitty, options=own)
+    sync = await brain.received_command("safety.sync", 3)
+    assert [user["id"] for user in sync["users"]] == [ADA, BOB]
+    await heard(kitty)
+    assert left_out(hass) == set()
+
+
+async def test_of_two_accounts_with_the_same_address_the_one_in_use_counts(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, people: dict[str, MockUser]
+) -> None:
+    """Whoever got a new account is not kept out by the old one."""
+    await hass.auth.async_update_user(people[ADA], is_active=False)
+    await brain.received_command("safety.sync", 2)
+    same = with_address(kitty, email="ada@example.com")
+    hass.config_entries.async_update_entry(kitty, options=same)
+    sync = await brain.received_command("safety.sync", 3)
+    assert [user["id"] for user in sync["users"]] == [BOB]
+    assert left_out(hass) == {"Ada"}
+
+
+async def test_people_without_an_address_are_all_sent(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """None is not the same as none."""
+    options = rules()
+    for settings in options["people"].values():
+        settings["email"] = None
+    hass.config_entries.async_update_entry(kitty, options=options)
+    sync = await brain.received_command("safety.sync", 2)
+    assert [user["id"] for user in sync["users"]] == [ADA, BOB]
+
+
 async def test_an_area_has_the_name_that_people_gave_it(
     hass: HomeAssistant,
     no_platforms: None,

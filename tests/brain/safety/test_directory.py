@@ -181,8 +181,8 @@ async def test_nothing_is_named_twice(
 
 async def test_two_people_do_not_share_an_address(house: Gatehouse) -> None:
     """And those who have none do not clash."""
-    for name in ("ada", "bob"):
-        house.people[name]["email"] = "both@example.org"
+    for name, address in (("ada", "both@example.org"), ("bob", "Both@Example.org")):
+        house.people[name]["email"] = address
     assert await refusal(house.sync()) == "duplicate"
 
 
