@@ -17,9 +17,9 @@ from brain_server.providers.llama_cpp.schema import constrained, mismatch
 
 SAY: Final = "say"
 _CUT_OFF: Final = "The answer ended in the middle"
-_ESCAPE: Final = re.compile(
-    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?|u[0-9a-fA-F]{0,3})?$"
-)
+# What stands for letters in a JSON string, whole; and the first half of a letter that takes two.
+_UNIT: Final = re.compile(r'[^"\\]+|\\u[0-9a-fA-F]{4}|\\[^u]', re.DOTALL)
+_HALF: Final = re.compile(r"\\u[dD][89abAB]..")
 
 
 class Reader(Protocol):
@@ -224,13 +224,14 @@ class ActionReader:
     def _words(self) -> str:
         """Return the words that have come whole since the last time, up to the closing quote."""
         assert self._at is not None  # noqa: S101 - feed() has looked
-        rest = self._text[self._at :]
-        end = re.match(r'(?:[^"\\]|\\.)*', rest, re.DOTALL)
-        ready = end[0] if end else ""
-        if len(ready) == len(rest):
-            ready = _ESCAPE.sub("", ready)
-        self._at += len(ready)
-        words = json.loads(f'"{ready}"', strict=False)
+        units, at = [], self._at
+        while unit := _UNIT.match(self._text, at):
+            units.append(unit[0])
+            at = unit.end()
+        if units and not self._text.startswith('"', at) and _HALF.fullmatch(units[-1]):
+            at -= len(units.pop())
+        self._at = at
+        words = json.loads(f'"{"".join(units)}"', strict=False)
         # Half of a pair of surrogates is no letter.
         return str(words).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
