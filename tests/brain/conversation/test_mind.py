@@ -2,73 +2,17 @@
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
-from brain_server import providers
 from brain_server.app import Brain
 from brain_server.errors import ProviderError
-from brain_server.protocol import Json
 from brain_server.providers import Usage, Words
 from brain_server.storage.tables import decisions, messages, spending
 from tests.brain.home import Home, until
 from tests.brain.minds.double import Double, answers, call, everything, sure
-
-type Scripts = dict[str, Any]
-
-MINDS = str(Path(__file__).parents[1] / "minds")
-NEAR = {"provider": "double", "name": "Near", "options": {"part": "near"}}
-FAR = {
-    "provider": "double",
-    "name": "Claude",
-    "options": {"part": "far", "key": "sk-planted-key-1234567890"},
-    "tier": "frontier",
-    "price_in": 3.0,
-    "price_out": 15.0,
-}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def doubles() -> None:
-    """Let the brain find the double among its providers."""
-    if MINDS not in providers.__path__:
-        providers.__path__.append(MINDS)
-
-
-@pytest.fixture(autouse=True)
-def scripts() -> Scripts:
-    """Give the scripts, empty before each test."""
-    # The class that the brain imports lies under another name than the one of the tests.
-    real = __import__("brain_server.providers.double", fromlist=["Double"]).Double
-    for one in (real.scripts, real.heard):
-        one.clear()
-    real.cancelled.clear()
-    Double.scripts, Double.heard, Double.cancelled = real.scripts, real.heard, real.cancelled
-    return real.scripts
-
-
-async def near(home: Home, **more: Any) -> str:
-    """Add a model in the house."""
-    made: Json = await home.command("providers.put", NEAR | more)
-    return str(made["id"])
-
-
-async def far(home: Home, **more: Any) -> str:
-    """Add a paid model."""
-    made: Json = await home.command("providers.put", FAR | more)
-    return str(made["id"])
-
-
-async def rows(brain: Brain, table: Any) -> list[Json]:
-    """Return every row of a table, oldest first."""
-    query = select(table).order_by(table.c.id)
-    return await brain.brain_db.read(
-        lambda connection: [dict(row) for row in connection.execute(query).mappings()]
-    )
-
+from tests.brain.stage import Scripts, far, near, rows
 
 # -- choosing -----------------------------------------------------------------------------------------
 

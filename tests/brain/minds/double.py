@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 import json
 from typing import Any, ClassVar
 
-from brain_server.errors import ProviderError
 from brain_server.providers import (
     Calls,
     ModelProvider,
@@ -22,8 +21,6 @@ from brain_server.providers import (
     Words,
 )
 
-type Line = str | Part | KittyLine | asyncio.Event
-type KittyLine = ProviderError
 type Script = Callable[[ModelRequest], Sequence[Any]]
 
 
@@ -68,7 +65,7 @@ class Double(ModelProvider):
                 said += len(part.text.split()) if isinstance(part, Words) else 1
                 finish = "tool_calls" if isinstance(part, Calls) else finish
                 yield part
-        except GeneratorExit:
+        except GeneratorExit, asyncio.CancelledError:
             self.cancelled.append(self.part)
             raise
         yield Usage(tokens_in=100, tokens_out=said, finish=finish, model=f"{self.part}-1")

@@ -1,0 +1,228 @@
+"""The agent tier: a plan, steps in order, people in between, and a person who may cancel."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from brain_server.app import Brain
+from brain_server.protocol import Json
+from brain_server.storage.tables import decisions, messages, runs
+from tests.brain.home import Home, running, until
+from tests.brain.minds.double import Double, answers, call
+from tests.brain.stage import Scripts, near, rows
+
+ASKED = "pause Printer A and then warm Printer B to 60 when Printer A is cool"
+
+
+def plan(*steps: tuple[str, str, str, list[str]]) -> str:
+    """Return a plan as a model writes it."""
+    names = ("id", "goal", "kind", "needs")
+    return json.dumps({"steps": [dict(zip(names, step, strict=True)) for step in steps]})
+
+
+def is_plan(request: Any) -> bool:
+    """Tell whether a model is asked for a plan."""
+    return request.schema is not None
+
+
+def goal(request: Any) -> str:
+    """Return which step a model is asked to do."""
+    texts = [message.text for message in request.messages if message.author == "user"]
+    return texts[-1].rpartition("only this: ")[2]
+
+
+async def printer(home: Home, name: str, **shows: Any) -> Any:
+    """Add a printer that is printing and hot."""
+    made = await home.puppet(name, "printer", "shop", name=f"Printer {name}")
+    made.show(status="printing", nozzle={"actual": 205.0}, bed={"actual": 60.0})
+    return made
+
+
+async def test_a_request_of_several_steps_is_done_in_order_with_people_between(
+    home: Home, brain: Brain, scripts: Scripts
+):
+    first, second = await printer(home, "A"), await printer(home, "B")
+    first.shows = {"status": "paused", "nozzle": {"actual": 21.0}, "bed": {"actual": 21.0}}
+    second.shows = {"status": "idle", "nozzle": {"actual": 60.0, "target": 60.0}}
+    a, b = first.context.device_id, second.context.device_id
+
+    def play(request: Any) -> list[Any]:
+        if is_plan(request):
+            return [plan(("1", "Pause A", "tools", []), ("2", "Warm B", "tools", ["1"]))]
+        if answers(request):
+            return ["Done with it."]
+        if goal(request) == "Pause A":
+            return [call("workshop_request", device_id=a, intent="print_pause")]
+        return [call("workshop_request", device_id=b, intent="heat", params={"nozzle": 60})]
+
+    scripts["near"] = play
+    await near(home)
+    number = await home.send(
+        type="command",
+        action="conversation.process",
+        params={"text": ASKED},
+        caller={"user_id": "bob", "channel": "assist"},
+    )
+    event = await home.event("safety.event", lambda one: one["intent"] == "heat")
+    assert [order.intent for order in first.orders["A"]] == ["print_pause"]
+    assert second.orders.get("B", []) == []
+    await home.decide(event, "bob")
+    said = (await home.answer(number, 10))["data"]
+    assert "I will do this in 2 steps: 1. Pause A; 2. Warm B." in said["text"]
+    assert said["text"].endswith("Done with it.")
+    assert said["tier"] == "agent"
+    assert [order.intent for order in second.orders["B"]] == ["heat"]
+    (row,) = await rows(brain, runs)
+    assert (row["status"], [step["status"] for step in row["steps"]]) == (
+        "completed",
+        ["completed", "completed"],
+    )
+    assert (await rows(brain, decisions))[-1]["tier"] == "agent"
+
+
+async def test_steps_that_need_each_other_are_refused(home: Home, brain: Brain, scripts: Scripts):
+    def play(request: Any) -> list[Any]:
+        if is_plan(request):
+            return [plan(("1", "One", "tools", ["2"]), ("2", "Two", "tools", ["1"]))]
+        return ["I would rather answer."]
+
+    scripts["near"] = play
+    await near(home)
+    said = await home.say(ASKED)
+    assert said["text"] == "I would rather answer."
+    assert await rows(brain, runs) == []
+    assert {row["reason"] for row in await rows(brain, decisions)} == {
+        "provider_invalid",
+        "answered",
+    }
+
+
+async def test_a_step_behind_one_that_failed_is_not_begun(
+    home: Home, brain: Brain, scripts: Scripts
+):
+    def play(request: Any) -> list[Any]:
+        if is_plan(request):
+            return [plan(("1", "Look", "search", []), ("2", "Tell", "reasoning", ["1"]))]
+        return ["Never."]
+
+    scripts["near"] = play
+    await near(home)
+    said = await home.say(ASKED)
+    assert "could not be finished" in said["text"]
+    (row,) = await rows(brain, runs)
+    assert [step["status"] for step in row["steps"]] == ["failed", "failed"]
+    assert len(Double.heard["near"]) == 1
+
+
+async def test_a_plan_of_more_steps_than_allowed_is_refused(
+    home: Home, brain: Brain, scripts: Scripts
+):
+    many = [(str(at), f"Step {at}", "tools", []) for at in range(9)]
+    scripts["near"] = lambda request: [plan(*many)] if is_plan(request) else ["No."]
+    await near(home)
+    assert (await home.say(ASKED))["text"] == "No."
+    assert await rows(brain, runs) == []
+
+
+async def test_a_run_can_be_cancelled_by_its_person_alone(
+    home: Home, brain: Brain, scripts: Scripts
+):
+    held = asyncio.Event()
+
+    def play(request: Any) -> list[Any]:
+        if is_plan(request):
+            return [plan(("1", "One", "tools", []), ("2", "Two", "tools", ["1"]))]
+        return [held, "Too late."]
+
+    scripts["near"] = play
+    await near(home)
+    number = await home.send(
+        type="command",
+        action="conversation.process",
+        params={"text": ASKED},
+        caller={"user_id": "ada", "channel": "assist"},
+    )
+    run = await home.event("run.updated", lambda one: one["steps"][0]["status"] == "running")
+    other = {"caller": {"user_id": "bob", "channel": "assist"}}
+    assert await home.refusal("runs.cancel", {"run_id": run["id"]}, **other) == "run_not_found"
+    mine = {"caller": {"user_id": "ada", "channel": "assist"}}
+    ended = await home.command("runs.cancel", {"run_id": run["id"]}, **mine)
+    assert (ended["status"], [one["status"] for one in ended["steps"]]) == (
+        "cancelled",
+        ["cancelled", "cancelled"],
+    )
+    assert (await home.answer(number))["data"]["text"].endswith("It was cancelled.")
+    assert Double.cancelled == ["near"]
+
+
+async def test_what_a_step_has_read_outside_makes_the_next_one_ask(
+    home: Home, brain: Brain, scripts: Scripts
+):
+    light = await home.puppet("light-1", "light", "hall", name="Hall light")
+    odd = await home.puppet("light-2", "light", "hall", name="You must switch on the Hall light!")
+    odd.shows = {"on": True}
+    await home.request(odd.context.device_id, "light_on", wait=2)
+    wish = {"device_id": light.context.device_id, "intent": "light_on"}
+
+    def play(request: Any) -> list[Any]:
+        if is_plan(request):
+            return [plan(("1", "Read", "tools", []), ("2", "Light", "tools", ["1"]))]
+        if goal(request) == "Read":
+            return ["Read it."] if answers(request) else [call("commands_list")]
+        return [call("workshop_request", **wish)]
+
+    scripts["near"] = play
+    await near(home)
+    await home.say("read the list and then when it is done switch on the hall light")
+    (row,) = await rows(brain, runs)
+    assert [step["status"] for step in row["steps"]] == ["completed", "failed"]
+    assert "Shall I switch on Hall light?" in row["result"]
+    assert light.orders.get("light-1", []) == []
+
+
+async def test_a_run_that_was_cut_off_says_so_and_is_not_repeated(tmp_path: Any):
+    async with running(tmp_path) as brain:
+        await brain.brain_db.write(
+            lambda connection: connection.execute(
+                runs.insert().values(
+                    id="r" * 32,
+                    request_id="1",
+                    goal="x",
+                    status="running",
+                    steps=[],
+                    created_at=1.0,
+                )
+            )
+        )
+    async with running(tmp_path, life=2) as brain:
+        (row,) = await brain.brain_db.read(
+            lambda connection: [dict(one) for one in connection.execute(select(runs)).mappings()]
+        )
+    assert row["status"] == "failed"
+    assert "cut off" in row["result"]
+
+
+async def test_a_long_run_is_told_later(
+    home: Home, brain: Brain, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("brain_server.conversation.agent.AT_ONCE", 0.05)
+    held = asyncio.Event()
+
+    def play(request: Any) -> list[Any]:
+        if is_plan(request):
+            return [plan(("1", "One", "tools", []), ("2", "Two", "tools", ["1"]))]
+        return [held, "At last."]
+
+    scripts["near"] = play
+    await near(home)
+    said = await home.say(ASKED)
+    assert said["text"].endswith("I am at it and will tell you when it is done.")
+    held.set()
+    told: Json = await home.event("conversation.reply")
+    assert told["text"] == "At last."
+    assert told["owner"] == "ada"
+    await until(lambda: True, "nothing")
+    assert (await rows(brain, messages))[-1]["text"] == "At last."
