@@ -3,6 +3,7 @@
 Written out by hand: an observation takes a third of what the client library takes, and a start 60 ms less.
 """
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 import itertools
@@ -26,7 +27,7 @@ type Labels = tuple[str, ...]
 type Sample = tuple[str, str, float]
 
 
-class _Family[T]:
+class _Family[T](ABC):
     """One metric with a value for each combination of its labels; for use from any thread."""
 
     kind = "untyped"
@@ -58,8 +59,9 @@ class _Family[T]:
         with self._lock:
             self._values.clear()
 
+    @abstractmethod
     def _samples(self, labels: Labels, value: T) -> list[Sample]:
-        raise NotImplementedError
+        """Return suffix, labels and number of each line."""
 
     def _written(self, labels: Labels, *more: tuple[str, str]) -> str:
         pairs = (*zip(self._labels, labels, strict=True), *more)

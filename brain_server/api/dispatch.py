@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
-from brain_server.commands import Caller, Command, Scope, prepare
+from brain_server import metrics, tracing
+from brain_server.commands import Caller, Command, Params, Scope, prepare
 from brain_server.errors import Forbidden, InvalidRequest, KittyError, Unavailable
-from brain_server.observability import counters
+from brain_server.observability import counters, request_id
 from brain_server.protocol import Channel, Json
 
 _LOGGER = logging.getLogger(__name__)
@@ -68,26 +69,38 @@ class Dispatcher:
             code = "shutting_down" if self.draining else "overloaded"
             raise Unavailable(code, "Try again in a moment", retry_after=RETRY_AFTER)
         given = prepare(spec, caller, params, strict=strict)
+        with tracing.trace("command", request_id.get(), action=spec.action):
+            return await self._run(spec, caller, given, emit)
+
+    async def _run(
+        self, spec: Command, caller: Caller, given: Params, emit: Callable[[Json], None]
+    ) -> Any:
         self._running += 1
         self._idle.clear()
+        outcome = "cancelled"
         started = time.perf_counter()
         try:
             async with asyncio.timeout(spec.timeout) as limit:
                 extra = (emit,) if spec.streams else ()
                 result = await spec.run(caller, given, *extra)
-        except KittyError:
+            outcome = "ok"
+        except KittyError as err:
+            outcome = err.code
             raise
         except TimeoutError as err:
+            outcome = "timeout"
             late = f"No result within {spec.timeout:g} s"
             words = late if limit.expired() else "A part did not answer in time"
             raise Unavailable("timeout", words, seconds=spec.timeout) from err
         except Exception as err:
+            outcome = "internal"
             counters["errors_internal"] += 1
             _LOGGER.exception("%s broke", spec.action)
             raise InternalError("internal", "Something went wrong inside the brain") from err
         finally:
             elapsed = time.perf_counter() - started
             self.durations.append(elapsed)
+            metrics.observe_command(spec.action, elapsed, outcome)
             self._running -= 1
             if self._running == 0:
                 self._idle.set()

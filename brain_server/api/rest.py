@@ -21,6 +21,7 @@ import uuid
 from aiohttp import web
 import msgspec
 
+from brain_server import metrics, tracing
 from brain_server.api.auth import Tokens
 from brain_server.api.dispatch import Dispatcher, decode, refused
 from brain_server.api.mcp import McpServer
@@ -50,6 +51,9 @@ _HTTP_CODES: Final = {
     411: "length_required",
     413: "too_large",
 }
+
+# What is traced: what people and programs ask, not what watches the process.
+_TRACED: Final = ("/api/", "/mcp")
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -106,6 +110,7 @@ class Rest:
         app.router.add_get("/health", self._live)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/stats", self._stats)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/api/v1/openapi.json", self._describe)
         app.router.add_post("/api/v1/actions", self._action)
         app.router.add_put("/api/v1/devices/{device_id}/files/{name}", self._upload)
@@ -121,8 +126,18 @@ class Rest:
         given = request.headers.get("X-Correlation-ID") or request.headers.get("X-Request-ID") or ""
         trace = given if given.isprintable() and 0 < len(given) <= 64 else uuid.uuid4().hex
         request_id.set(trace)
-        started = time.perf_counter()
         counters["requests"] += 1
+        if not request.path.startswith(_TRACED):
+            return await self._respond(request, handler, trace)
+        found = request.match_info.route.resource
+        route = "?" if found is None else found.canonical
+        with tracing.trace("request", trace, method=request.method, route=route):
+            return await self._respond(request, handler, trace)
+
+    async def _respond(
+        self, request: web.Request, handler: Handler, trace: str
+    ) -> web.StreamResponse:
+        started = time.perf_counter()
         try:
             await self._tokens.look_up(request.headers.get("Authorization"))
             response = await handler(request)
@@ -177,6 +192,15 @@ class Rest:
             "rss_max_mb": round(usage.ru_maxrss / 1024, 1),
         }
         return self._answer(request, stats, time.perf_counter())
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        """Return what Prometheus reads; it counts itself by ``up``."""
+        self._caller(request)
+        now = {"commands_running": self._dispatcher.running, "clients": len(self._sockets.clients)}
+        text = await asyncio.to_thread(metrics.render, dict(counters), **now)
+        answer = _compressed(request, text.encode(), "text/plain", 200)
+        answer.headers["Content-Type"] = metrics.CONTENT_TYPE
+        return answer
 
     async def _describe(self, request: web.Request) -> web.Response:
         self._caller(request)
@@ -283,6 +307,7 @@ class Rest:
         self, request: web.Request, err: KittyError, trace: str, started: float
     ) -> web.Response:
         refused(err, request.path)
+        tracing.fail(err.code)
         headers = {"WWW-Authenticate": "Bearer"} if err.status == HTTPStatus.UNAUTHORIZED else {}
         if "retry_after" in err.fields:
             headers["Retry-After"] = str(err.fields["retry_after"])

@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
+from brain_server import metrics, tracing
 from brain_server.errors import Unavailable
 from brain_server.retry import DATABASE, retrying
 
@@ -99,7 +100,8 @@ class Database:
             self._queue.put(_Work(work, done, copy_context()))
             return await asyncio.wrap_future(done)
 
-        return await self._answer(once)
+        with tracing.span("db.write", kind="client", database=self.name):
+            return await self._answer(once)
 
     async def read[T](self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` on a connection that cannot write."""
@@ -115,7 +117,8 @@ class Database:
         async def once() -> T:
             return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
-        return await self._answer(once)
+        with tracing.span("db.read", kind="client", database=self.name):
+            return await self._answer(once)
 
     async def check(self) -> str | None:
         """Say what is wrong with this database, or None."""
@@ -230,6 +233,7 @@ class Database:
 
     def _note_slow(self, seconds: float, work: Callable[..., Any]) -> None:
         if seconds > self._slow:
+            metrics.count_slow_query(self.name)
             name = getattr(work, "__qualname__", "?")
             _LOGGER.warning("Slow query on %s: %s took %.0f ms", self.name, name, seconds * 1000)
 

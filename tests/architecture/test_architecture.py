@@ -35,6 +35,7 @@ LEVELS = {
     "storage": 1,
     "commands": 1,
     "fetch": 1,
+    "sse": 1,
     "retry": 1,
     "plugins": 1,
     "breaker": 1,
@@ -71,7 +72,7 @@ NEIGHBOURS = {
 
 # The places, three at most, where any error may end.
 BROAD_HANDLERS = {
-    ("brain_server/api/dispatch.py", "run"),  # logged, and answered as an internal error
+    ("brain_server/api/dispatch.py", "_run"),  # logged, and answered as an internal error
     ("brain_server/storage/__init__.py", "_run_one"),  # handed to the thread that waits for it
     ("brain_server/devices/__init__.py", "_send"),  # a driver's mistake: the outcome is unknown
 }
