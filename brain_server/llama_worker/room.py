@@ -1,6 +1,7 @@
 """Whether a model has room: what it needs against what this machine, or this container, has left."""
 
 from dataclasses import dataclass
+import math
 from pathlib import Path
 from typing import Final
 
@@ -45,8 +46,8 @@ def fits(path: Path, context: int, *, eyes: Path | None = None, root: Path = Pat
         architecture=metadata.architecture,
         context=context,
         most_context=max((tokens for tokens in possible if need(tokens) <= free), default=0),
-        needs_mb=round(need(context) / MB),
-        free_mb=round(free / MB),
+        needs_mb=math.ceil(need(context) / MB),
+        free_mb=free // MB,
         fits=need(context) <= free,
     )
 
