@@ -1,8 +1,8 @@
 """The Assist agent: words go to the brain, and its answer comes back as it is spoken."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from typing import Any, Final, Literal, override
+from contextlib import suppress
+from typing import Final, Literal, override
 
 from homeassistant.components.conversation import (
     AssistantContentDeltaDict,
@@ -14,7 +14,7 @@ from homeassistant.components.conversation import (
     ToolResultContentDeltaDict,
 )
 from homeassistant.const import CONF_DEVICE_ID, MATCH_ALL
-from homeassistant.core import Context, HomeAssistant
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er, intent, llm
 from homeassistant.helpers.chat_session import current_session
 from homeassistant.helpers.entity import EntityDescription
@@ -27,31 +27,19 @@ from .approvals import APPROVE
 from .const import DOMAIN, LOGGER, SUBENTRY_DEVICE
 from .coordinator import KittyCoordinator
 from .entity import KittyBrainEntity
-from .errors import BUSY, BrainUnavailable, KittyError, Refused
+from .errors import BUSY, BrainError, BrainUnavailable, KittyError, Refused
 from .ledger import check_subject
 from .origin import Caller, caller_from
 from .protocol import EventStatus, Json, Kind
+from .tools import HouseTools
+from .turns import YES, Turn, plain
 
 PARALLEL_UPDATES = 0
 
 AGENT: Final = EntityDescription(key="conversation", translation_key="conversation", name=None)
 
-# What counts as a yes to our own question, and nothing else does: the brain cannot widen it.
-YES: Final = frozenset(
-    {
-        "yes",
-        "confirm",
-        "confirmed",
-        "approve",
-        "do it",
-        "go ahead",
-        "ok",
-        "okay",
-        "sure",
-        "please do",
-        "yes please",
-    }
-)
+# Nobody waits for a model that is being warmed up, and a brain without one has nothing to warm.
+WARM_TIMEOUT: Final = 5.0
 
 type Delta = AssistantContentDeltaDict | ToolResultContentDeltaDict
 
@@ -63,16 +51,6 @@ async def async_setup_entry(
 ) -> None:
     """Add the agent."""
     async_add_entities([KittyAgent(entry.runtime_data.coordinator, AGENT)])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """What one person says now, and the event and subject of our question before it, if any."""
-
-    context: Context
-    caller: Caller
-    text: str
-    asked: tuple[str, str] | None
 
 
 class KittyAgent(KittyBrainEntity, ConversationEntity):
@@ -91,24 +69,41 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         self._turns: dict[str, Turn] = {}
         # What we asked last in a conversation: the event and the subject that was spoken.
         self._asked: dict[str, tuple[str, str]] = {}
+        # The conversations whose last answer was a question of any kind.
+        self._open: set[str] = set()
+        self._house = HouseTools(coordinator.hass, self._turn)
 
     @override
     async def async_added_to_hass(self) -> None:
-        """Let the brain pass on a yes or no that was said in a turn."""
+        """Let the brain pass on a yes or no that was said in a turn, and use the house for it."""
         await super().async_added_to_hass()
-        self.coordinator.config_entry.runtime_data.client.register("ha.decide", self._async_decide)
+        client = self.coordinator.config_entry.runtime_data.client
+        client.register("ha.decide", self._async_decide)
+        self._house.register(client)
+
+    def _turn(self, context_id: str) -> Turn:
+        """Return a turn that is being answered; Refused ``no_such_turn`` for any other."""
+        if (turn := self._turns.get(context_id)) is None:
+            raise Refused("no_such_turn")
+        return turn
+
+    @override
+    async def async_prepare(self, language: str | None = None) -> None:
+        """Have the brain load its local model while somebody begins to speak."""
+        client = self.coordinator.config_entry.runtime_data.client
+        with suppress(BrainError, BrainUnavailable):
+            await client.command("providers.warm", timeout=WARM_TIMEOUT)
 
     async def _async_decide(self, params: Json) -> Json:
         """Decide as the person who is speaking right now, by the road of that turn; nobody else.
 
         An approval is a plain yes to the question that we ourselves asked in the turn before.
         """
-        if (turn := self._turns.get(params["context_id"])) is None:
-            raise Refused("no_such_turn")
+        turn = self._turn(params["context_id"])
         event_id, subject = turn.asked or (None, None)
         if event_id != params["event_id"]:
             subject = None
-        if params["decision"] == APPROVE and (subject is None or _plain(turn.text) not in YES):
+        if params["decision"] == APPROVE and (subject is None or plain(turn.text) not in YES):
             raise Refused("not_said")
         approvals = self.coordinator.config_entry.runtime_data.approvals
         return await approvals.decide(
@@ -140,19 +135,24 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         conversation_id = chat_log.conversation_id
         self._claim(conversation_id, caller)
         result: Json = {}
-        self._turns[user_input.context.id] = Turn(
+        turn = self._turns[user_input.context.id] = Turn(
             context=user_input.context,
             caller=caller,
             text=user_input.text,
+            language=user_input.language,
+            conversation_id=conversation_id,
+            satellite_id=user_input.satellite_id,
+            area_id=self._area(user_input),
+            llm_context=user_input.as_llm_context(DOMAIN),
             # Whatever is said next, a question is answered or over.
             asked=self._asked.pop(conversation_id, None),
+            answers=conversation_id in self._open,
         )
+        self._open.discard(conversation_id)
         try:
-            params = self._params(user_input, chat_log)
-            deltas = self._deltas(params, caller, result, conversation_id)
+            deltas = self._answer(turn, result)
             async for _ in chat_log.async_add_delta_content_stream(self.entity_id, deltas):
                 pass
-            self._brain_ids[conversation_id] = result["conversation_id"]
         except BrainUnavailable as err:
             if err.code in BUSY:
                 raise
@@ -162,6 +162,8 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
             # Home Assistant keeps no session of a first turn that failed.
             if conversation_id not in self._brain_ids:
                 self._forget(conversation_id)
+        if result.get("continue_conversation"):
+            self._open.add(conversation_id)
         response = intent.IntentResponse(language=user_input.language)
         response.async_set_speech(result["text"])
         return ConversationResult(
@@ -185,16 +187,18 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         self._owners.pop(conversation_id, None)
         self._brain_ids.pop(conversation_id, None)
         self._asked.pop(conversation_id, None)
+        self._open.discard(conversation_id)
 
-    def _params(self, user_input: ConversationInput, chat_log: ChatLog) -> Json:
+    def _params(self, turn: Turn) -> Json:
         """Return the turn as the brain takes it."""
-        params: Json = {"text": user_input.text, "language": user_input.language}
-        if brain_id := self._brain_ids.get(chat_log.conversation_id):
+        params: Json = {"text": turn.text, "language": turn.language}
+        if brain_id := self._brain_ids.get(turn.conversation_id):
             params["conversation_id"] = brain_id
-        if area_id := self._area(user_input):
-            params["area_id"] = area_id
+        if turn.area_id:
+            params["area_id"] = turn.area_id
         now = dt_util.now()
         params["second_of_day"] = now.hour * 3600 + now.minute * 60 + now.second
+        params["today"] = f"{now:%A}, {now.day} {now:%B} {now.year}"
         return params
 
     def _area(self, user_input: ConversationInput) -> str | None:
@@ -206,31 +210,54 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         device = dr.async_get(self.hass).async_get(device_id) if device_id else None
         return device.area_id if device else None
 
-    async def _deltas(
-        self, params: Json, caller: Caller, result: Json, conversation_id: str
-    ) -> AsyncGenerator[Delta]:
+    async def _answer(self, turn: Turn, result: Json) -> AsyncGenerator[Delta]:
+        """Yield an answer for the chat log, and leave its end in ``result``.
+
+        While the brain is away, Home Assistant's own commands still work.
+        """
+        client = self.coordinator.config_entry.runtime_data.client
+        if client.connected:
+            async for delta in self._deltas(turn, result):
+                yield delta
+            self._brain_ids[turn.conversation_id] = result["conversation_id"]
+            return
+        alone = await self._house.answer(turn)
+        if not alone["handled"]:
+            raise BrainUnavailable
+        result |= {"text": alone["text"], "continue_conversation": alone["asks"]}
+        yield {"role": "assistant", "content": alone["text"]}
+
+    async def _deltas(self, turn: Turn, result: Json) -> AsyncGenerator[Delta]:
         """Yield the brain's answer for the chat log, and leave its end in ``result``."""
         client = self.coordinator.config_entry.runtime_data.client
         spoken = False
+        shown: list[Json] = []
+        params = self._params(turn)
         yield {"role": "assistant"}
-        async for part in client.stream("conversation.process", params, caller=caller):
+        async for part in client.stream("conversation.process", params, caller=turn.caller):
             if "result" in part:
                 result.update(part["result"])
             elif text := part["delta"].get("text"):
                 spoken = True
                 yield {"content": text}
+            elif call := part["delta"].get("tool"):
+                shown.append(call)
+                for delta in _tool_deltas([call]):
+                    yield delta
+                yield {"role": "assistant"}
         if not result:
             raise BrainUnavailable
-        for delta in _tool_deltas(result.get("data") or {}):
+        done: list[Json] = (result.get("data") or {}).get("tool_calls") or []
+        for delta in _tool_deltas([call for call in done if call not in shown]):
             yield delta
-        question = await self._question(params, result, conversation_id)
+        question = await self._question(turn, result)
         if question is not None:
             result["text"] = question
         # What was streamed may have been spoken already; it must not be said twice.
         if not spoken or question is not None:
             yield {"role": "assistant", "content": result["text"]}
 
-    async def _question(self, params: Json, result: Json, conversation_id: str) -> str | None:
+    async def _question(self, turn: Turn, result: Json) -> str | None:
         """Return the question that the brain wants asked, in our own words from our own records."""
         event_id = (result.get("data") or {}).get("asks")
         event = self.coordinator.data.events.get(event_id) if event_id else None
@@ -246,13 +273,12 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
             check_subject(event)
         except Refused:
             titles = []
-        language = str(params["language"])
-        words = await async_get_translations(self.hass, language, "exceptions", {DOMAIN})
+        words = await async_get_translations(self.hass, turn.language, "exceptions", {DOMAIN})
         sentence = words.get(f"component.{DOMAIN}.exceptions.ask_{event['intent']}.message")
         if sentence is None or not titles:
             LOGGER.error("The brain wants a question asked that is not about a device set up here")
             return None
-        self._asked[conversation_id] = event["id"], event["subject"]
+        self._asked[turn.conversation_id] = event["id"], event["subject"]
         file = str(event["params"].get("file", "?"))
         return sentence.format(device=titles[0], file=file)
 
@@ -270,16 +296,10 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         return KittyError("brain_away")
 
 
-def _plain(text: str) -> str:
-    """Return words without case and punctuation."""
-    kept = (char if char.isalnum() else " " for char in text.casefold())
-    return " ".join("".join(kept).split())
-
-
-def _tool_deltas(data: dict[str, Any]) -> list[Delta]:
+def _tool_deltas(calls: list[Json]) -> list[Delta]:
     """Return what the brain did by itself as tool calls that Home Assistant only shows."""
     deltas: list[Delta] = []
-    for call in data.get("tool_calls") or ():
+    for call in calls:
         tool = llm.ToolInput(
             tool_name=f"{DOMAIN}__{call['name']}",
             tool_args=call.get("arguments") or {},

@@ -7,6 +7,7 @@ from typing import Any
 from homeassistant.components import conversation
 from homeassistant.components.conversation import ConversationResult
 from homeassistant.components.conversation.chat_log import DATA_CHAT_LOGS
+from homeassistant.components.homeassistant.exposed_entities import async_expose_entity
 from homeassistant.const import Platform
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.helpers import (
@@ -19,6 +20,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     async_fire_time_changed,
+    async_mock_service,
     snapshot_platform,
 )
 from syrupy.assertion import SnapshotAssertion
@@ -126,6 +128,8 @@ async def test_words_go_to_the_brain_as_typed_by_a_known_user(
     assert said(result) == "Hello Ada."
     turn = brain.sent("conversation.process")[0]
     assert 0 <= turn.pop("second_of_day") < 86_400
+    now = dt_util.now()
+    assert turn.pop("today") == f"{now:%A}, {now.day} {now:%B} {now.year}"
     assert turn == {"text": "good morning", "language": "en"}
     caller = brain.callers("conversation.process")[0]
     assert caller is not None
@@ -250,7 +254,8 @@ async def test_without_the_brain_and_doors_people_hear_what_to_do(
     """No promise is made that nothing keeps."""
     monkeypatch.setattr(workshop.runtime_data.executor, "devices", dict)
     await gone(hass, brain, workshop)
-    assert said(await speak(hass)).endswith("Wait until it is connected again, then try again")
+    answer = said(await speak(hass, "tell me a story"))
+    assert answer.endswith("Wait until it is connected again, then try again")
 
 
 async def test_an_answer_that_breaks_off_is_a_brain_that_is_away(
@@ -461,3 +466,75 @@ async def test_whoever_stops_listening_stops_the_brain(
     await settled(hass, brain)
     turn.cancel()
     await brain.until(lambda: len(brain.cancelled) == 1)
+
+
+async def test_tools_show_while_the_brain_works(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Between the words, at the moment when they ran, and not a second time at the end."""
+    first = {"name": "search", "arguments": {"q": "cats"}, "result": {"text": "2"}, "error": False}
+    second = {"name": "request", "arguments": {}, "result": {"status": "acked"}, "error": False}
+    result = {
+        "conversation_id": BRAIN_ID,
+        "text": "Let me see. Two cats.",
+        "data": {"tool_calls": [first, second]},
+    }
+
+    async def work(_params: Json, _caller: Json | None) -> AsyncIterator[Json]:
+        yield {"text": "Let me see. "}
+        yield {"tool": first}
+        yield {"text": "Two cats."}
+        yield {"result": result}
+
+    brain.answers["conversation.process"] = work
+    shown = log(hass, await speak(hass))
+    assert [(one.role, getattr(one, "content", None)) for one in shown] == [
+        ("assistant", "Let me see. "),
+        ("assistant", None),
+        ("tool_result", None),
+        ("assistant", "Two cats."),
+        ("assistant", None),
+        ("tool_result", None),
+    ]
+    assert [one.tool_calls[0].tool_name for one in (shown[1], shown[4])] == [
+        "kitty__search",
+        "kitty__request",
+    ]
+    assert shown[2].tool_call_id == shown[1].tool_calls[0].id
+
+
+async def test_the_model_is_warmed_while_somebody_begins_to_speak(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Its first words come sooner."""
+    await conversation.async_prepare_agent(hass, AGENT, "en")
+    await brain.received_command("providers.warm")
+
+
+async def test_a_brain_that_has_nothing_to_warm_is_no_trouble(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """An older one does not even know the word; one that is away hears nothing."""
+
+    def unknown(_params: Json, _caller: Json | None) -> Json:
+        raise FakeError("unknown_action")
+
+    brain.answers["providers.warm"] = unknown
+    await conversation.async_prepare_agent(hass, AGENT, "en")
+    await gone(hass, brain, workshop)
+    await conversation.async_prepare_agent(hass, AGENT, "en")
+
+
+async def test_without_the_brain_the_lights_still_work(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Home Assistant understands its own commands."""
+    hass.states.async_set("light.kitchen", "off", {"friendly_name": "Kitchen light"})
+    async_expose_entity(hass, "conversation", "light.kitchen", True)
+    calls = async_mock_service(hass, "light", "turn_on")
+    also = async_mock_service(hass, "homeassistant", "turn_on")
+    await gone(hass, brain, workshop)
+    result = await speak(hass, "turn on the kitchen light")
+    assert result.response.response_type.value == "action_done"
+    assert [call.data["entity_id"] for call in (*calls, *also)] == ["light.kitchen"]
+    assert (calls or also)[0].context.user_id == ADA

@@ -1,0 +1,67 @@
+"""A turn that is being answered right now: only for one may the brain use the house."""
+
+import contextvars
+from dataclasses import dataclass, field
+from typing import Final
+
+from homeassistant.core import Context
+from homeassistant.helpers import llm
+
+from .origin import Caller
+
+# What counts as a yes to our own question, and nothing else does: the brain cannot widen it.
+YES: Final = frozenset(
+    {
+        "yes",
+        "confirm",
+        "confirmed",
+        "approve",
+        "do it",
+        "go ahead",
+        "ok",
+        "okay",
+        "sure",
+        "please do",
+        "yes please",
+    }
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """What one person says now; ``asked``: the event and subject of our question before it, if any."""
+
+    context: Context
+    caller: Caller
+    text: str
+    language: str
+    conversation_id: str
+    satellite_id: str | None
+    area_id: str | None
+    llm_context: llm.LLMContext
+    asked: tuple[str, str] | None
+    # Whether these words follow a question of any kind.
+    answers: bool
+    surroundings: contextvars.Context = field(default_factory=contextvars.copy_context)
+    # What models may use in this turn, by the names that they see; made when it is first wanted.
+    api: llm.APIInstance | None = None
+    names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def device_id(self) -> str | None:
+        """Return the device that heard the words."""
+        return self.llm_context.device_id
+
+    def enter(self) -> None:
+        """Go on in the calling task as if it were the turn's own: by its road, in its chat log.
+
+        What the brain asks for arrives in a task of the socket, which knows nobody.
+        """
+        for variable, value in self.surroundings.items():
+            variable.set(value)
+
+
+def plain(text: str) -> str:
+    """Return words without case and punctuation."""
+    kept = (char if char.isalnum() else " " for char in text.casefold())
+    return " ".join("".join(kept).split())
