@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import itertools
 import os
 from pathlib import Path
+import re
 import resource
 import threading
 import time
@@ -22,6 +23,7 @@ SHARES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 OPEN_JOBS: Final = frozenset({"preparing", "printing", "paused"})
 STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 _STARTED: Final = time.time()
+_CODE: Final = re.compile("[a-z][a-z0-9_]{0,63}")
 
 type Labels = tuple[str, ...]
 type Sample = tuple[str, str, float]
@@ -138,6 +140,11 @@ def _escaped(value: str) -> str:
     return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
+def _word(code: str) -> str:
+    """Return a code that is one; some come from elsewhere and could be anything."""
+    return code if _CODE.fullmatch(code) else "other"
+
+
 _commands: Final = Counter(
     "kitty_commands_total", "Commands that were run, by action and outcome.", "action", "outcome"
 )
@@ -183,7 +190,7 @@ _FAMILIES: Final[tuple[_Family[Any], ...]] = (
 
 def observe_command(action: str, seconds: float, outcome: str) -> None:
     """Count a command that ended: ``ok``, the code of its error, or ``cancelled``."""
-    _commands.add(action, outcome)
+    _commands.add(action, _word(outcome))
     _command_seconds.observe(seconds, action)
 
 
@@ -275,7 +282,7 @@ def render(counters: Mapping[str, int], **now: float) -> str:
     for name, count in sorted(counters.items()):
         family, _, label = name.partition("_")
         if label and family in {"errors", "requests"}:
-            (errors if family == "errors" else ends).add(label, amount=count)
+            (errors if family == "errors" else ends).add(_word(label), amount=count)
         else:
             counted.append(Counter(f"kitty_{name}_total", "Counted since the start."))
             counted[-1].add(amount=count)

@@ -28,6 +28,7 @@ MICRO: Final = 1_000_000
 # A call that is not over after so long never will be.
 STALE: Final = 900.0
 MOST_MONEY: Final = 1e9
+MOST_MICRO: Final = 2**62  # what a column holds, and then some
 # What a provider says beyond this is no count.
 MOST_TOKENS: Final = 1_000_000_000
 _KEY: Final = "budget"
@@ -87,7 +88,7 @@ class Reservation:
         """Return the cost of so many tokens, rounded up; what is not told costs what was set aside."""
         cost = _told(tokens_in, self.tokens_in) * self.price_in
         cost += _told(tokens_out, self.max_tokens_out) * self.price_out
-        return int(cost.to_integral_value(ROUND_CEILING))
+        return min(int(cost.to_integral_value(ROUND_CEILING)), MOST_MICRO)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,11 +156,12 @@ class Budget:
         self._born = clock()
 
     async def recover(self) -> int:
-        """Count as spent what a process that died has left open; returns how many calls that were.
+        """Count as spent what nobody ended; returns how many calls that were.
 
-        SQLite has one process, so that all from before this one is meant; else what is long past.
+        Whatever is long past, and on SQLite, which has one process, all from before this one.
         """
-        limit = self._born if self._db.is_sqlite else self._clock() - STALE
+        past = self._clock() - STALE
+        limit = max(past, self._born) if self._db.is_sqlite else past
 
         def work(connection: Connection) -> int:
             lost = {"status": "lost", "cost_micro": spending.c.reserved_micro}
@@ -234,12 +236,12 @@ class Budget:
     ) -> float:
         """Record what a call used and return its cost; what is not told costs what was set aside."""
         tokens_in, tokens_out = _plausible(tokens_in), _plausible(tokens_out)
-        metrics.count_tokens(reservation.tier, tokens_in or 0, tokens_out or 0)
         cost = reservation.micro(tokens_in, tokens_out)
         used = {"cost_micro": cost, "tokens_in": tokens_in, "tokens_out": tokens_out}
         named = {} if model is None else {"model": model}
         if await self._end(reservation, {"status": "settled"} | used | named):
             metrics.count_cost(reservation.tier, cost / MICRO)
+            metrics.count_tokens(reservation.tier, tokens_in or 0, tokens_out or 0)
         return cost / MICRO
 
     async def release(self, reservation: Reservation) -> None:
@@ -258,9 +260,9 @@ class Budget:
         return _view(await self._db.read(lambda connection: self._sums(connection, day)))
 
     async def _end(self, reservation: Reservation, values: Json) -> bool:
-        """End a reservation once, also one that was given up as lost."""
+        """End a reservation, also one that was given up as lost; False when it had ended before."""
         if reservation.id is None:
-            return False
+            return True
         day, now = self._today(), self._clock()
         same = and_(spending.c.id == reservation.id, spending.c.status.in_(("reserved", "lost")))
 

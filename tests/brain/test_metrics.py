@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+import re
 import threading
 import timeit
 from typing import Any
@@ -17,7 +18,7 @@ from brain_server.bus import Bus
 from brain_server.commands import SYSTEM, Caller, NoParams, Scope, collect, command
 from brain_server.observability import counters
 from brain_server.storage import Database, tables
-from tests.brain.home import Home, Rest, at_home, running
+from tests.brain.home import ROOT, Home, Rest, at_home, running
 
 type Seen = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -137,6 +138,24 @@ def test_any_label_is_written_so_that_it_is_read_back() -> None:
     nasty = 'a"} 1\nkitty_cost_total{tier="\\n\\'
     metrics.observe_stage(nasty, 1.0)
     assert look()("kitty_stage_seconds_count", stage=nasty) == 1
+
+
+def test_what_is_no_code_is_not_shown() -> None:
+    """Some come from elsewhere."""
+    metrics.observe_command("devices.list", 0.1, "Ada said no")
+    page = metrics.render({"errors_Ada's door": 2, "errors_timeout": 1})
+    found = seen(page)
+    assert found["kitty_errors_total", frozenset({("code", "other")})] == 2
+    assert found["kitty_errors_total", frozenset({("code", "timeout")})] == 1
+    assert "Ada" not in page
+
+
+def test_every_metric_is_documented_and_no_other() -> None:
+    """docs/MODELS_COST.md lists exactly those that are there, and those counted by name."""
+    table = (ROOT / "docs/MODELS_COST.md").read_text("utf-8")
+    listed = set(re.findall(r"^\| `((?:kitty|process)_[a-z_]+)` \|", table, re.MULTILINE))
+    page = metrics.render({"requests": 1}, clients=1, commands_running=1)
+    assert listed == set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE))
 
 
 def test_nobody_can_make_up_labels_without_end() -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import contextlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+import json
 from typing import Any
 
 from hypothesis import given, settings, strategies as st
@@ -282,12 +283,32 @@ async def test_what_was_not_sent_costs_nothing(house: House) -> None:
 
 async def test_a_call_ends_only_once(house: House) -> None:
     """A second end changes nothing."""
+    metrics.clear()
     reservation = await house.reserve()
     await house.budget.settle(reservation, *CENT)
     await house.budget.settle(reservation, 0, 0)
+    await house.budget.settle(reservation, 1000, 1000)
     await house.budget.release(reservation)
     [row] = await house.rows()
     assert (row["status"], row["cost_micro"]) == ("settled", 10_000)
+    seen = await asyncio.to_thread(metrics.render, {})
+    assert 'kitty_tokens_total{tier="frontier",direction="in"} 2000\n' in seen
+
+
+async def test_a_price_beyond_all_reason_breaks_nothing(house: House) -> None:
+    """It is refused before, and recorded as the most that there is after."""
+    absurd = Model(price_in=1e30, price_out=0.0)
+    assert (await refused(house, model=absurd)).code == "budget_exhausted"
+    reservation = await house.reserve(absurd, (0, 0))
+    await house.budget.settle(reservation, 1000, 0)
+    assert await house.budget.level() is Step.LOCAL_ONLY
+
+
+async def test_what_is_told_of_a_change_can_also_be_asked(house: House) -> None:
+    """For who comes later."""
+    await house.spend(80)
+    [(_, told)] = house.told
+    assert await house.budget.view() == told
 
 
 async def test_a_call_that_ends_after_midnight_counts_on_the_day_it_began(house: House) -> None:
@@ -325,11 +346,13 @@ async def test_what_a_dead_process_left_open_counts_as_spent(house: House, clock
 
 
 async def test_what_this_process_has_open_is_not_given_up(house: House) -> None:
-    """Also when somebody looks again later."""
+    """Until it is so long past that nobody can be waiting for it."""
     house.clock.now += 10
     await house.reserve()
-    house.clock.now += 10_000
+    house.clock.now += STALE
     assert await house.budget.recover() == 0
+    house.clock.now += 1
+    assert await house.budget.recover() == 1
 
 
 async def test_a_call_that_was_given_up_may_still_tell_what_it_cost(
@@ -527,6 +550,7 @@ async def test_what_another_process_has_open_is_not_given_up(postgres: Any, cloc
         assert await after.budget.recover() == 0
         clock.now += STALE
         assert await after.budget.recover() == 1
+        json.dumps([await after.status(), await after.budget.list(SYSTEM, SpendingPage())])
     postgres.give_back(url)
 
 
