@@ -5,8 +5,11 @@ The tokens go straight to the mobile app and not through an action, whose data e
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from contextvars import ContextVar
+import logging
+from typing import TYPE_CHECKING, Any, Final, override
 
+from aiohttp import ClientError
 from homeassistant.components import persistent_notification
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
@@ -26,8 +29,22 @@ DENY_PREFIX: Final = "KITTY_DENY_"
 ACTION_PREFIXES: Final = (APPROVE_PREFIX, DENY_PREFIX)
 
 MOBILE_APP: Final = "mobile_app"
+PUSH_LOG: Final = f"homeassistant.components.{MOBILE_APP}.notify"
 PUSH_TIMEOUT: Final = 15.0
 PARAMS_MAX: Final = 200
+
+# What went wrong with the push of this task.
+_troubles: ContextVar[list[str]] = ContextVar("kitty_push_troubles")
+
+
+class _Listener(logging.Handler):
+    """Hears what the mobile app only logs: that a push was not taken."""
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the words for the push that is under way in this task."""
+        if (troubles := _troubles.get(None)) is not None:
+            troubles.append(record.getMessage())
 
 
 class Phones:
@@ -41,6 +58,9 @@ class Phones:
         self._tokens: dict[tuple[str, str], dict[str, str]] = {}
         # What each phone shows: the subject and the words.
         self._shown: dict[tuple[str, str], tuple[str, str, str]] = {}
+        listener = _Listener(logging.WARNING)
+        logging.getLogger(PUSH_LOG).addHandler(listener)
+        entry.async_on_unload(lambda: logging.getLogger(PUSH_LOG).removeHandler(listener))
 
     async def ask(
         self, event: Json, user_id: str, *, note: str | None = None, again: bool = False
@@ -86,6 +106,18 @@ class Phones:
         if over:
             persistent_notification.async_dismiss(self._hass, _notification_id(event_id))
 
+    async def say(self, user_id: str | None, message: str, *, tag: str) -> None:
+        """Tell one person something; where no phone takes it, or nobody is known, the house is told."""
+        data: Json = {"tag": f"kitty-reply-{tag}", "group": DOMAIN, "visibility": "private"}
+        title = self._entry.title
+        if user_id is None or not await self._send(user_id, message, title=title, data=data):
+            persistent_notification.async_create(
+                self._hass,
+                _plain(message),
+                title=_plain(title),
+                notification_id=f"kitty_reply_{tag}",
+            )
+
     async def _send(
         self, user_id: str, message: str, *, title: str | None = None, data: Json
     ) -> bool:
@@ -99,15 +131,18 @@ class Phones:
     async def _push(
         self, service: Any, webhook_id: str, message: str, title: str | None, data: Json
     ) -> bool:
+        troubles: list[str] = []
+        _troubles.set(troubles)
         try:
             async with asyncio.timeout(PUSH_TIMEOUT):
                 await service.async_send_message(
                     message, title=title, target=[webhook_id], data=data
                 )
-        except (HomeAssistantError, TimeoutError) as err:
-            LOGGER.warning("A phone could not be reached: %s", err)
-            return False
-        return True
+        except (HomeAssistantError, ClientError, TimeoutError, KeyError, ValueError) as err:
+            troubles.append(repr(err))
+        if troubles:
+            LOGGER.warning("A phone could not be reached: %s", troubles[0])
+        return not troubles
 
     def _phones_of(self, user_id: str) -> tuple[Any, list[str]]:
         """Return the mobile app's notifier and the phones of a person that it can reach."""

@@ -39,6 +39,8 @@ class Phones:
         self.pushes: dict[str, list[Json]] = {}
         self.reachable = asyncio.Event()
         self.reachable.set()
+        # What the push service answers.
+        self.status = HTTPStatus.CREATED
         self._url = ""
         self._runner: web.AppRunner
 
@@ -59,13 +61,13 @@ class Phones:
         """Close the push service."""
         await self._runner.cleanup()
 
-    async def add(self, user_id: str, name: str) -> str:
-        """Register the app on a phone of a user; returns the phone."""
+    async def add(self, user_id: str, name: str, *, pushes: bool = True) -> str:
+        """Register the app on a phone of a user, who may have forbidden pushes; returns the phone."""
         entry = MockConfigEntry(
             domain="mobile_app",
             title=name,
             data={
-                "app_data": {"push_token": name, "push_url": self._url},
+                "app_data": {"push_token": name, "push_url": self._url} if pushes else {},
                 "app_id": "io.homeassistant.companion",
                 "app_name": "Home Assistant",
                 "app_version": "2026.10",
@@ -108,7 +110,7 @@ class Phones:
         data = await request.json()
         await self.reachable.wait()
         self.pushes[data["push_token"]].append(data)
-        return web.json_response({}, status=HTTPStatus.CREATED)
+        return web.json_response({}, status=self.status)
 
 
 def approve(push: Json) -> str:

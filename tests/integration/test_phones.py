@@ -1,7 +1,9 @@
 """Decisions on a phone: who is asked, whose press counts, and what happens to old buttons."""
 
 import asyncio
+from http import HTTPStatus
 import json
+import logging
 import time
 from unittest.mock import patch
 
@@ -424,6 +426,63 @@ async def test_a_phone_that_cannot_be_reached(
     shown = pn._async_get_or_create_notifications(hass)
     await eventually(lambda: f"kitty_{event['id']}" in shown)
     phones.reachable.set()
+
+
+@pytest.mark.parametrize(
+    "status", [HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.NOT_FOUND]
+)
+async def test_a_push_that_the_service_does_not_take(
+    hass: HomeAssistant,
+    phones: Phones,
+    kitty: MockConfigEntry,
+    brain: FakeBrain,
+    status: HTTPStatus,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The mobile app only logs it; the dashboard shows the request all the same."""
+    await phones.add(BOB, "bob")
+    phones.status = status
+    event = await asked(brain, kitty, BOB)
+    shown = pn._async_get_or_create_notifications(hass)
+    await eventually(lambda: f"kitty_{event['id']}" in shown)
+    assert "A phone could not be reached" in caplog.text
+
+
+async def test_a_phone_that_takes_no_pushes(
+    hass: HomeAssistant, phones: Phones, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """A person who forbade them is asked on the dashboard."""
+    await phones.add(BOB, "bob", pushes=False)
+    event = await asked(brain, kitty, BOB)
+    shown = pn._async_get_or_create_notifications(hass)
+    await eventually(lambda: f"kitty_{event['id']}" in shown)
+
+
+async def test_a_push_that_breaks_asks_the_others_all_the_same(
+    hass: HomeAssistant, phones: Phones, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """One phone whose registration is damaged does not keep the request from anybody."""
+    await phones.add(ADA, "ada")
+    await phones.add(BOB, "bob")
+    (damaged,) = (
+        one for one in hass.config_entries.async_entries("mobile_app") if one.title == "ada"
+    )
+    app_data = {"push_url": damaged.data["app_data"]["push_url"]}
+    hass.config_entries.async_update_entry(damaged, data=damaged.data | {"app_data": app_data})
+    event = await asked(brain, kitty, ADA, BOB)
+    await phones.shown("bob")
+    shown = pn._async_get_or_create_notifications(hass)
+    await eventually(lambda: f"kitty_{event['id']}" in shown)
+
+
+async def test_a_house_without_kitty_listens_to_no_log(
+    hass: HomeAssistant, phones: Phones, kitty: MockConfigEntry
+) -> None:
+    """What was put into the log of the mobile app is taken out again."""
+    log = logging.getLogger(phones_module.PUSH_LOG)
+    before = len(log.handlers)
+    assert await hass.config_entries.async_unload(kitty.entry_id)
+    assert len(log.handlers) == before - 1
 
 
 async def test_a_request_that_nobody_may_decide_is_a_repair_issue(

@@ -2,6 +2,7 @@
 
 import json
 
+from homeassistant.components.logbook.helpers import is_sensor_continuous
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
@@ -44,6 +45,25 @@ async def test_the_sensors_are_as_they_were(
 ) -> None:
     """Every entity of the platform has its state and its entry."""
     await snapshot_platform(hass, entity_registry, snapshot, workshop.entry_id)
+
+
+@pytest.mark.parametrize("entity_id", [AUDIT, PENDING, UNKNOWN])
+async def test_figures_do_not_fill_the_logbook(
+    hass: HomeAssistant,
+    workshop: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+    entity_id: str,
+) -> None:
+    """Each audit row would be a line of its own, under the lines that tell what happened."""
+    assert is_sensor_continuous(hass, entity_registry, entity_id)
+
+
+@pytest.mark.parametrize("entity_id", [PENDING, UNKNOWN])
+async def test_what_is_counted_is_not_counted_in_wrong_words(
+    hass: HomeAssistant, workshop: MockConfigEntry, entity_id: str
+) -> None:
+    """Units know no singular: it would say "1 requests"."""
+    assert "unit_of_measurement" not in state(hass, entity_id).attributes
 
 
 async def test_a_printer_without_a_job_shows_its_status_only(
