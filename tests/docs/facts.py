@@ -14,6 +14,7 @@ KINDS = {
     "TooMany": 429,
     "InternalError": 500,
     "DeviceError": 502,
+    "ProviderError": 502,
     "Unavailable": 503,
 }
 
