@@ -51,6 +51,50 @@ SAID: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
+# The words by which people speak of a kind of thing in the house without its name.
+SPOKEN_OF: Final[Mapping[str, frozenset[str]]] = {
+    "light": frozenset({"light", "lights", "lamp", "lamps", "dark", "bright", "brighter", "dim"}),
+    "climate": frozenset(
+        {"cold", "hot", "warm", "warmer", "cooler", "heat", "heating", "freezing"}
+    ),
+    "fan": frozenset({"fan", "air", "stuffy", "hot"}),
+    "cover": frozenset({"blind", "blinds", "shade", "shades", "curtain", "curtains", "shutters"}),
+    "media": frozenset({"music", "song", "tv", "television", "loud", "quiet", "volume", "radio"}),
+    "vacuum": frozenset({"vacuum", "clean", "dirty", "hoover"}),
+}
+_WORD: Final = re.compile(r"[\w-]+")
+_LITTLE: Final = frozenset({"the", "a", "an", "in", "on", "of", "to", "and", "true", "false", "is"})
+_POINTING: Final = frozenset({"it", "them", "that", "this", "these", "those", "everything", "all"})
+_ORDERS: Final = frozenset(
+    {
+        "turn",
+        "switch",
+        "set",
+        "make",
+        "start",
+        "stop",
+        "play",
+        "pause",
+        "dim",
+        "add",
+        "put",
+        "raise",
+    }
+    | {
+        "lower",
+        "mute",
+        "run",
+        "activate",
+        "increase",
+        "decrease",
+        "close",
+        "open",
+        "remove",
+        "skip",
+    }
+)
+
+
 class Effect(StrEnum):
     """What running a tool can change."""
 
@@ -302,18 +346,34 @@ def needs_person(
     match one.effect:
         case Effect.READ:
             return False
-        case Effect.OUTWARD | Effect.HOME:
+        case Effect.OUTWARD:
             return reading.is_foreign
+        case Effect.HOME:
+            return reading.is_foreign or not _home_carried(arguments, _words(reading.said))
         case Effect.REQUEST:
-            return reading.is_foreign or not _carried(arguments, reading.said, names)
+            return reading.is_foreign or not _carried(arguments, _words(reading.said), names)
 
 
-def _carried(arguments: Json, said: str, names: Callable[[str], str]) -> bool:
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.casefold()))
+
+
+def _carried(arguments: Json, heard: set[str], names: Callable[[str], str]) -> bool:
     """Tell whether the person's own words carry a request: its verb, and something of the device's name."""
-    heard = set(re.findall(r"[\w-]+", said.casefold()))
     verbs = SAID.get(str(arguments.get("intent")), frozenset())
-    name = set(re.findall(r"[\w-]+", names(str(arguments.get("device_id"))).casefold()))
-    return bool(heard & verbs) and bool(heard & name)
+    return bool(heard & verbs) and bool(heard & _words(names(str(arguments.get("device_id")))))
+
+
+def _home_carried(arguments: Json, heard: set[str]) -> bool:
+    """Tell whether the person's own words carry something done in the house.
+
+    They speak of what it is done to, by its name or its kind, or they give an order and point at it.
+    """
+    told = " ".join(str(value) for value in arguments.values())
+    named = _words(told.replace("_", " ")) - _LITTLE
+    kinds = set().union(*(SPOKEN_OF.get(word, frozenset()) for word in named))
+    points = bool(heard & _POINTING) and bool(heard & _ORDERS)
+    return bool(heard & (named | kinds)) or points
 
 
 def told(value: Any, source: str, *, error: bool = False) -> Ran:

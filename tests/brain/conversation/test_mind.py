@@ -306,3 +306,81 @@ async def test_usage_without_counts_is_settled_at_what_was_set_aside(
     (entry,) = await rows(brain, spending)
     assert entry["status"] == "settled"
     assert entry["cost_micro"] > 0
+
+
+# -- the house ----------------------------------------------------------------------------------------
+
+TURN_ON = {
+    "name": "HassTurnOn",
+    "description": "",
+    "parameters": {"type": "object"},
+    "read_only": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "arguments"),
+    [
+        ("it is so dark in here", {"area": "Office", "domain": ["light"]}),
+        ("make the desk lamp shine", {"name": "Desk lamp"}),
+        ("turn that on again for me will you", {"name": "Fountain"}),
+        ("I am freezing", {"area": "Office", "domain": "climate"}),
+    ],
+)
+async def test_what_a_person_speaks_of_is_done_in_the_house(
+    home: Home, scripts: Scripts, said: str, arguments: dict[str, Any]
+):
+    home.tools = [TURN_ON]
+    home.tool_results["HassTurnOn"] = {"result": {"done": True}, "error": False}
+    await near(home)
+    scripts["near"] = lambda request: (
+        ["Done."] if answers(request) else [call("HassTurnOn", **arguments)]
+    )
+    await home.say(said, context_id="now")
+    (run,) = home.called
+    assert (run["name"], run["arguments"], run["confirmed"]) == ("HassTurnOn", arguments, False)
+    assert run["context_id"] == "now"
+
+
+async def test_what_nobody_spoke_of_is_asked_first(home: Home, scripts: Scripts):
+    home.tools = [TURN_ON]
+    home.tool_results["HassTurnOn"] = {"result": {"done": True}, "error": False}
+    await near(home)
+    scripts["near"] = lambda request: (
+        ["Fine."] if answers(request) else [call("HassTurnOn", name="Heater")]
+    )
+    said = await home.say("what is the melting point of tin", context_id="one")
+    assert said["text"] == "Shall I turn on Heater?"
+    assert home.called == []
+    await home.say("yes", conversation_id=said["conversation_id"], context_id="two")
+    (run,) = home.called
+    assert (run["context_id"], run["confirmed"]) == ("two", True)
+
+
+async def test_what_home_assistant_wants_a_person_for_is_asked(home: Home, scripts: Scripts):
+    home.tools = [TURN_ON]
+    home.tool_results["HassTurnOn"] = {"needs_person": True, "what": "It is a garage door"}
+    await near(home)
+    scripts["near"] = lambda request: (
+        ["Fine."] if answers(request) else [call("HassTurnOn", name="Garage door")]
+    )
+    said = await home.say("turn on the garage door thing somehow", context_id="one")
+    assert said["text"] == "Shall I turn on Garage door?"
+    assert said["continue_conversation"]
+
+
+async def test_what_the_house_understands_needs_no_model(
+    home: Home, brain: Brain, scripts: Scripts
+):
+    await near(home)
+    home.sentences["dim the desk lamp"] = {
+        "handled": True,
+        "text": "Dimmed.",
+        "confidence": 0.9,
+        "reason": "command",
+    }
+    said = await home.say("dim the desk lamp", context_id="one")
+    assert (said["text"], said["tier"]) == ("Dimmed.", "local")
+    assert Double.heard == {}
+    (decision,) = await rows(brain, decisions)
+    assert (decision["reason"], decision["confidence"]) == ("home:command", 0.9)
