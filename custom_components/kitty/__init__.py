@@ -43,6 +43,7 @@ from .repairs import (
     delete_unknown_outcome,
     delete_version_skew,
 )
+from .replies import Replies
 from .services import async_setup_services
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
@@ -106,6 +107,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
     await coordinator.async_config_entry_first_refresh()
     entry.runtime_data.feed.start()
     entry.runtime_data.approvals.start()
+    Replies(hass, coordinator, ledger).start()
     _follow_outcomes(hass, entry)
     _follow_link(hass, entry)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
