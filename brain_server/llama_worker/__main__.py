@@ -54,6 +54,8 @@ class Worker:
         with suppress(BrokenPipeError, ConnectionResetError):
             while (order := self._orders.get()) is not None:
                 self._answer(order)
+        if self._engine is not None:
+            self._engine.close()
         self._ended.set()
 
     def stopped(self) -> bool:

@@ -21,6 +21,7 @@ from brain_server.protocol import Json
 llama: Any = importlib.import_module("llama_cpp")
 native: Any = importlib.import_module("llama_cpp.llama_cpp")
 grammars: Any = importlib.import_module("llama_cpp.llama_grammar")
+logger: Any = importlib.import_module("llama_cpp._logger")
 formats: Any = importlib.import_module("llama_cpp.llama_chat_format")
 
 BATCH: Final = 512
@@ -73,6 +74,10 @@ class Engine:
         self._chat = None if order.embedding else Chat(self._llama, self._vocabulary)
         self._eyes = Eyes(order.eyes, self._llama) if order.eyes else None
 
+    def close(self) -> None:
+        """Let go of the model."""
+        self._llama.close()
+
     def ask(self, order: Ask) -> Iterator[Piece | Done]:
         """Yield an answer as it comes; ``context_exceeded`` before the first word."""
         if self._chat is None:
@@ -95,6 +100,8 @@ class Engine:
             found = np.array(self._llama.embed(list(order.texts)), dtype=np.float32)
         except RuntimeError as err:
             self._forget()
+            if not self._stopped():
+                raise ProviderError("provider_failed", f"llama.cpp failed: {err}") from err
             raise ProviderError("provider_cut_off", "The vectors were not finished") from err
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
         found /= np.where(lengths == 0, 1, lengths)
@@ -112,7 +119,8 @@ class Engine:
         least = min(order.max_tokens, LEAST_ANSWER)
         if pictures and self._eyes is not None:
             self._forget()
-            self._eyes.look(text, pictures, lambda tokens: self._require(tokens, least))
+            begin = self._chat.needs_begin(text)
+            self._eyes.look(text, pictures, begin, lambda tokens: self._require(tokens, least))
             found: list[int] = self._llama.input_ids[: self._llama.n_tokens].tolist()
             return found
         tokens: list[int] = self._llama.tokenize(
@@ -198,9 +206,8 @@ class Chat:
             for token in range(model.n_vocab())
             if native.llama_vocab_get_attr(vocabulary, token) & native.LLAMA_TOKEN_ATTR_CONTROL
         ]
-        self._marks = re.compile(
-            "|".join(map(re.escape, sorted(filter(None, marks), key=len)[::-1]))
-        )
+        longest_first = sorted(filter(None, marks), key=len, reverse=True)
+        self._marks = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
     def text(self, turns: Sequence[Turn], marker: str) -> str:
         """Return a conversation as the model has learned to read it; a turn cannot forge another."""
@@ -232,7 +239,7 @@ class Chat:
         return prompt
 
     def _plain(self, text: str, marker: str) -> str:
-        plain = self._marks.sub(" ", text) if self._marks.pattern else text
+        plain = self._marks.sub(" ", text)
         return plain.replace(marker, " ") if marker else plain
 
 
@@ -243,6 +250,9 @@ class Eyes:
         """Load it; ``provider_invalid`` when it does not belong to the model."""
         self._tools: Any = importlib.import_module("llama_cpp.mtmd_cpp")
         self._model = model
+        # Else it prints what people say.
+        self._tools.mtmd_log_set(logger.llama_log_callback, None)
+        self._tools.mtmd_helper_log_set(logger.llama_log_callback, None)
         self.marker: str = self._tools.mtmd_default_marker().decode()
         self._handler = formats.MTMDChatHandler(path, verbose=False, use_gpu=False)
         try:
@@ -252,7 +262,9 @@ class Eyes:
                 "provider_invalid", f"{Path(path).name} does not belong to this model"
             ) from err
 
-    def look(self, text: str, pictures: list[bytes], require: Callable[[int], None]) -> None:
+    def look(
+        self, text: str, pictures: list[bytes], begin: bool, require: Callable[[int], None]
+    ) -> None:
         """Let the model read a text with pictures at its markers; ``require`` may refuse its length."""
         tools = self._tools
         chunks = tools.mtmd_input_chunks_init()
@@ -261,7 +273,7 @@ class Eyes:
             bitmaps.extend(
                 map(self._bitmap, pictures)
             )  # one by one: the good ones before a bad one
-            self._split(text, chunks, bitmaps)
+            self._split(text, chunks, bitmaps, begin)
             require(tools.mtmd_helper_get_n_tokens(chunks))
             end = native.llama_pos(0)
             code = tools.mtmd_helper_eval_chunks(
@@ -290,11 +302,11 @@ class Eyes:
         except ValueError as err:
             raise ProviderError("provider_invalid", "The picture cannot be read") from err
 
-    def _split(self, text: str, chunks: Any, bitmaps: list[Any]) -> None:
+    def _split(self, text: str, chunks: Any, bitmaps: list[Any], begin: bool) -> None:
         tools, data = self._tools, text.encode()
         words = tools.mtmd_input_text()
         words.text, words.text_len = data, len(data)
-        words.add_special, words.parse_special = False, True
+        words.add_special, words.parse_special = begin, True
         array = (tools.mtmd_bitmap_p_ctypes * len(bitmaps))(*bitmaps)
         context = self._handler.mtmd_ctx
         if tools.mtmd_tokenize(context, chunks, ctypes.byref(words), array, len(bitmaps)):
@@ -304,13 +316,15 @@ class Eyes:
 def _load(order: Load) -> Any:
     """Load the file; the processor is shared with the brain, so only what is given is used."""
     path = Path(order.path)
-    pooled = gguf.read(path).pooling
+    metadata = gguf.read(path)
+    # Beyond what it was made for a model of sentences crashes, and others talk nonsense.
+    context = min(order.context, metadata.context_length or order.context)
     # Of a text that makes a vector every token must be in one batch.
-    batch = order.context if order.embedding else min(BATCH, order.context)
+    batch = context if order.embedding else min(BATCH, context)
     try:
         return llama.Llama(
             order.path,
-            n_ctx=order.context,
+            n_ctx=context,
             n_batch=batch,
             n_ubatch=batch,
             n_threads=order.threads,
@@ -318,14 +332,14 @@ def _load(order: Load) -> Any:
             embedding=order.embedding,
             pooling_type=(
                 native.LLAMA_POOLING_TYPE_UNSPECIFIED
-                if pooled or not order.embedding
+                if metadata.pooling or not order.embedding
                 else native.LLAMA_POOLING_TYPE_MEAN
             ),
             verbose=False,
         )
     except ValueError as err:
         if "llama_context" in str(err):
-            raise room.too_large(room.fits(path, order.context)) from err
+            raise room.too_large(room.fits(path, context)) from err
         raise ProviderError(
             "provider_invalid", f"llama.cpp cannot load {path.name}", model=path.name
         ) from err

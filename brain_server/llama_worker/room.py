@@ -18,7 +18,7 @@ _NO_LIMIT: Final = 1 << 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What a model needs with a context, and the largest context that has room (0: none has)."""
+    """What a model needs with a context that it can have, and the largest that has room (0: none)."""
 
     model: str
     architecture: str
@@ -39,7 +39,8 @@ def fits(path: Path, context: int, *, eyes: Path | None = None, root: Path = Pat
     def need(tokens: int) -> float:
         return fixed + tokens * metadata.token_bytes
 
-    limit = metadata.context_length or CONTEXTS[0]
+    limit = metadata.context_length or max(context, CONTEXTS[0])
+    context = min(context, limit)
     possible = [tokens for tokens in (limit, *CONTEXTS) if tokens <= limit]
     return Advice(
         model=path.name,

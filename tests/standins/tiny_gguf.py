@@ -15,6 +15,7 @@ KEY_HEADS: Final = 2
 LAYERS: Final = 2
 CONTEXT: Final = 4096
 SEED: Final = 7
+EYE_WIDTH: Final = 32
 
 # ChatML, the form of most small models.
 CHAT_TEMPLATE: Final = (
@@ -117,3 +118,52 @@ def _add_weights(writer: GGUFWriter, words: int, chance: np.random.Generator) ->
         matrix(f"{block}.ffn_gate.weight", WIDTH * 2, WIDTH)
         matrix(f"{block}.ffn_up.weight", WIDTH * 2, WIDTH)
         matrix(f"{block}.ffn_down.weight", WIDTH, WIDTH * 2)
+
+
+def tiny_eyes(folder: Path, name: str = "eyes", *, width: int = WIDTH) -> Path:
+    """Write eyes for the tiny model: a picture becomes four tokens; weights by chance."""
+    path = folder / f"{name}.gguf"
+    chance = np.random.default_rng(SEED)
+    writer = GGUFWriter(path, "clip")
+    writer.add_clip_has_vision_encoder(True)
+    writer.add_clip_projector_type("mlp")
+    writer.add_vision_image_size(28)
+    writer.add_vision_patch_size(14)
+    writer.add_vision_embedding_length(EYE_WIDTH)
+    writer.add_vision_feed_forward_length(EYE_WIDTH * 2)
+    writer.add_vision_block_count(2)  # the last one is not used
+    writer.add_vision_head_count(2)
+    writer.add_vision_projection_dim(width)
+    writer.add_vision_attention_layernorm_eps(1e-5)
+    writer.add_vision_image_mean([0.5, 0.5, 0.5])
+    writer.add_vision_image_std([0.5, 0.5, 0.5])
+    writer.add_vision_use_gelu(True)
+
+    def matrix(name: str, *shape: int, bias: bool = True) -> None:
+        values = chance.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
+        writer.add_tensor(f"{name}.weight", values.astype(np.float32))
+        if bias:
+            writer.add_tensor(f"{name}.bias", np.zeros(shape[0], dtype=np.float32))
+
+    def norm(name: str) -> None:
+        writer.add_tensor(f"{name}.weight", np.ones(EYE_WIDTH, dtype=np.float32))
+        writer.add_tensor(f"{name}.bias", np.zeros(EYE_WIDTH, dtype=np.float32))
+
+    matrix("v.patch_embd", EYE_WIDTH, 3, 14, 14, bias=False)
+    matrix("v.position_embd", 4, EYE_WIDTH, bias=False)
+    norm("v.pre_ln")
+    for layer in range(2):
+        block = f"v.blk.{layer}"
+        for part in ("attn_q", "attn_k", "attn_v", "attn_out"):
+            matrix(f"{block}.{part}", EYE_WIDTH, EYE_WIDTH)
+        norm(f"{block}.ln1")
+        norm(f"{block}.ln2")
+        matrix(f"{block}.ffn_up", EYE_WIDTH * 2, EYE_WIDTH)
+        matrix(f"{block}.ffn_down", EYE_WIDTH, EYE_WIDTH * 2)
+    matrix("mm.0", width, EYE_WIDTH)
+    matrix("mm.2", width, width)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

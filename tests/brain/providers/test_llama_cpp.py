@@ -231,6 +231,7 @@ async def test_a_missing_model_is_named(data_dir: Path) -> None:
 
 
 async def test_a_model_without_room_is_refused_with_figures(data_dir: Path) -> None:
+    tiny_gguf(data_dir / "models", context=1_000_000_000)
     async with local(data_dir, context=1_000_000_000) as llama:
         with pytest.raises(ProviderError) as caught:
             await parts_of(llama.stream(question()))

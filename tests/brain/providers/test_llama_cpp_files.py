@@ -209,12 +209,13 @@ def test_a_model_that_fits_is_no_error(tmp_path: Path, path: Path) -> None:
 
 
 def test_a_context_that_does_not_fit_is_refused_and_the_largest_that_does_is_told(
-    tmp_path: Path, path: Path
+    tmp_path: Path,
 ) -> None:
+    large = tiny_gguf(tmp_path, "large", context=100_000)
     with pytest.raises(ProviderError, match="needs 25 MB and 1 MB are free") as caught:
-        room.require(path, 100_000, root=machine(tmp_path, 1))
+        room.require(large, 200_000, root=machine(tmp_path, 1))
     assert caught.value.fields == {
-        "model": "tiny.gguf",
+        "model": "large.gguf",
         "needs_mb": 25,
         "free_mb": 1,
         "most_context": 2048,
