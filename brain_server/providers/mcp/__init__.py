@@ -13,10 +13,19 @@ import itertools
 import logging
 from typing import Any, ClassVar, Final, override
 
-from aiohttp import ClientError, ClientPayloadError, ClientResponse, ClientTimeout
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientResponse,
+    ClientResponseError,
+    ClientSSLError,
+    ClientTimeout,
+    ConnectionTimeoutError,
+)
 from yarl import URL
 
-from brain_server.errors import ProviderError
+from brain_server.errors import InvalidRequest, ProviderError
+from brain_server.fetch import plain
 from brain_server.protocol import Json
 from brain_server.providers import (
     Option,
@@ -37,11 +46,12 @@ from brain_server.providers.mcp.tools import (
 from brain_server.providers.mcp.wire import (
     CAPABILITIES_KEY,
     CLIENT_KEY,
-    EVENTS,
+    EVENT_STREAM,
     HANDSHAKE_VERSIONS,
     INVALID_PARAMS,
     ME,
     METHOD_NOT_FOUND,
+    MOST_WORDS,
     SESSION_HEADER,
     STATELESS_VERSION,
     VERSION_HEADER,
@@ -70,6 +80,12 @@ class _Peer:
 
     version: str | None = None
     session_id: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return what every message to it carries."""
+        told = {VERSION_HEADER: self.version, SESSION_HEADER: self.session_id}
+        return {name: value for name, value in told.items() if value is not None}
 
 
 class Mcp(ToolServer):
@@ -111,9 +127,13 @@ class Mcp(ToolServer):
     tier: ClassVar[TierName] = TierName.MCP
 
     def __init__(self, context: ProviderContext) -> None:
-        """Keep the options; see :meth:`Provider.__init__`."""
+        """Keep the options; InvalidRequest ``invalid_option`` for what is no address or no token."""
         super().__init__(context)
         options = context.options
+        self._url = _address(options["url"])
+        self._headers = {"Accept": f"application/json, {EVENT_STREAM}"} | _credential(
+            options.get("token")
+        )
         named = (options.get("tools") or "").split(",")
         self._named = frozenset(name.strip() for name in named if name.strip())
         total = float(options.get("timeout") or DEFAULT_TIMEOUT)
@@ -175,8 +195,8 @@ class Mcp(ToolServer):
             return
         try:
             async with self.context.session.delete(
-                self._url(),
-                headers=self._headers(peer),
+                self._url,
+                headers=self._headers | peer.headers,
                 timeout=ClientTimeout(total=_CLOSE_S),
                 allow_redirects=False,
             ):
@@ -219,9 +239,7 @@ class Mcp(ToolServer):
         try:
             return (await self._request(peer, method, params, headers))[0]
         except SessionLostError as err:
-            raise ProviderError(
-                "provider_failed", "The server forgets its sessions", http_status=404
-            ) from err
+            raise _failed(err) from err
 
     async def _connected(self) -> _Peer:
         """Return the server as it wants to be spoken to; found out once."""
@@ -229,7 +247,7 @@ class Mcp(ToolServer):
             if self._peer is None:
                 try:
                     self._peer = await self._discover() or await self._initialize()
-                except RpcError as err:
+                except (RpcError, SessionLostError) as err:
                     raise _failed(err) from err
             return self._peer
 
@@ -260,27 +278,6 @@ class Mcp(ToolServer):
 
     # -- the wire -------------------------------------------------------------------------------------
 
-    def _url(self) -> URL:
-        try:
-            url = URL(self.context.options["url"])
-        except ValueError as err:
-            raise ProviderError("provider_unreachable", "This is not an address") from err
-        if url.scheme not in {"http", "https"} or not url.raw_host or url.raw_user is not None:
-            raise ProviderError("provider_unreachable", "This is not an address")
-        return url
-
-    def _headers(self, peer: _Peer) -> dict[str, str]:
-        headers = {"Accept": f"application/json, {EVENTS}"}
-        if token := (self.context.options.get("token") or "").strip():
-            if not token.isprintable():
-                raise ProviderError("provider_auth", "This is not a token")
-            headers["Authorization"] = f"Bearer {token}"
-        if peer.version is not None:
-            headers[VERSION_HEADER] = peer.version
-        if peer.session_id is not None:
-            headers[SESSION_HEADER] = peer.session_id
-        return headers
-
     async def _request(
         self, peer: _Peer, method: str, params: Json, headers: Mapping[str, str] | None = None
     ) -> tuple[Json, str | None]:
@@ -305,27 +302,31 @@ class Mcp(ToolServer):
         """Send a message; return the answer to it, None where none was given, and the session."""
         try:
             async with self.context.session.post(
-                self._url(),
+                self._url,
                 json={"jsonrpc": "2.0"} | message,
-                headers=self._headers(peer) | dict(headers or {}),
+                headers=self._headers | peer.headers | dict(headers or {}),
                 timeout=self._timeout,
-                allow_redirects=False,
+                allow_redirects=False,  # the token is for this host alone
             ) as response:
                 await _accepted(peer, response)
                 session_id = response.headers.get(SESSION_HEADER)
                 if "method" not in message or "id" not in message:
                     return None, session_id
                 return await self._answer(peer, response, message["id"]), session_id
-        except ClientPayloadError as err:
-            raise ProviderError("provider_cut_off", "The answer ended in the middle") from err
-        except (ClientError, OSError) as err:
+        except (ClientConnectorError, ClientSSLError, ConnectionTimeoutError) as err:
             raise ProviderError("provider_unreachable", "The server does not answer") from err
+        except ClientResponseError as err:
+            # Its repr shows the headers that were sent: it must not become the cause of another error.
+            odd = plain(err.message, MOST_WORDS)
+        except (ClientError, OSError) as err:
+            raise ProviderError("provider_cut_off", "The answer ended in the middle") from err
+        raise ProviderError("provider_invalid", f"The answer is not HTTP: {odd}")
 
     async def _answer(self, peer: _Peer, response: ClientResponse, number: int) -> Json | None:
         """Return the answer to the request of this number, None where the server owes it."""
         if response.status == HTTPStatus.ACCEPTED:
             return None
-        streamed = response.content_type == EVENTS
+        streamed = response.content_type == EVENT_STREAM
         async with aclosing(events(response) if streamed else whole(response)) as messages:
             async for message in messages:
                 if "method" in message:
@@ -347,6 +348,23 @@ class Mcp(ToolServer):
             _LOGGER.debug("An answer was not taken: %s", err)
 
 
+def _address(text: str) -> URL:
+    try:
+        url = URL(text.strip())
+    except ValueError as err:
+        raise InvalidRequest("invalid_option", "This is not a web address", field="url") from err
+    if url.scheme not in {"http", "https"} or not url.raw_host or url.raw_user is not None:
+        raise InvalidRequest("invalid_option", "This is not a web address", field="url")
+    return url
+
+
+def _credential(token: str | None) -> dict[str, str]:
+    found = (token or "").strip()
+    if not all("!" <= character <= "~" for character in found):
+        raise InvalidRequest("invalid_option", "This is not a token", field="token")
+    return {"Authorization": f"Bearer {found}"} if found else {}
+
+
 async def _accepted(peer: _Peer, response: ClientResponse) -> None:
     """Raise what the status of an answer says."""
     status = response.status
@@ -364,9 +382,9 @@ async def _accepted(peer: _Peer, response: ClientResponse) -> None:
         status == HTTPStatus.BAD_REQUEST and "session" in str(error.get("message")).lower()
     )
     if peer.session_id is not None and forgotten:
-        raise SessionLostError
+        raise SessionLostError(error, status)
     raise RpcError(error, status)
 
 
-def _failed(err: RpcError) -> ProviderError:
+def _failed(err: RpcError | SessionLostError) -> ProviderError:
     return ProviderError("provider_failed", err.message, http_status=err.http_status)

@@ -13,6 +13,7 @@ from brain_server import __version__
 from brain_server.errors import ProviderError
 from brain_server.fetch import plain
 from brain_server.protocol import Json
+from brain_server.sse import Events
 
 HANDSHAKE_VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 STATELESS_VERSION: Final = "2026-07-28"
@@ -30,7 +31,7 @@ INVALID_PARAMS: Final = -32602
 HEADER_MISMATCH: Final = -32020
 UNSUPPORTED_VERSION: Final = -32022
 
-EVENTS: Final = "text/event-stream"
+EVENT_STREAM: Final = "text/event-stream"
 ME: Final[Json] = {"name": "kitty", "version": __version__}
 MOST_MESSAGE: Final = 2 * 1024 * 1024
 MOST_WORDS: Final = 1024
@@ -40,8 +41,8 @@ _WRAPPED: Final = re.compile(r"=\?base64\?.*\?=")
 _HEADER_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 
 
-class RpcError(Exception):
-    """The server answered with an error of JSON-RPC, or with the HTTP status of one."""
+class _AnsweredError(Exception):
+    """The server answered with an error."""
 
     def __init__(self, error: Json, http_status: int) -> None:
         """Take the error as it came, and the status with which it came."""
@@ -51,7 +52,11 @@ class RpcError(Exception):
         super().__init__(self.message)
 
 
-class SessionLostError(Exception):
+class RpcError(_AnsweredError):
+    """An error of JSON-RPC, or the HTTP status of one."""
+
+
+class SessionLostError(_AnsweredError):
     """The server no longer knows the session; it did nothing."""
 
 
@@ -67,20 +72,14 @@ async def whole(response: ClientResponse) -> AsyncGenerator[Json]:
 
 async def events(response: ClientResponse) -> AsyncGenerator[Json]:
     """Yield the messages of a stream of events, as they come."""
-    data: list[bytes] = []
-    size = 0
-    rest = b""
+    parts, size = Events(), 0
     async for chunk in response.content.iter_any():
-        *lines, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n")
         size += len(chunk)
         if size > MOST_MESSAGE:
             raise ProviderError("provider_invalid", "The answer is too large")
-        for line in lines:
-            if line.startswith(b"data:"):
-                data.append(line.removeprefix(b"data:").removeprefix(b" "))
-            elif not line and any(data):
-                yield _message(b"\n".join(data))
-                data = []
+        for data in parts.feed(chunk):
+            if data:  # the first one may be empty, only to carry an id
+                yield _message(data)
 
 
 def _message(raw: bytes) -> Json:
