@@ -20,6 +20,9 @@ MAX_FRAME_BYTES: Final = 1024 * 1024
 MAX_TELEMETRY_BYTES: Final = 64 * 1024
 COOL_BELOW_C: Final = 50.0
 
+# Stands for somebody in the room whom nobody knows, where a policy takes such a word for a MEDIUM.
+VOICE_PERSON: Final = "voice"
+
 type Json = dict[str, Any]
 
 
@@ -123,6 +126,17 @@ class PrinterStatus(StrEnum):
     ABORTED = "aborted"
     ERROR = "error"
 
+
+# What a printer does when nothing moves; an error has stopped it.
+_AT_REST: Final = frozenset(
+    {
+        PrinterStatus.IDLE,
+        PrinterStatus.COMPLETED,
+        PrinterStatus.FAILED,
+        PrinterStatus.ABORTED,
+        PrinterStatus.ERROR,
+    }
+)
 
 # Roads that carry a person's own authenticated finger, so that they may decide a HIGH.
 DIRECT_CHANNELS: Final = frozenset({Channel.DASHBOARD, Channel.MOBILE})
@@ -259,6 +273,14 @@ def people_behind(
     if people_needed(level, dual_confirm=dual_confirm) == 2 and direct and requester is not None:
         return approvers | {requester}
     return approvers
+
+
+def is_cool(state: Mapping[str, Any]) -> bool:
+    """Tell whether a printer that shows this is certainly at rest and cool; what is not known is not."""
+    heats = [(state.get(part) or {}).get("actual") for part in ("nozzle", "bed")]
+    return state.get("status") in _AT_REST and all(
+        isinstance(heat, int | float) and heat < COOL_BELOW_C for heat in heats
+    )
 
 
 def invalid_params(intent: str, params: Mapping[str, Any]) -> dict[str, str]:

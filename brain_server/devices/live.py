@@ -10,11 +10,10 @@ from typing import Any, Final
 
 from brain_server.drivers import Driver, Observation
 from brain_server.observability import counters
-from brain_server.protocol import COOL_BELOW_C, MAX_TELEMETRY_BYTES, Json, Kind, OnlineState
+from brain_server.protocol import MAX_TELEMETRY_BYTES, Json, Kind, OnlineState, is_cool
 
 _LOGGER = logging.getLogger(__name__)
 
-BUSY: Final = frozenset({"preparing", "printing", "paused"})
 RESTING: Final = frozenset({"idle", "completed", "failed", "aborted"})
 
 
@@ -113,12 +112,8 @@ class Live:
         return verdict
 
     def is_cool(self) -> bool:
-        """Tell whether this printer is certainly idle and cool; what is not known is not cool."""
-        state = self.observed.state
-        if self.observed.online is not OnlineState.ONLINE or state.get("status") in BUSY:
-            return False
-        heats = [(state.get(part) or {}).get("actual") for part in ("nozzle", "bed")]
-        return all(isinstance(heat, int | float) and heat < COOL_BELOW_C for heat in heats)
+        """Tell whether this printer is certainly at rest and cool; what is not known is not."""
+        return self.observed.online is OnlineState.ONLINE and is_cool(self.observed.state)
 
     def is_in(self, condition: str) -> bool:
         """Tell whether the device is certainly cool, online, on, off, locked, idle or printing now."""

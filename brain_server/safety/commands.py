@@ -16,11 +16,10 @@ from brain_server.commands import (
     command,
 )
 from brain_server.errors import Conflict, Forbidden, InvalidRequest, NotFound
-from brain_server.protocol import CommandStatus, EventStatus, Json
+from brain_server.protocol import VOICE_PERSON, CommandStatus, EventStatus, Json
 from brain_server.safety.audit import search
 from brain_server.safety.directory import Moment
 from brain_server.safety.gate import Gate
-from brain_server.safety.policy import VOICE_PERSON
 from brain_server.safety.records import command_view, event_view, shown_to
 from brain_server.safety.step import Decision
 from brain_server.storage import Database

@@ -8,10 +8,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
-from brain_server.protocol import Channel, EventStatus, Json, approval_bytes
+from brain_server.protocol import VOICE_PERSON, Channel, EventStatus, Json, approval_bytes
 from brain_server.safety import keys, lockout
 from brain_server.safety.policy import (
-    VOICE_PERSON,
     Refusal,
     may_decide,
     may_run,

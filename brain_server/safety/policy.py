@@ -10,6 +10,7 @@ from typing import Any, Final
 from brain_server.protocol import (
     DIRECT_CHANNELS,
     INTENTS,
+    VOICE_PERSON,
     Channel,
     Hazard,
     PresenceStatus,
@@ -247,7 +248,3 @@ def _present(person_id: str, facts: Facts) -> bool:
         and seen.status == PresenceStatus.PRESENT
         and 0 <= facts.now - seen.observed_at <= facts.policy.presence_ttl
     )
-
-
-# Stands for "somebody in the room said so" where a zone's policy accepts that for a MEDIUM.
-VOICE_PERSON: Final = "voice"

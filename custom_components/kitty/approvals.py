@@ -14,12 +14,13 @@ from .const import CONF_ZONE_ID, LOGGER, SUBENTRY_DEVICE
 from .coordinator import SNAPSHOT, KittyCoordinator
 from .errors import BrainError, BrainUnavailable, KittyError, LedgerUnwritable, Refused
 from .gate import Executor
-from .judgement import VOICE_PERSON, Ground
+from .judgement import Ground
 from .ledger import ACCEPTED, REFUSED, Ledger, check_subject
 from .origin import Caller, caller_from, person
 from .phones import ACTION_PREFIXES, Phones
 from .protocol import (
     INTENTS,
+    VOICE_PERSON,
     Channel,
     EventStatus,
     Hazard,

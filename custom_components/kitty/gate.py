@@ -52,15 +52,14 @@ from .judgement import Grant, Ground
 from .ledger import BARRED, CLOCK_SKEW, Ledger, verify
 from .origin import caller_from
 from .protocol import (
-    COOL_BELOW_C,
     INTENTS,
     MAX_FRAME_BYTES,
     CommandStatus,
     Json,
     OnlineState,
-    PrinterStatus,
     grant_bytes,
     invalid_params,
+    is_cool,
 )
 
 if TYPE_CHECKING:
@@ -77,14 +76,6 @@ MAX_IMAGE_BYTES: Final = MAX_FRAME_BYTES * 3 // 4 - 1024
 
 # The service refused before anything reached the device.
 _NEVER_SENT: Final = (ServiceNotFound, ServiceValidationError, Unauthorized, vol.Invalid)
-_AT_REST: Final = frozenset(
-    {
-        PrinterStatus.IDLE,
-        PrinterStatus.COMPLETED,
-        PrinterStatus.FAILED,
-        PrinterStatus.ABORTED,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,11 +287,7 @@ class Executor:
         fed = self._coordinator.data.devices.get(feeds, {})
         if fed.get("online") != OnlineState.ONLINE or not self._coordinator.is_fresh(COOL_FOR):
             return False
-        state = fed.get("state", {})
-        heaters = [(state.get(part) or {}).get("actual") for part in ("nozzle", "bed")]
-        return state.get("status") in _AT_REST and all(
-            isinstance(actual, int | float) and actual < COOL_BELOW_C for actual in heaters
-        )
+        return is_cool(fed.get("state", {}))
 
     async def _perform(
         self, bound: Bound, intent: str, action: Action, context: Context

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 import math
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from homeassistant.const import CONF_EMAIL
 from homeassistant.core import HomeAssistant
@@ -26,6 +26,7 @@ from .origin import person
 from .protocol import (
     DIRECT_CHANNELS,
     INTENTS,
+    VOICE_PERSON,
     Channel,
     Hazard,
     Json,
@@ -37,9 +38,6 @@ from .protocol import (
 
 if TYPE_CHECKING:
     from . import KittyConfigEntry
-
-# Stands for somebody in the room whom nobody knows, where a policy takes such a word for a MEDIUM.
-VOICE_PERSON: Final = "voice"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from brain_server.app import Brain
-from brain_server.protocol import COOL_BELOW_C
+from brain_server.protocol import COOL_BELOW_C, Json, is_cool
 from tests.brain.gatehouse import busy
 from tests.brain.home import Home, at_home, on_stage, puppets, running, until
 
@@ -254,3 +254,30 @@ async def test_a_database_that_is_busy_delays_it_and_does_not_lose_it(
         assert power.orders == {}
     printer.show(**heated(22.0))
     assert (await home.ended(asked["command"]["id"]))["status"] == "acked"
+
+
+COLD: Json = {"nozzle": {"actual": 21.0}, "bed": {"actual": 49.9}}
+
+
+@pytest.mark.parametrize(
+    ("state", "cool"),
+    [
+        (COLD | {"status": "idle"}, True),
+        (COLD | {"status": "completed"}, True),
+        (COLD | {"status": "failed"}, True),
+        (COLD | {"status": "aborted"}, True),
+        (COLD | {"status": "error"}, True),
+        (COLD | {"status": "printing"}, False),
+        (COLD | {"status": "preparing"}, False),
+        (COLD | {"status": "paused"}, False),
+        (COLD | {"status": None}, False),
+        (COLD, False),
+        (COLD | {"status": "idle", "bed": {"actual": 50.0}}, False),
+        (COLD | {"status": "idle", "nozzle": {"actual": None}}, False),
+        (COLD | {"status": "idle", "nozzle": None}, False),
+        ({"status": "idle"}, False),
+    ],
+)
+def test_cool_is_only_what_is_known_to_be_at_rest_and_cool(state: Json, cool: bool) -> None:
+    """The same for the brain and for Home Assistant without it."""
+    assert is_cool(state) is cool

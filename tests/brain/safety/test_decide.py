@@ -6,9 +6,8 @@ from dataclasses import replace
 import pytest
 
 from brain_server.errors import Forbidden, NotFound
-from brain_server.protocol import Channel, Json
+from brain_server.protocol import VOICE_PERSON, Channel, Json
 from brain_server.safety.decisions import DECISION_AGE
-from brain_server.safety.policy import VOICE_PERSON
 from brain_server.storage.tables import approvals, events, lockouts
 from tests.brain.gatehouse import OTHER_KEY, Gatehouse, refusal
 

@@ -25,8 +25,7 @@ from hypothesis.stateful import (
 import pytest
 
 from brain_server.errors import Forbidden
-from brain_server.protocol import Channel, CommandStatus, Json
-from brain_server.safety.policy import VOICE_PERSON
+from brain_server.protocol import VOICE_PERSON, Channel, CommandStatus, Json
 from brain_server.storage.tables import commands, events, lockouts
 from tests.brain.gatehouse import OTHER_KEY, Clock, Gatehouse, refusal
 

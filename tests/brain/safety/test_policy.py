@@ -2,10 +2,9 @@
 
 import pytest
 
-from brain_server.protocol import INTENTS, Channel, Hazard
+from brain_server.protocol import INTENTS, VOICE_PERSON, Channel, Hazard
 from brain_server.safety.policy import (
     CHECK_TTL,
-    VOICE_PERSON,
     Check,
     Facts,
     Person,
