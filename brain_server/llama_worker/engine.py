@@ -1,6 +1,5 @@
 """llama.cpp: the only module that imports it. One model, one request at a time, in a process of its own."""
 
-import codecs
 from collections.abc import Callable, Iterator, Sequence
 import ctypes
 import importlib
@@ -15,6 +14,7 @@ import numpy as np
 
 from brain_server.errors import ProviderError
 from brain_server.llama_worker import gguf, room
+from brain_server.llama_worker.letters import Letters
 from brain_server.llama_worker.wire import Ask, Done, Embed, Load, Loaded, Piece, Turn, Vectors
 from brain_server.protocol import Json
 
@@ -140,7 +140,7 @@ class Engine:
             )
 
     def _write(self, order: Ask, tokens: list[int], grammar: Any) -> Iterator[Piece | Done]:
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        letters = Letters()
         limit = min(order.max_tokens, self._llama.n_ctx() - len(tokens))
         finish, count, held = "length", 0, []
         for token in self._llama.generate(tokens, temp=order.temperature, grammar=grammar):
@@ -152,7 +152,7 @@ class Engine:
                 break
             count += 1
             held.append(self._logprob(token))
-            text = decoder.decode(self._piece(token), final=count == limit)
+            text = letters.feed(self._piece(token)) + (letters.end() if count == limit else "")
             if text:  # a letter may be several tokens
                 yield Piece(text=text, logprobs=tuple(held))
                 held = []
