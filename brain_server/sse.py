@@ -44,6 +44,9 @@ _OVERLOADED: Final = 529
 _BUSY: Final = frozenset({429, _OVERLOADED})
 _MB: Final = {"B": 2**-20, "KiB": 2**-10, "MiB": 1.0, "GiB": 2**10}
 
+# No JSON, no UTF-8, or brackets in brackets without end.
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _TOO_LONG: Final = re.compile(
     r"(?i)context_length_exceeded|exceed_context_size|prompt is too long|maximum context length|"
     r"exceeds? (?:the )?(?:available |model'?s )?context|exceed context limit|"
@@ -75,12 +78,13 @@ _STATUS: Final = {
 class Events:
     """Takes a body of server-sent events apart, however it is cut into chunks; keeps the data alone."""
 
-    __slots__ = ("_data", "_rest", "_returned")
+    __slots__ = ("_data", "_rest", "_returned", "_size")
 
     def __init__(self) -> None:
         """Start at the beginning of a body."""
         self._rest = b""
         self._data: list[bytes] = []
+        self._size = 0
         self._returned = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -91,15 +95,17 @@ class Events:
         lines = (self._rest + chunk).splitlines(keepends=True)
         whole = not lines or lines[-1][-1:] in (b"\n", b"\r")
         self._rest = b"" if whole else lines.pop()
-        if len(self._rest) > MOST_EVENT:
-            raise ProviderError("provider_invalid", "An event of the answer is too large")
         found = []
         for line in lines:
             if line[:5] == b"data:":
                 self._data.append(line[5:].strip())
+                self._size += len(line)
             elif self._data and line in {b"\n", b"\r\n", b"\r"}:
                 found.append(b"\n".join(self._data))
                 self._data.clear()
+                self._size = 0
+        if self._size + len(self._rest) > MOST_EVENT:
+            raise ProviderError("provider_invalid", "An event of the answer is too large")
         return found
 
 
@@ -264,7 +270,7 @@ def decoded[T](decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     """Return what JSON says; ProviderError ``provider_invalid`` when it is none, or not what was expected."""
     try:
         return decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+    except _UNREADABLE as err:
         raise ProviderError("provider_invalid", f"The answer makes no sense: {err}") from err
 
 
@@ -326,7 +332,7 @@ async def _read(response: ClientResponse, limit: int) -> bytes:
 def _parsed(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except msgspec.DecodeError, UnicodeDecodeError:
+    except _UNREADABLE:
         return None
 
 

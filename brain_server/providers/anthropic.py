@@ -53,7 +53,7 @@ _FINISH: Final = {
     "model_context_window_exceeded": "length",
     "refusal": "refusal",
 }
-_DATED: Final = re.compile(r"-(?:\d{8}|latest)$")
+_DATE: Final = re.compile(r"-\d{8}$")
 _ODD: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -161,8 +161,9 @@ class Anthropic(ModelProvider):
         )
         names = tuple(one.id for one in listed.data)
         # The newest comes first; an alias is the name without the date.
-        fits = [one for one in listed.data if expected in {one.id, _alias(one.id)}]
-        fits = fits or [one for one in listed.data if _alias(expected) == _alias(one.id)]
+        alias = expected.removesuffix("-latest")
+        fits = [one for one in listed.data if one.id == expected]
+        fits += [one for one in listed.data if _DATE.sub("", one.id) == alias]
         if not fits:
             raise missing(expected, names)
         context = self.context.options.get("context") or fits[0].max_input_tokens
@@ -335,10 +336,6 @@ class _Answer:
 
 def _whole(block: _Block, pieces: list[str]) -> ToolCall:
     return ToolCall(id=block.id, name=block.name, arguments=arguments("".join(pieces)))
-
-
-def _alias(name: str) -> str:
-    return _DATED.sub("", name)
 
 
 def _messages(messages: Sequence[Message]) -> list[Json]:
