@@ -21,6 +21,8 @@ from .const import (
     CONF_PEOPLE,
     CONF_POLICIES,
     CONF_PRESENCE,
+    CONF_PROVIDER_ID,
+    CONF_REMOVED_PROVIDERS,
     CONF_REQUIRES_PPE,
     CONF_ZONES,
     DOMAIN,
@@ -32,6 +34,7 @@ from .gate import Executor
 from .ledger import Ledger
 from .people import Feed
 from .protocol import CommandStatus, Json
+from .providers import async_forget_removed, forget_provider, provider_subentries
 from .repairs import (
     async_check_approvers,
     async_watch_exposed,
@@ -108,6 +111,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
     entry.runtime_data.feed.start()
     entry.runtime_data.approvals.start()
     Replies(hass, coordinator, ledger).start()
+    async_forget_removed(hass, entry)
     _follow_outcomes(hass, entry)
     _follow_link(hass, entry)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
@@ -132,7 +136,8 @@ async def async_remove_config_entry_device(
     _hass: HomeAssistant, entry: KittyConfigEntry, device: dr.DeviceEntry
 ) -> bool:
     """Allow a device to be deleted when the brain no longer has it."""
-    known = {entry.data[CONF_INSTANCE_ID], *entry.runtime_data.coordinator.data.devices}
+    snapshot = entry.runtime_data.coordinator.data
+    known = {entry.data[CONF_INSTANCE_ID], *snapshot.devices, *provider_subentries(entry)}
     return not any(domain == DOMAIN and one in known for domain, one in device.identifiers)
 
 
@@ -236,6 +241,10 @@ def _listen_for_updates(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
     async def updated(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
         nonlocal seen
         before, seen = seen, _rest(entry)
+        for subentry_id in before["subentries"].keys() - seen["subentries"].keys():
+            _title, data = before["subentries"][subentry_id]
+            if CONF_PROVIDER_ID in data:
+                await forget_provider(hass, entry, data[CONF_PROVIDER_ID])
         if before != seen:
             await hass.config_entries.async_reload(entry.entry_id)
             return
@@ -248,7 +257,7 @@ def _listen_for_updates(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
 def _rest(entry: KittyConfigEntry) -> Mapping[str, Any]:
     """Return everything of an entry whose change needs a reload."""
     return {
-        "data": dict(entry.data),
+        "data": {key: one for key, one in entry.data.items() if key != CONF_REMOVED_PROVIDERS},
         "title": entry.title,
         "options": {key: one for key, one in entry.options.items() if key not in _RULES},
         # The name of an approve button says whether equipment must be worn.

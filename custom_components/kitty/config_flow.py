@@ -28,9 +28,11 @@ from .const import (
     DOMAIN,
     LOGGER,
     SUBENTRY_DEVICE,
+    SUBENTRY_PROVIDER,
 )
 from .errors import BrainUnavailable, InvalidAuth, SchemaMismatch
 from .options_flow import KittyOptionsFlow
+from .provider_flow import ProviderSubentryFlow
 from .repairs import create_rogue_discovery
 from .subentry_flow import DeviceSubentryFlow
 
@@ -97,7 +99,7 @@ class KittyConfigFlow(ConfigFlow, domain=DOMAIN):
         cls, config_entry: ConfigEntry[Any]
     ) -> dict[str, type[ConfigSubentryFlow]]:
         """Return what can be added to a brain."""
-        return {SUBENTRY_DEVICE: DeviceSubentryFlow}
+        return {SUBENTRY_DEVICE: DeviceSubentryFlow, SUBENTRY_PROVIDER: ProviderSubentryFlow}
 
     @override
     async def async_step_user(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:

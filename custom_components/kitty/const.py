@@ -60,6 +60,14 @@ CONF_OPTIONS: Final = "options"
 CONF_ZONE_ID: Final = "zone_id"
 SUBENTRY_DEVICE: Final = "device"
 
+# Subentry of type "provider": never with a secret, and of the rest only what people should see
+CONF_PROVIDER: Final = "provider"
+CONF_PROVIDER_ID: Final = "provider_id"
+SUBENTRY_PROVIDER: Final = "provider"
+
+# In the data of the entry: providers that were removed here while the brain was away
+CONF_REMOVED_PROVIDERS: Final = "removed_providers"
+
 DEFAULT_PRESENCE_TTL: Final = 300
 
 # Translation keys of the entities that decide a request; no assistant may have them.

@@ -48,6 +48,9 @@ class Snapshot:
     jobs: Mapping[str, Json] = field(default_factory=dict)
     health: Mapping[str, Any] = field(default_factory=dict)
     audit: Mapping[str, Any] = field(default_factory=dict)
+    providers: Mapping[str, Json] = field(default_factory=dict)
+    budget: Mapping[str, Any] = field(default_factory=dict)
+    mind: Mapping[str, Any] = field(default_factory=dict)
     connected: bool = False
 
 
@@ -129,6 +132,9 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
             jobs=_by_id(data["jobs"]),
             health=data["health"],
             audit=data["audit"],
+            providers=_by_id(data.get("providers") or []),
+            budget=data.get("budget") or {},
+            mind=data.get("mind") or {},
             connected=True,
         )
         self._first.set()
@@ -153,6 +159,15 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
                 self._set(replace(self.data, health=data))
             case "audit.head":
                 self._set(replace(self.data, audit=data))
+            case "provider.updated":
+                self._merge("providers", data)
+            case "provider.removed":
+                left = {k: v for k, v in self.data.providers.items() if k != data["id"]}
+                self._set(replace(self.data, providers=left))
+            case "budget.updated":
+                self._set(replace(self.data, budget=data))
+            case "mind.updated":
+                self._set(replace(self.data, mind=data))
         self._tell(name, data)
 
     @callback

@@ -27,6 +27,7 @@ from .const import (
     CONF_ZONE_ID,
     CONF_ZONES,
     DOMAIN,
+    SUBENTRY_DEVICE,
 )
 from .protocol import Json
 
@@ -99,6 +100,8 @@ _JOB_FIELDS: Final = (
     "started_at",
     "completed_at",
 )
+_PROVIDER_FIELDS: Final = ("id", "provider", "tier", "uses", "enabled", "context")
+_BREAKER_FIELDS: Final = ("state", "failures", "last_error", "misconfigured")
 _INFO_FIELDS: Final = (
     "kind",
     "capabilities",
@@ -133,7 +136,8 @@ async def async_get_device_diagnostics(
     if entry.data[CONF_INSTANCE_ID] in ids:
         return await _cleaned(hass, entry, whole)
     part = {name: whole[name] for name in ("home_assistant", "brain", "health", "issues")}
-    part["devices"] = [item for item in whole["devices"] if item["id"] in ids]
+    for name in ("devices", "providers"):
+        part[name] = [item for item in whole[name] if item["id"] in ids]
     for name in ("subentries", "commands", "events", "jobs"):
         part[name] = [item for item in whole[name] if item[CONF_DEVICE_ID] in ids]
     return await _cleaned(hass, entry, part)
@@ -175,7 +179,12 @@ def _found(hass: HomeAssistant, entry: KittyConfigEntry) -> Json:
             for zone_id, sources in options.get(CONF_PRESENCE, {}).items()
         },
         "devices": [_device(device) for device in snapshot.devices.values()],
-        "subentries": [_subentry(item.data) for item in entry.subentries.values()],
+        "subentries": [
+            _subentry(item.data) for item in entry.get_subentries_of_type(SUBENTRY_DEVICE)
+        ],
+        "providers": [_provider(view) for view in snapshot.providers.values()],
+        "budget": _only(snapshot.budget, ("step", "currency", "day", "month")),
+        "mind": _only(snapshot.mind, ("cache", "memories", "queue")),
         "commands": [_only(item, _COMMAND_FIELDS) for item in snapshot.commands.values()],
         "events": [_event(event) for event in snapshot.events.values()],
         "jobs": [_only(job, _JOB_FIELDS) for job in snapshot.jobs.values()],
@@ -235,6 +244,15 @@ def _subentry(data: Mapping[str, Any]) -> Json:
     }
 
 
+def _provider(view: Json) -> Json:
+    """Return a provider without its name, its options and what it said about them."""
+    trouble = view.get("trouble") or {}
+    return _only(view, _PROVIDER_FIELDS) | {
+        "trouble": trouble.get("code"),
+        "breaker": _only(view.get("breaker") or {}, _BREAKER_FIELDS),
+    }
+
+
 def _harmless(value: Any) -> Any:
     """Return a switch or the id of an entity as it is, and stars for any other words or numbers."""
     if (
@@ -249,7 +267,7 @@ def _harmless(value: Any) -> Any:
 async def _secrets(hass: HomeAssistant, entry: KittyConfigEntry) -> list[str]:
     """Return every secret and name that Home Assistant knows of, longest first."""
     known = {entry.data[CONF_TOKEN], entry.data[CONF_BRAIN_PUBLIC_KEY]}
-    for subentry in entry.subentries.values():
+    for subentry in entry.get_subentries_of_type(SUBENTRY_DEVICE):
         for value in subentry.data[CONF_OPTIONS].values():
             if isinstance(value, str) and not valid_entity_id(value):
                 known.add(value if len(value) >= _SHORTEST_OPTION else "")

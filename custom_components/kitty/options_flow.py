@@ -59,8 +59,8 @@ from .const import (
     DEFAULT_PRESENCE_TTL,
 )
 from .entity import person_name
+from .forms import kitty_devices
 from .protocol import Hazard, Kind, Role
-from .subentry_flow import kitty_devices
 
 CONF_AREA_ID: Final = "area_id"
 CONF_REMOVE: Final = "remove"

@@ -1,11 +1,9 @@
 """Adding a device: the brain says which drivers it has and what each wants to know."""
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from homeassistant.config_entries import (
     SOURCE_RECONFIGURE,
-    ConfigEntry,
     ConfigEntryState,
     ConfigSubentryFlow,
     SubentryFlowResult,
@@ -14,76 +12,20 @@ from homeassistant.const import CONF_DEVICE_ID, CONF_NAME
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.selector import (
     AreaSelector,
-    BooleanSelector,
-    EntitySelector,
-    EntitySelectorConfig,
-    EntityWithDeviceFilterSelectorConfig,
-    NumberSelector,
-    NumberSelectorConfig,
-    NumberSelectorMode,
     SelectOptionDict,
     SelectSelector,
     SelectSelectorConfig,
     TextSelector,
-    TextSelectorConfig,
-    TextSelectorType,
 )
 import probatio as vol
 
-from .const import CONF_DRIVER, CONF_INFO, CONF_OPTIONS, CONF_ZONE_ID, SUBENTRY_DEVICE
+from .const import CONF_DRIVER, CONF_INFO, CONF_OPTIONS, CONF_ZONE_ID
 from .errors import BrainError, BrainUnavailable
+from .forms import OptionForm
 from .protocol import Json
-
-# The translations hold this many fields whose label and help are the driver's own words.
-SLOTS: Final = 20
 
 # Errors of the brain that have their own text in this form.
 _FORM_ERRORS: Final = frozenset({"cannot_connect", "invalid_auth", "invalid_option"})
-
-
-def kitty_devices(entry: ConfigEntry[Any], kinds: Iterable[str]) -> list[SelectOptionDict]:
-    """Return the devices of these kinds that were added, to choose from; no kinds means all."""
-    wanted = set(kinds)
-    return [
-        SelectOptionDict(value=subentry.data[CONF_DEVICE_ID], label=subentry.title)
-        for subentry in entry.subentries.values()
-        if subentry.subentry_type == SUBENTRY_DEVICE
-        and (not wanted or subentry.data[CONF_INFO].get("kind") in wanted)
-    ]
-
-
-def _selector(entry: ConfigEntry[Any], option: Json) -> Any:
-    """Return the field that fits the type of a driver's option; text where the type is unknown."""
-    match option["type"]:
-        case "url":
-            return TextSelector(TextSelectorConfig(type=TextSelectorType.URL))
-        case "secret":
-            return TextSelector(
-                TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="off")
-            )
-        case "number":
-            limits = NumberSelectorConfig(mode=NumberSelectorMode.BOX, step="any")
-            if option.get("minimum") is not None:
-                limits["min"] = option["minimum"]
-            if option.get("maximum") is not None:
-                limits["max"] = option["maximum"]
-            return NumberSelector(limits)
-        case "boolean":
-            return BooleanSelector()
-        case "select":
-            return SelectSelector(SelectSelectorConfig(options=list(option["choices"])))
-        case "entity":
-            config = EntitySelectorConfig()
-            if option.get("filter"):
-                config["filter"] = EntityWithDeviceFilterSelectorConfig(
-                    domain=list(option["filter"])
-                )
-            return EntitySelector(config)
-        case "device":
-            devices = kitty_devices(entry, option.get("filter") or ())
-            return SelectSelector(SelectSelectorConfig(options=devices))
-        case _:
-            return TextSelector()
 
 
 class DeviceSubentryFlow(ConfigSubentryFlow):
@@ -135,7 +77,7 @@ class DeviceSubentryFlow(ConfigSubentryFlow):
         """Ask what the driver wants to know, try it, and have the brain keep the device."""
         errors: dict[str, str] = {}
         if user_input is not None:
-            options = self._options_of(user_input)
+            options = self._form.filled(user_input)
             info = await self._async_probe(options, errors)
             if info is not None:
                 self._refuse_another_device(info, errors)
@@ -229,22 +171,21 @@ class DeviceSubentryFlow(ConfigSubentryFlow):
 
     def _field_of(self, err: BrainError) -> str:
         """Return the field to which an error belongs: the named one, the address or the secret."""
-        for field, option in self._slots():
-            if option["name"] == err.details.get("field"):
-                return field
-        wanted = {"cannot_connect": "url", "invalid_auth": "secret"}.get(err.code)
-        return next((field for field, option in self._slots() if option["type"] == wanted), "base")
+        kind = {"cannot_connect": "url", "invalid_auth": "secret"}.get(err.code)
+        return self._form.field_of(name=err.details.get("field"), kind=kind) or "base"
 
     def _unique_id(self, info: Json) -> str:
         """Return what makes a device one and the same."""
         return f"{self._driver['name']}:{info['external_id']}"
 
-    def _slots(self) -> list[tuple[str, Json]]:
-        """Return the driver's options with the fields that carry their words."""
-        return [
-            (f"option_{number}" if number <= SLOTS else option["label"], option)
-            for number, option in enumerate(self._driver["options"], start=1)
-        ]
+    @property
+    def _form(self) -> OptionForm:
+        """Return the part of the form that the driver describes."""
+        return OptionForm(
+            entry=self._get_entry(),
+            options=self._driver["options"],
+            old=self._old.get(CONF_OPTIONS),
+        )
 
     def _schema(self) -> vol.Schema:
         """Return the form: name and area, then what the driver wants to know."""
@@ -253,49 +194,13 @@ class DeviceSubentryFlow(ConfigSubentryFlow):
             # Hazards are a matter of the area, so a device without one could do nothing.
             vol.Required(CONF_ZONE_ID): AreaSelector(),
         }
-        old = self._old.get(CONF_OPTIONS, {})
-        for field, option in self._slots():
-            kept = option["type"] == "secret" and option["name"] in old
-            default = option.get("default")
-            if option["type"] == "boolean":
-                marker: vol.Marker = vol.Required(field, default=bool(default))
-            elif option["required"] and not kept:
-                marker = vol.Required(field, default=vol.UNDEFINED if default is None else default)
-            else:
-                marker = vol.Optional(field)
-            fields[marker] = _selector(self._get_entry(), option)
-        return vol.Schema(fields)
+        return vol.Schema(fields | self._form.fields())
 
     def _shown(self) -> dict[str, Any]:
         """Return what the form shows first: what is known, else defaults; never a secret."""
-        old = self._old.get(CONF_OPTIONS)
-        shown: dict[str, Any] = {}
-        if self._old:
-            shown |= {key: self._old[key] for key in (CONF_NAME, CONF_ZONE_ID)}
-        for field, option in self._slots():
-            value = option.get("default") if old is None else old.get(option["name"])
-            if value is not None and option["type"] != "secret":
-                shown[field] = value
-        return shown
-
-    def _options_of(self, form: dict[str, Any]) -> Json:
-        """Turn a filled form into the driver's options; a secret left empty is kept."""
-        options = {}
-        old = self._old.get(CONF_OPTIONS, {})
-        for field, option in self._slots():
-            value = form.get(field)
-            if value is None and option["type"] == "secret":
-                value = old.get(option["name"])
-            if isinstance(value, float) and value.is_integer():
-                value = int(value)
-            if value is not None:
-                options[option["name"]] = value
-        return options
+        known = {key: self._old[key] for key in (CONF_NAME, CONF_ZONE_ID) if self._old}
+        return known | self._form.shown()
 
     def _placeholders(self) -> dict[str, str]:
         """Return the driver's own words for the form."""
-        words = {"driver": self._driver["title"], "error": self._error}
-        for number, option in enumerate(self._driver["options"], start=1):
-            words[f"label_{number}"] = option["label"]
-            words[f"help_{number}"] = option["help"]
-        return words
+        return {"driver": self._driver["title"], "error": self._error, **self._form.words()}

@@ -75,6 +75,9 @@ class FakeBrain:
         self.jobs: dict[str, Json] = {}
         self.health: Json = {"status": "ok", "parts": {}}
         self.audit: Json = {"seq": 1, "hash": "h1", "at": time.time()}
+        self.providers: dict[str, Json] = {}
+        self.budget: Json = {}
+        self.mind: Json = {}
         self.received: list[Received] = []
         self.cancelled: list[int] = []
         self.connections = 0
@@ -180,6 +183,7 @@ class FakeBrain:
             "safety.event": self.events,
             "command.updated": self.commands,
             "job.updated": self.jobs,
+            "provider.updated": self.providers,
         }
         if name in parts:
             parts[name][data["id"]] = data
@@ -502,6 +506,9 @@ class FakeBrain:
                         "jobs": list(self.jobs.values()),
                         "health": self.health,
                         "audit": self.audit,
+                        "providers": list(self.providers.values()),
+                        "budget": self.budget,
+                        "mind": self.mind,
                     },
                 },
             )

@@ -377,7 +377,7 @@ def test_every_choice_of_a_form_has_words() -> None:
     """The translation keys of selectors are there."""
     used = {
         key
-        for name in ("config_flow", "options_flow", "subentry_flow")
+        for name in ("config_flow", "options_flow", "provider_flow", "subentry_flow")
         for call in calls(MODULES[name])
         if name_of(call).endswith("SelectorConfig") and (key := keyword(call, "translation_key"))
     }
