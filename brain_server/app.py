@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import datetime
 import errno
 import logging
 import time
@@ -13,7 +12,7 @@ from typing import Final
 from aiohttp import ClientSession, ClientTimeout, web
 import msgspec
 
-from brain_server import __version__
+from brain_server import __version__, metrics, tracing
 from brain_server.api.auth import Tokens
 from brain_server.api.dispatch import Dispatcher
 from brain_server.api.link import Link
@@ -28,8 +27,8 @@ from brain_server.conversation.first_tier import OUTCOME_WAIT, FirstTier
 from brain_server.conversation.generate import Generate
 from brain_server.conversation.home import HomeTier
 from brain_server.conversation.mind import Mind
-from brain_server.conversation.prompt import Remembered
 from brain_server.conversation.proposals import Proposals
+from brain_server.conversation.remembering import Remembering, Told
 from brain_server.conversation.search import Search
 from brain_server.conversation.tools import Toolbox, spoken
 from brain_server.devices import Devices, Request
@@ -38,9 +37,12 @@ from brain_server.devices.registry import Registry
 from brain_server.devices.telemetry import Telemetry
 from brain_server.errors import InvalidRequest, Unavailable
 from brain_server.fabrication import Fabrication
+from brain_server.memory import Memory
+from brain_server.memory.embedder import Embedder
 from brain_server.observability import Health, Tasks
 from brain_server.protocol import Json
-from brain_server.routing import Router, Turn
+from brain_server.providers import Use
+from brain_server.routing import Router
 from brain_server.routing.ask import Asker
 from brain_server.routing.budget import Budget, Limits
 from brain_server.routing.decisions import Decisions
@@ -93,6 +95,8 @@ class Brain:
         opened.push_async_callback(self.brain_db.close)
         session = await opened.enter_async_context(ClientSession(timeout=ClientTimeout(total=30)))
         opened.push_async_callback(self.tasks.stop)
+        await self._trace(session, opened)
+        metrics.follow(self.bus)
         self.link = Link()
         self.registry = Registry(
             self.brain_db, self.bus, self.tasks, session, self.link, self.clock
@@ -103,7 +107,7 @@ class Brain:
         telemetry = Telemetry(
             self.brain_db, self.registry, self.clock, days=settings.telemetry_days
         )
-        mind = await self._build_mind(session, opened)
+        mind = await self._build_mind(await self._build_models(session, opened))
         self.tokens = Tokens(
             self.brain_db, self.clock, rate=settings.request_rate, burst=settings.request_burst
         )
@@ -153,8 +157,8 @@ class Brain:
         self.tasks.start("housekeeping", self._housekeeping(telemetry), lasting=True)
         self.tasks.start("health", self._watch_health(), lasting=True)
 
-    async def _build_mind(self, session: ClientSession, opened: AsyncExitStack) -> list[object]:
-        """Build what thinks, from the rules to the models; returns what has commands."""
+    async def _build_models(self, session: ClientSession, opened: AsyncExitStack) -> Asker:
+        """Build the models, what they may cost and see, and what is remembered."""
         settings, db = self.settings, self.brain_db
         self.models = Models(db, self.bus, self.tasks, session, settings.data_dir, self.clock)
         limits = Limits(
@@ -167,8 +171,25 @@ class Brain:
         self.privacy = Privacy(db, self.bus.publish)
         self.slots = Slots(settings.model_slots)
         asker = Asker(self.models, self.budget, self.privacy, self.slots)
+        self.embedder = Embedder(
+            db, lambda: asker.source(self.models.of_use(Use.EMBEDDING)), self.tasks, self.clock
+        )
+        self.memory = Memory(db, self.embedder, self.bus, self.tasks, self.clock)
+        await asyncio.gather(self.models.start(), self.privacy.load(), self.budget.recover())
+        opened.push_async_callback(self.models.stop)
+        await self.memory.start()
+        opened.push_async_callback(self.memory.stop)
+        self.health.add("models", self.models.health)
+        self.health.add("memory", self.memory.health)
+        self.bus.listen("provider.updated", lambda _event: self.memory.wake())
+        return asker
+
+    async def _build_mind(self, asker: Asker) -> list[object]:
+        """Build what thinks, from the rules to the models; returns what has commands."""
+        db = self.brain_db
         search = Search(self.models, self.privacy)
         first_tier = FirstTier(self.devices, self.gate, self.safety_db, self.bus, self.clock)
+        remembering = Remembering(self.memory, self.embedder)
         self.toolbox = Toolbox(self.link, self._request, search, first_tier.name_of)
         proposals = Proposals(first_tier, self.toolbox, search)
         things = lambda: [live.view() for live in self.registry.all()]  # noqa: E731 - a name for two uses
@@ -180,16 +201,23 @@ class Brain:
             search=search,
             ask=proposals.ask,
             history=lambda one: self.conversations.said(one),  # noqa: PLW0108 - they are built below
-            recall=self._recall,
+            recall=remembering.recall,
             devices=things,
         )
-        router = Router(db, [proposals, first_tier, HomeTier(self.link)], self.clock, mind)
+        tiers = [
+            proposals,
+            Told(self.memory, self.embedder),
+            first_tier,
+            HomeTier(self.link),
+            remembering,
+        ]
+        router = Router(db, tiers, self.clock, mind)
         self.conversations = Conversations(
             db,
             self.gate,
             router,
             self.clock,
-            ttl=settings.session_ttl,
+            ttl=self.settings.session_ttl,
             bus=self.bus,
             tasks=self.tasks,
         )
@@ -208,25 +236,35 @@ class Brain:
         self.conversations.resume = mind.resume
         mind.agent, agent.tell = agent, self.conversations.tell
         generate = Generate(self.models, asker, router.keep)
-        await asyncio.gather(
-            self.models.start(), self.privacy.load(), self.budget.recover(), agent.recover()
-        )
-        opened.push_async_callback(self.models.stop)
-        self.health.add("models", self.models.health)
-        decisions = Decisions(db)
+        await agent.recover()
         return [
             self.models,
             self.budget,
             self.privacy,
+            self.memory,
             self.conversations,
             agent,
             generate,
-            decisions,
+            Decisions(db),
         ]
+
+    async def _trace(self, session: ClientSession, opened: AsyncExitStack) -> None:
+        """Send traces away, where a person wants them."""
+        settings = self.settings
+        if not settings.otlp_endpoint:
+            return
+        exporter = await tracing.connect(
+            session, settings.otlp_endpoint, sample=settings.trace_sample, version=__version__
+        )
+        if exporter is not None:
+            opened.push_async_callback(exporter.close)
+            self.tasks.start("traces", exporter.run(), lasting=True)
 
     async def _request(self, caller: Caller, arguments: Json, conversation_id: str) -> Json:
         """Ask the workshop for what a model wants: as the person, and never as the person's finger."""
-        given: Json = {name: arguments[name] for name in ("device_id", "intent") if name in arguments}
+        given: Json = {
+            name: arguments[name] for name in ("device_id", "intent") if name in arguments
+        }
         given |= {"params": arguments.get("params") or {}, "wait": OUTCOME_WAIT}
         asked = msgspec.convert(given | {"conversation_id": conversation_id}, Request)
         return await self.devices.request(replace(caller, channel=spoken(caller.channel)), asked)
@@ -235,14 +273,9 @@ class Brain:
         found: Json = await self.dispatcher.run(spec, caller, arguments)
         return found
 
-    async def _recall(self, turn: Turn) -> list[Remembered]:
-        """Return the memories that fit what was said."""
-        del turn
-        return []
-
     def _today(self) -> str:
         """Return the day of the house, in the time zone of this process."""
-        return datetime.fromtimestamp(self.clock()).astimezone().date().isoformat()
+        return time.strftime("%Y-%m-%d", time.localtime(self.clock()))
 
     async def open_safety(self) -> Keys:
         """Open what decisions need, and nothing else."""
@@ -332,4 +365,5 @@ class Brain:
             await self.registry.remember(self.registry.all())
             await telemetry.forget()
             await self.conversations.forget()
+            await self.budget.recover()
             await asyncio.sleep(HOUSEKEEPING)

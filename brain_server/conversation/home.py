@@ -2,8 +2,8 @@
 
 from typing import ClassVar, Final
 
-from brain_server.drivers import HomeAssistantLink
 from brain_server.errors import KittyError
+from brain_server.house import HomeAssistantLink
 from brain_server.routing import Reply, Tier, TierName, Turn
 
 TIMEOUT: Final = 20.0

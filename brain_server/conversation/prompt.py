@@ -31,9 +31,12 @@ MOST_HISTORY: Final = 16
 class Remembered(Protocol):
     """A memory that fits what was said."""
 
-    text: str
-    source: str
-    trust: str
+    @property
+    def text(self) -> str: ...  # noqa: D102
+    @property
+    def source(self) -> str: ...  # noqa: D102
+    @property
+    def trust(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

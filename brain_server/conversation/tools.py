@@ -20,8 +20,8 @@ import msgspec
 
 from brain_server.commands import Caller, Command
 from brain_server.conversation.trust import Trust, plain_name, quoted, visible
-from brain_server.drivers import HomeAssistantLink
 from brain_server.errors import KittyError
+from brain_server.house import HomeAssistantLink
 from brain_server.observability import request_id
 from brain_server.protocol import DIRECT_CHANNELS, INTENTS, Channel, Json
 from brain_server.providers import Tool, ToolCall

@@ -275,6 +275,8 @@ LEFT: Final = "All right, I left it."
 NO_NEWS: Final = "Home Assistant has not answered, so I do not know whether it was done."
 PROPOSAL_DONE: Final = "Done."
 PROPOSAL_FAILED: Final = "Home Assistant could not do that."
+REMEMBERED: Final = "I will remember that."
+NOTHING_KNOWN: Final = "You have not told me anything about that."
 UNDER_WAY: Final = "I am at it and will tell you when it is done."
 CUT_OFF: Final = "It was cut off when KITTY was stopped; what was left was not done."
 NO_WORKER: Final = "There is no model that can do this."
@@ -313,6 +315,23 @@ def no_answer(errors: Sequence[KittyError]) -> str:
         return "I could not answer that."
     why = _WHY_NOT.get(errors[-1].code, "the model failed")
     return f"I cannot answer that right now: {why}."
+
+
+def memories(texts: Sequence[str]) -> str:
+    """Say what was told before."""
+    if not texts:
+        return "You have not told me anything yet."
+    return f"You told me: {'; '.join(text.rstrip('.') for text in texts)}."
+
+
+def forgot(text: str) -> str:
+    """Say what was forgotten."""
+    return f"I have forgotten this: {text.rstrip('.')}."
+
+
+def forgotten(count: int) -> str:
+    """Say how much was forgotten."""
+    return f"I have forgotten {count} {'thing' if count == 1 else 'things'} that you told me."
 
 
 def plan(goals: Sequence[str]) -> str:

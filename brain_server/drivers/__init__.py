@@ -10,9 +10,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from brain_server.errors import DeviceError
+from brain_server.house import HomeAssistantLink as HomeAssistantLink
 from brain_server.plugins import Option as Option, OptionType as OptionType, find
 from brain_server.protocol import CommandStatus, Json, Kind, OnlineState
 
@@ -61,13 +62,6 @@ class Outcome:
 
     status: CommandStatus
     detail: str | None = None
-
-
-class HomeAssistantLink(Protocol):
-    """The road to Home Assistant: the integration's own socket. Raises Unavailable when it is down."""
-
-    async def call(self, method: str, params: Json, *, timeout: float) -> Json:  # noqa: ASYNC109
-        """Ask the integration for something and return its answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final
 from sqlalchemy import Connection, insert
 
 from brain_server.commands import Caller
+from brain_server.metrics import count_decision
 from brain_server.protocol import Json
 from brain_server.providers import TierName as TierName
 from brain_server.storage import Database, tables
@@ -42,6 +43,8 @@ class Turn:
     today: str | None = None
     # Seconds by stage, filled as the turn goes on.
     stages: dict[str, float] = field(default_factory=dict)
+    # What tiers share within a turn, e.g. the meaning of what was said.
+    shared: dict[str, Any] = field(default_factory=dict)
     # Lower goes first where models are scarce: 0 is somebody who waits, 10 is work in the background.
     priority: int = 0
 
@@ -179,6 +182,7 @@ class Router:
     def _row(self, turn: Turn, attempt: Attempt, stages: Json | None) -> dict[str, Any]:
         reply = attempt.reply
         spent = reply.spent
+        count_decision(attempt.tier.value, reply.confidence, cached=reply.cached)
         return {
             "id": new_id(),
             "conversation_id": turn.conversation_id or None,

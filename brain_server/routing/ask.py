@@ -11,12 +11,14 @@ import time
 from typing import Final
 
 from brain_server.errors import KittyError, ProviderError
+from brain_server.memory.embedder import Source
 from brain_server.metrics import observe_stage
+from brain_server.observability import request_id
 from brain_server.providers import Author, Message, ModelRequest, Part, Picture, Usage, Words
 from brain_server.retry import HTTP, LLM, Tries
 from brain_server.routing.budget import Budget, Reservation
 from brain_server.routing.models import Model, Models
-from brain_server.routing.privacy import Piece, Privacy, Verdict
+from brain_server.routing.privacy import Kind, Piece, Privacy, Verdict
 from brain_server.routing.slots import Slots
 
 # Characters to a token, on the safe side, and what a picture counts for.
@@ -24,6 +26,8 @@ CHARS_PER_TOKEN: Final = 3.2
 PICTURE_TOKENS: Final = 1_600
 # What a message costs beyond its words.
 MESSAGE_TOKENS: Final = 6
+# A provider that goes on for so much longer than it was allowed is cut off.
+SLACK: Final = 2.0
 # What a picture is set down for: providers charge about so many tokens for one.
 DRAWN_TOKENS: Final = 4_096
 DRAWN_CHARS: Final = round(DRAWN_TOKENS * CHARS_PER_TOKEN)
@@ -75,8 +79,9 @@ class Asker:
     ) -> AsyncGenerator[Part]:
         """Yield the parts of an answer; ``bill`` is filled by the time it ends, however it ends.
 
-        Raises what the provider raises, Forbidden ``privacy_refused`` or ``offline_mode``, TooMany
-        ``budget_exhausted`` or ``model_queue_full``, Unavailable ``circuit_open``.
+        Raises what the provider raises, Forbidden ``privacy_refused``, ``offline_mode``,
+        ``budget_exhausted`` or ``price_unknown``, TooMany
+        ``model_queue_full``, Unavailable ``circuit_open``.
         """
         self._privacy.check(leaves_house=model.row.leaves_house, pieces=about.pieces)
         provider = model.words
@@ -106,8 +111,14 @@ class Asker:
                     async for part in self._once(model, box[0], about):
                         if bill.seconds_to_first is None:
                             bill.seconds_to_first = time.perf_counter() - started
-                            observe_stage("first_word", bill.seconds_to_first)
+                            observe_stage("first_token", bill.seconds_to_first)
                         spoken += _length(part)
+                        if reservation.exceeded(round(spoken / CHARS_PER_TOKEN / SLACK)):
+                            bill.finish = "length"
+                            yield Usage(
+                                tokens_in=None, tokens_out=None, finish="length", model=bill.model
+                            )
+                            return
                         if isinstance(part, Usage):
                             bill.tokens_in, bill.tokens_out = part.tokens_in, part.tokens_out
                             bill.finish, bill.model = part.finish, part.model or bill.model
@@ -154,6 +165,39 @@ class Asker:
         self._models.worked(model)
         return picture, bill.cost
 
+    def source(self, able: Sequence[Model]) -> Source | None:
+        """Return the first of the models as the one of meanings, asked by this road."""
+        if not able:
+            return None
+        row = able[0].row
+        name = f"{row.provider}/{row.options.get('model') or row.name}"
+        return Source(name=name, model=_Embeds(self, able[0]))
+
+    async def embed(self, model: Model, texts: Sequence[str]) -> list[Sequence[float]]:
+        """Return a vector for each text; raises as :meth:`stream` does."""
+        pieces = [Piece(kind=Kind.MEMORY, text=text) for text in texts]
+        self._privacy.check(leaves_house=model.row.leaves_house, pieces=pieces)
+        if model.words is None:
+            raise ProviderError("model_missing", f"{model.row.name} makes no vectors")
+        tokens = round(sum(map(len, texts)) / CHARS_PER_TOKEN)
+        reservation = await self._budget.reserve(
+            request_id.get() or "", None, model.row, tokens, 0, model=model.row.name
+        )
+        done = False
+        try:
+            with model.breaker.call():
+                found = await model.words.embed(texts)
+            done = True
+        except KittyError as err:
+            self._models.failed(model, err)
+            done = err.code not in UNSENT
+            raise
+        finally:
+            bill = Bill(model=model.row.name, tokens_in=tokens, finish="stop", tokens_out=0)
+            await self._settle(reservation, bill, 0, reached=done)
+        self._models.worked(model)
+        return found
+
     async def _once(
         self, model: Model, request: ModelRequest, about: About
     ) -> AsyncGenerator[Part]:
@@ -185,6 +229,18 @@ class Asker:
             bill.tokens_out if bill.tokens_out is not None else said,
             model=bill.model,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Embeds:
+    """One model of meanings, asked by the one road."""
+
+    asker: Asker
+    model: Model
+
+    async def embed(self, texts: Sequence[str]) -> list[Sequence[float]]:
+        """Return one vector for each text."""
+        return await self.asker.embed(self.model, texts)
 
 
 def _fitted(request: ModelRequest, context: int | None) -> ModelRequest:

@@ -1,7 +1,5 @@
 """What a person changed while the brain ran: one JSON value for each key, kept with the data."""
 
-from typing import Any
-
 from sqlalchemy import Connection, insert, select, update
 
 from brain_server.protocol import Json
@@ -11,7 +9,7 @@ from brain_server.storage.tables import routing_settings
 def load(connection: Connection, key: str) -> Json | None:
     """Return what was stored, None when nothing was."""
     query = select(routing_settings.c.value).where(routing_settings.c.key == key)
-    found: Any = connection.execute(query).scalar()
+    found: Json | None = connection.execute(query).scalar()
     return found
 
 

@@ -38,6 +38,8 @@ LEVELS = {
     "sse": 1,
     "retry": 1,
     "plugins": 1,
+    "house": 1,
+    "shape": 1,
     "breaker": 1,
     "llama_worker": 1,
     "metrics": 1,
