@@ -26,6 +26,8 @@ from brain_server.llama_worker.wire import (
 if TYPE_CHECKING:
     from brain_server.llama_worker.engine import Engine
 
+type Request = Load | Ask | Embed
+
 # How long a call into llama.cpp may go on when the brain has gone.
 GRACE_S: Final = 5.0
 # When memory runs out, the kernel shall take the model and leave the brain.
@@ -40,7 +42,7 @@ class Worker:
         """Take the socket; nothing is loaded yet."""
         self._channel = channel
         self._stream = channel.makefile("rb")
-        self._orders: SimpleQueue[Order | None] = SimpleQueue()
+        self._orders: SimpleQueue[Request | None] = SimpleQueue()
         self._grace_s = grace_s
         self._ended = threading.Event()
         # Requests up to this number are to be left; infinity when the brain has gone.
@@ -80,7 +82,7 @@ class Worker:
         except ConnectionResetError:
             return None
 
-    def _answer(self, order: Order) -> None:
+    def _answer(self, order: Request) -> None:
         self._current = number = 0 if isinstance(order, Load) else order.id
         try:
             match order:
@@ -89,10 +91,8 @@ class Worker:
                 case Ask():
                     for part in self._model().ask(order):
                         self._say(part)
-                case Embed():
+                case _:
                     self._say(self._model().embed(order))
-                case Cancel():  # only _listen sees them
-                    return
         except ProviderError as err:
             self._say(Failed(id=number, code=err.code, message=err.message, fields=err.fields))
 

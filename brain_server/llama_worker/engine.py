@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 import ctypes
 import importlib
+from itertools import islice
 import json
 import math
 from pathlib import Path
@@ -142,22 +143,19 @@ class Engine:
     def _write(self, order: Ask, tokens: list[int], grammar: Any) -> Iterator[Piece | Done]:
         letters = Letters()
         limit = min(order.max_tokens, self._llama.n_ctx() - len(tokens))
-        finish, count, held = "length", 0, []
-        for token in self._llama.generate(tokens, temp=order.temperature, grammar=grammar):
-            if self._stopped():
-                finish = "cancelled"
-                break
+        finish, count, held = "length", 0, list[float]()
+        stream = self._llama.generate(tokens, temp=order.temperature, grammar=grammar)
+        for token in islice(stream, limit):
             if native.llama_vocab_is_eog(self._vocabulary, token):
                 finish = "stop"
                 break
             count += 1
             held.append(self._logprob(token))
-            text = letters.feed(self._piece(token)) + (letters.end() if count == limit else "")
-            if text:  # a letter may be several tokens
+            if text := letters.feed(self._piece(token)):  # a letter may be several tokens
                 yield Piece(text=text, logprobs=tuple(held))
                 held = []
-            if count == limit:
-                break
+        if text := letters.end():
+            yield Piece(text=text, logprobs=tuple(held))
         if any(turn.pictures for turn in order.turns):
             self._forget()  # their places hold no tokens to compare the next prompt with
         yield Done(id=order.id, tokens_in=len(tokens), tokens_out=count, finish=finish)

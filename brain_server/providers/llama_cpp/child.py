@@ -149,8 +149,7 @@ class Child:
 
     async def stop(self) -> None:
         """End the process."""
-        if (process := self._drop()) is not None:
-            await _end(process)
+        await _end(self._drop())
 
     @property
     def _name(self) -> str:
@@ -161,8 +160,7 @@ class Child:
             self._rest.cancel()
 
     def _fall_asleep(self) -> None:
-        if (process := self._drop()) is not None:
-            self._tasks.start("llama rest", _end(process))
+        self._tasks.start("llama rest", _end(self._drop()))
 
     async def _loaded(self) -> ProviderError | None:
         """Start the process and load the model; returns what went wrong, for whoever waits."""
@@ -226,10 +224,9 @@ class Child:
 
     async def _crash(self) -> ProviderError:
         """Clean up after a process that has gone, and return the error for whoever waited for it."""
-        process = self._drop()
-        if process is None:
+        code = await _end(self._drop())
+        if code is None:
             return ProviderError("provider_cut_off", f"{self._name} was put away")
-        code = await _end(process)
         self._crashes += 1
         if self._crashes >= PATIENCE:
             self._not_before = time.monotonic() + next(self._waits)
@@ -238,8 +235,10 @@ class Child:
         return ProviderError("model_crashed", f"{self._name} crashed ({ended})", ended=ended)
 
 
-async def _end(process: asyncio.subprocess.Process) -> int:
-    """Wait for a process that was hung up on, not for long, and return its code."""
+async def _end(process: asyncio.subprocess.Process | None) -> int | None:
+    """Wait for a process that was hung up on, not for long; returns its code, None where there is none."""
+    if process is None:
+        return None
     try:
         async with asyncio.timeout(STOP_S):
             return await process.wait()

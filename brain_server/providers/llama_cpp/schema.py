@@ -143,18 +143,22 @@ def _numbers(here: Json) -> range | None:
 
 def _mismatches(value: Any, schema: Any, whole: Json, place: str, depth: int) -> Iterator[str]:
     here = _resolved(schema, whole)
+    kinds = here.get("type", ())
+    kinds = [kinds] if isinstance(kinds, str) else kinds
     if depth > _DEEPEST * 2:
         yield f"{place} is too deep"
-        return
+    elif kinds and not any(_is(value, kind) for kind in kinds):
+        yield f"{place} is not of type {' or '.join(kinds)}"
+    else:
+        yield from _judged(value, here, whole, place, depth)
+
+
+def _judged(value: Any, here: Json, whole: Json, place: str, depth: int) -> Iterator[str]:
+    """Yield what is wrong with a value of the right type."""
     if "const" in here and not _same(value, here["const"]):
         yield f"{place} is not {here['const']!r}"
     if "enum" in here and not any(_same(value, one) for one in here["enum"]):
         yield f"{place} is not one of {here['enum']}"
-    kinds = here.get("type", ())
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    if kinds and not any(_is(value, kind) for kind in kinds):
-        yield f"{place} is not of type {' or '.join(kinds)}"
-        return
     for word, enough in (("anyOf", any), ("oneOf", any), ("allOf", all)):
         if word in here and not enough(
             next(_mismatches(value, one, whole, place, depth + 1), None) is None

@@ -183,6 +183,14 @@ async def test_a_model_whose_template_knows_no_system_is_told_by_the_user(data_d
     assert usage_of(parts).tokens_out == 3
 
 
+async def test_a_model_may_be_told_what_it_is_and_asked_nothing(data_dir: Path) -> None:
+    tiny_gguf(data_dir / "models", "strict", template=NO_SYSTEM_TEMPLATE)
+    messages = (Message(author=Author.SYSTEM, text="You are a house"),)
+    async with local(data_dir, model="strict") as llama:
+        parts = await parts_of(llama.stream(ModelRequest(messages=messages, max_tokens=3)))
+    assert usage_of(parts).tokens_out == 3
+
+
 async def test_a_template_that_refuses_the_conversation_is_an_error(data_dir: Path) -> None:
     tiny_gguf(data_dir / "models", "never", template="{{ raise_exception('never') }}")
     async with local(data_dir, model="never") as llama:
@@ -331,6 +339,16 @@ async def test_nothing_runs_before_the_first_question_and_nothing_after_close(
         pid = pid_of(llama)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def test_a_model_leaves_one_processor_core_to_the_house(data_dir: Path) -> None:
+    async with local(data_dir, threads=0) as llama:
+        await llama.warm()
+        folder = Path("/proc") / str(pid_of(llama)) / "task"
+        threads = await asyncio.to_thread(lambda: len(list(folder.iterdir())))
+        usage = usage_of(await parts_of(llama.stream(question(max_tokens=1))))
+    assert threads < 2 + (os.process_cpu_count() or 1) * 2
+    assert usage.tokens_out == 1
 
 
 async def test_warming_loads_the_model_that_the_next_question_uses(data_dir: Path) -> None:

@@ -41,6 +41,7 @@ ANYTHING = [{"type": name} for name in ("object", "array", "string", "boolean", 
         ({}, {"anyOf": ANYTHING}),
         ({"type": "odd"}, {"anyOf": ANYTHING}),
         ({"$ref": "#/nowhere"}, {"anyOf": ANYTHING}),
+        ({"$ref": "#/a", "a": {"$ref": "#/a"}}, {"anyOf": ANYTHING}),
         ({"$ref": "https://example.com/x"}, {"anyOf": ANYTHING}),
     ],
 )  # fmt: skip

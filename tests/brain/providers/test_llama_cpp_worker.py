@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import logging
 import os
 from pathlib import Path
+import select
 import signal
 import socket
 import subprocess
@@ -40,7 +41,8 @@ from brain_server.providers import Use, Words
 from brain_server.providers.llama_cpp import child as child_module
 from brain_server.providers.llama_cpp.slots import Slots
 from tests.brain.providers.llama_house import LONG, local, parts_of, question, usage_of
-from tests.standins.tiny_gguf import tiny_gguf
+from tests.brain.providers.test_llama_cpp_eyes import square
+from tests.standins.tiny_gguf import tiny_eyes, tiny_gguf
 
 ROOT = Path(__file__).parents[3]
 
@@ -123,6 +125,13 @@ def test_without_llama_cpp_nothing_is_loaded(house: House, monkeypatch: pytest.M
 def test_an_answer_for_a_brain_that_has_gone_ends_the_process() -> None:
     house = House()
     house.mine.sendall(packed(ask()))
+    house.close()
+
+
+def test_a_brain_that_goes_without_reading_its_answer_ends_the_process() -> None:
+    house = House()
+    house.send(ask())
+    assert select.select([house.mine], [], [], 5)[0]
     house.close()
 
 
@@ -223,6 +232,33 @@ def test_a_schema_without_a_grammar_is_told(engine: Any) -> None:
     with pytest.raises(ProviderError, match="cannot be turned into a grammar") as caught:
         list(engine.ask(ask(schema={"type": "odd"})))
     assert caught.value.code == "provider_invalid"
+
+
+@pytest.fixture
+def seeing(data_dir: Path) -> Iterator[Any]:
+    """Give the tiny model with its eyes, loaded here."""
+    from brain_server.llama_worker.engine import Engine  # noqa: PLC0415 - the same
+
+    eyes = str(tiny_eyes(data_dir / "models"))
+    path = str(data_dir / "models/tiny.gguf")
+    made = Engine(Load(path=path, context=512, threads=1, eyes=eyes), lambda: False)
+    yield made
+    made.close()
+
+
+@pytest.mark.llama
+@pytest.mark.parametrize(
+    ("function", "code"),
+    [("mtmd_helper_eval_chunks", "provider_failed"), ("mtmd_tokenize", "provider_invalid")],
+)
+def test_a_picture_at_which_llama_cpp_fails_is_told(
+    seeing: Any, monkeypatch: pytest.MonkeyPatch, function: str, code: str
+) -> None:
+    monkeypatch.setattr(seeing._eyes._tools, function, lambda *_: 1)
+    turn = Turn(role="user", text="who", pictures=(square(1, 2, 3).data,))
+    with pytest.raises(ProviderError) as caught:
+        list(seeing.ask(Ask(id=1, turns=(turn,), max_tokens=5, temperature=0.0)))
+    assert caught.value.code == code
 
 
 @pytest.mark.llama
@@ -341,6 +377,25 @@ async def test_a_process_that_hangs_up_while_it_is_asked_has_crashed(
         with pytest.raises(ProviderError) as caught:
             await parts_of(llama.stream(question("x" * 10_000_000)))
     assert caught.value.code == "model_crashed"
+
+
+async def test_an_answer_that_is_left_between_head_and_body_is_still_understood(
+    data_dir: Path, instead: Any
+) -> None:
+    instead(
+        f"{ODD}piece = packed(Piece(text='a', logprobs=()))\n"
+        "brain.sendall(piece[:4]); time.sleep(0.3); brain.sendall(piece[4:])\n"
+        "say(Done(id=next_order(stream).id, tokens_in=0, tokens_out=0, finish='cancelled'))\n"
+        "stream.read(1)"
+    )
+    async with local(data_dir) as llama:
+        asking = asyncio.get_running_loop().create_task(parts_of(llama.stream(question())))
+        await asyncio.sleep(0.2)
+        pid = llama.children[0].pid
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert pid is not None
+        assert llama.children[0].pid == pid
 
 
 @pytest.mark.llama
