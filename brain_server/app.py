@@ -27,7 +27,9 @@ from brain_server.conversation.first_tier import OUTCOME_WAIT, FirstTier
 from brain_server.conversation.generate import Generate
 from brain_server.conversation.home import HomeTier
 from brain_server.conversation.mind import Mind
+from brain_server.conversation.overview import Overview
 from brain_server.conversation.proposals import Proposals
+from brain_server.conversation.relations import Relations
 from brain_server.conversation.remembering import Remembering, Told
 from brain_server.conversation.search import Search
 from brain_server.conversation.tools import Toolbox, spoken
@@ -42,7 +44,7 @@ from brain_server.memory.embedder import Embedder
 from brain_server.observability import Health, Tasks
 from brain_server.protocol import Json
 from brain_server.providers import Use
-from brain_server.routing import Router
+from brain_server.routing import Decision, Router, Turn
 from brain_server.routing.ask import Asker
 from brain_server.routing.budget import Budget, Limits
 from brain_server.routing.decisions import Decisions
@@ -233,11 +235,27 @@ class Brain:
             clock=self.clock,
             devices=things,
         )
+        self.overview = Overview(
+            self.bus,
+            self.tasks,
+            cache=lambda: {"hits": 0, "misses": 0, "ratio": None},
+            memories=self.memory.count,
+            queue=lambda: self.slots.waiting,
+            budget=self.budget.view,
+        )
+        self.conversations.noted = self.overview.note
         self.conversations.resume = mind.resume
         mind.agent, agent.tell = agent, self.conversations.tell
-        generate = Generate(self.models, asker, router.keep)
+
+        async def keep(turn: Turn, decision: Decision) -> None:
+            await router.keep(turn, decision)
+            self.overview.note(decision)
+
+        generate = Generate(self.models, asker, keep)
         await agent.recover()
+        relations = Relations(self.models, self.registry.all, agent.load)
         return [
+            relations,
             self.models,
             self.budget,
             self.privacy,
@@ -333,6 +351,7 @@ class Brain:
             "health": System.summary(parts),
             "providers": [model.view() for model in self.models.all()],
             "budget": await self.budget.view(),
+            "mind": self.overview.view(),
             "audit": (await self.safety_db.read(self.gate.chain.head)).as_dict(),
         }
 

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any, Protocol
+import re
+from typing import Annotated, Any, Final, Protocol
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -15,13 +16,18 @@ from brain_server.conversation import words
 from brain_server.conversation.prompt import MOST_HISTORY, Said
 from brain_server.conversation.trust import Trust
 from brain_server.devices import FINAL
-from brain_server.errors import Forbidden
+from brain_server.errors import Forbidden, NotFound
 from brain_server.observability import Tasks, request_id
 from brain_server.protocol import Channel, Json
 from brain_server.routing import Attempt, Decision, Reply, Router, TierName, Turn
 from brain_server.safety.gate import Gate
 from brain_server.storage import Database
 from brain_server.storage.tables import conversations, messages, new_id
+
+_GO_ON: Final = re.compile(
+    r"(?i)^\s*(?:please\s+)?(?:continue|go on|carry on|where were we|where did we (?:stop|leave off)|"
+    r"pick up where we left off)(?:\s+(?:with\s+)?(?:our|the|my)\s+(?:last\s+)?(?:conversation|talk|chat))?\s*[.?!]*$"
+)
 
 
 class Resume(Protocol):
@@ -41,6 +47,13 @@ class Process(Params):
     second_of_day: Annotated[int, msgspec.Meta(ge=0, lt=86_400)] | None = None
     # The day as people of the house say it, e.g. "Saturday, 21 November 2026".
     today: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
+class Invite(Params):
+    """A person to let into a conversation."""
+
+    conversation_id: str
+    user_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 class MessagesPage(Page, kw_only=True):
@@ -74,6 +87,8 @@ class Conversations:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # Goes on with what a model was doing when it had to wait for people; set where there are models.
         self.resume: Resume | None = None
+        # Hears of every decision that was recorded.
+        self.noted: Callable[[Decision], None] = lambda _decision: None
         # The commands that such a chain waits for, and its conversation.
         self._chains: dict[str, str] = {}
         self._waiters: dict[str, asyncio.Event] = {}
@@ -82,7 +97,7 @@ class Conversations:
     @command("conversation.process", Scope.CONTROL, streams=True, timeout=PROCESSING_TIMEOUT)
     async def process(self, caller: Caller, params: Process, emit: Callable[[Json], None]) -> Json:
         """Answer one turn; the answer is only given once it is recorded."""
-        conversation_id = params.conversation_id or new_id()
+        conversation_id = params.conversation_id or await self._left_off(caller, params.text)
         heard = False
 
         def tell(part: Json) -> None:
@@ -92,11 +107,8 @@ class Conversations:
 
         lock = self._locks.setdefault(conversation_id, asyncio.Lock())
         async with lock:
-            row = None
-            if params.conversation_id is not None:
-                row = await self._db.read(lambda connection: _row(connection, conversation_id))
-            owner = row["owner"] if row else caller.user_id
-            if owner is not None and owner != caller.user_id:
+            row = await self._db.read(lambda connection: _row(connection, conversation_id))
+            if row is not None and not _is_in(row, caller.user_id):
                 raise Forbidden(
                     "not_your_conversation", "This conversation belongs to another person"
                 )
@@ -127,12 +139,65 @@ class Conversations:
             "data": decision.reply.data,
         }
 
+    async def _left_off(self, caller: Caller, text: str) -> str:
+        """Return the conversation that a person wants to go on with on another device, or a new one."""
+        if caller.user_id is None or not _GO_ON.match(text):
+            return new_id()
+        query = (
+            select(conversations.c.id)
+            .where(conversations.c.owner == caller.user_id)
+            .where(conversations.c.last_message_at > self._clock() - self._ttl)
+            .order_by(conversations.c.last_message_at.desc())
+            .limit(1)
+        )
+        found = await self._db.read(lambda connection: connection.execute(query).scalar())
+        return found or new_id()
+
+    @command("conversation.list", Scope.CONTROL, read_only=True)
+    async def listed(self, caller: Caller, params: Page) -> Json:
+        """List the conversations that the caller is in, oldest first."""
+        query = select(conversations).order_by(conversations.c.id)
+        if params.cursor is not None:
+            query = query.where(conversations.c.id > params.cursor)
+        rows = await self._db.read(
+            lambda connection: [dict(row) for row in connection.execute(query).mappings()]
+        )
+        mine = [row for row in rows if caller.user_id is not None and _is_in(row, caller.user_id)]
+        shown = [
+            {name: value for name, value in row.items() if name != "state"}
+            | {"waits": "chain" in row["state"] or "open" in row["state"]}
+            for row in mine
+        ]
+        return as_page(shown[: params.limit + 1], params)
+
+    @command("conversation.invite", Scope.CONTROL)
+    async def invite(self, caller: Caller, params: Invite) -> Json:
+        """Let another person into a conversation of the caller's."""
+        lock = self._locks.setdefault(params.conversation_id, asyncio.Lock())
+        async with lock:
+            row = await self._db.read(lambda connection: _row(connection, params.conversation_id))
+            if row is None:
+                raise NotFound("conversation_not_found", "There is no such conversation")
+            if row["owner"] is None or row["owner"] != caller.user_id:
+                raise Forbidden(
+                    "not_your_conversation", "This conversation belongs to another person"
+                )
+            people = sorted({*row["participants"], params.user_id})
+            same = conversations.c.id == params.conversation_id
+            await self._db.write(
+                lambda connection: connection.execute(
+                    update(conversations).where(same).values(participants=people)
+                )
+            )
+        return {"participants": people}
+
     async def _stored(self, turn: Turn, row: Json | None, decision: Decision) -> None:
         def keep(connection: Connection) -> None:
             self._keep(connection, turn, row, decision.reply)
             self._router.record(connection, turn, decision)
 
         await self._db.write(keep)
+        self.noted(decision)
         self._follow(turn.conversation_id, turn.state)
 
     # -- chains: what a model does goes on once people have decided -------------------------------------
@@ -336,6 +401,11 @@ class Conversations:
             connection.execute(delete(conversations).where(conversations.c.id.in_(gone)))
 
         await self._db.write(work)
+
+
+def _is_in(row: Json, user_id: str | None) -> bool:
+    """Tell whether a person may speak in a conversation: it is theirs, nobody's, or they were let in."""
+    return row["owner"] is None or user_id == row["owner"] or user_id in row["participants"]
 
 
 def _row(connection: Connection, conversation_id: str) -> Json | None:

@@ -180,6 +180,10 @@ class Agent:
         # Tells a person who no longer listens how a run has ended; set by the conversations.
         self.tell: Callable[[Turn, Reply], Awaitable[None]] | None = None
 
+    def load(self, provider_id: str) -> int:
+        """Return on how many steps a model is working."""
+        return self._load[provider_id]
+
     async def recover(self) -> None:
         """Say of the runs of an earlier life that they were cut off; none is repeated."""
         open_ = runs.c.status.in_(("running", "waiting"))

@@ -183,6 +183,9 @@ class ModelProvider(Provider):
     def stream(self, request: ModelRequest) -> AsyncGenerator[Part]:
         """Yield words as they come, then Calls if there are any, then Usage. Closing it cancels the model."""
 
+    async def warm(self) -> None:
+        """Get ready, so that the next question need not wait for that."""
+
     async def embed(self, texts: Sequence[str]) -> list[Sequence[float]]:
         """Return one vector for each text; ``model_missing`` where the provider has no such model."""
         raise NotImplementedError

@@ -241,6 +241,21 @@ class Models:
         await self._look(model)
         return model.view()
 
+    @command("providers.warm", Scope.CONTROL)
+    async def warm(self, _caller: Caller, _params: NoParams) -> Json:
+        """Let the models of the house get ready, because somebody is about to speak."""
+        near = [model for model in self.of_use(Use.TOOLS) if not model.row.leaves_house]
+        for model in near[:1]:
+            if model.words is not None:
+                self._tasks.start(f"warm {model.row.id}", self._warmed(model, model.words))
+        return {"warming": [model.row.id for model in near[:1]]}
+
+    async def _warmed(self, model: Model, provider: ModelProvider) -> None:
+        try:
+            await provider.warm()
+        except KittyError as err:
+            self.failed(model, err)
+
     @command("providers.put", Scope.ADMIN)
     async def put(self, _caller: Caller, params: Put) -> Json:
         """Store a provider, new or changed, after looking whether it works."""

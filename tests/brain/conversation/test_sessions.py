@@ -292,3 +292,44 @@ async def test_a_conversation_that_is_forgotten_in_the_middle_of_a_turn_is_begun
     await brain.conversations.forget()
     assert (await turn)["text"] == "Done: Bench lamp is on."
     assert (await rows(brain, conversations))[0]["id"] == said["conversation_id"]
+
+
+# -- with others, and elsewhere -----------------------------------------------------------------------
+
+
+async def test_a_person_can_be_let_into_a_conversation(home: Home, brain: Brain) -> None:
+    """Not before, and only by its owner."""
+    said = await home.say("help")
+    conversation_id = said["conversation_id"]
+    with pytest.raises(Refused, match="not_your_conversation"):
+        await home.say("help", user="bob", conversation_id=conversation_id)
+    invite = {"conversation_id": conversation_id, "user_id": "bob"}
+    other = {"caller": {"user_id": "cyd", "channel": "assist"}}
+    assert await home.refusal("conversation.invite", invite, **other) == "not_your_conversation"
+    mine = {"caller": {"user_id": "ada", "channel": "assist"}}
+    assert (await home.command("conversation.invite", invite, **mine))["participants"] == [
+        "ada",
+        "bob",
+    ]
+    await home.say("help", user="bob", conversation_id=conversation_id)
+    (conversation,) = await rows(brain, conversations)
+    assert (conversation["owner"], conversation["participants"]) == ("ada", ["ada", "bob"])
+
+
+async def test_a_conversation_goes_on_at_another_device(home: Home) -> None:
+    """The new device knows no conversation; the person says to go on with the last one."""
+    said = await home.say("help")
+    more = await home.say("where were we?")
+    assert more["conversation_id"] == said["conversation_id"]
+    assert (await home.say("where were we?", user="bob"))["conversation_id"] != said[
+        "conversation_id"
+    ]
+
+
+async def test_a_person_sees_the_conversations_that_are_theirs(home: Home) -> None:
+    said = await home.say("help")
+    await home.say("help", user="bob")
+    mine = {"caller": {"user_id": "ada", "channel": "assist"}}
+    listed = await home.command("conversation.list", {}, **mine)
+    assert [one["id"] for one in listed["items"]] == [said["conversation_id"]]
+    assert "state" not in listed["items"][0]
