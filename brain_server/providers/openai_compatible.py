@@ -449,8 +449,7 @@ def _messages(messages: Sequence[Message]) -> Iterator[Json]:
                 shown += message.pictures
             case Author.ASSISTANT if message.calls:
                 calls = [_call(call) for call in message.calls]
-                text = message.text or None
-                yield {"role": "assistant", "content": text, "tool_calls": calls}
+                yield {"role": "assistant", "content": message.text, "tool_calls": calls}
             case author:
                 content = _content(message.text, message.pictures)
                 yield {"role": author.value, "content": content}

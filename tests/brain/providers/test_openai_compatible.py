@@ -85,6 +85,13 @@ async def test_each_message_is_sent_as_what_it_is(compatible: CompatibleRig) -> 
     ]
 
 
+async def test_a_call_without_words_has_empty_words(compatible: CompatibleRig) -> None:
+    call_alone = replace(FULL.messages[2], text="")
+    await parts_of(compatible.make(), replace(FULL, messages=(*FULL.messages[:2], call_alone)))
+    # The server of llama-cpp-python takes no null.
+    assert compatible.api.asked[0]["messages"][-1]["content"] == ""
+
+
 async def test_a_picture_of_the_last_tool_is_sent_too(compatible: CompatibleRig) -> None:
     await parts_of(compatible.make(), replace(FULL, messages=FULL.messages[:4]))
     assert compatible.api.asked[0]["messages"][-1]["content"][0]["image_url"] == {"url": DATA_URL}
