@@ -9,6 +9,7 @@ DOMAIN: Final = "kitty"
 LOGGER: Final = logging.getLogger(__package__)
 
 PLATFORMS: Final = (
+    Platform.AI_TASK,
     Platform.BINARY_SENSOR,
     Platform.BUTTON,
     Platform.CAMERA,

@@ -1,4 +1,4 @@
-"""Print files on their way from Home Assistant's disk to a printer, through the brain."""
+"""What is too large for the socket: print files on their way to a printer, and drawn pictures."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +12,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 
 from .errors import BrainError, BrainUnavailable, Refused
+from .protocol import Json
 
 if TYPE_CHECKING:
     from . import KittyConfigEntry
@@ -40,11 +41,25 @@ async def upload(
             headers={"Authorization": f"Bearer {entry.data[CONF_TOKEN]}"},
             timeout=TIMEOUT,
         ) as response:
-            return await _stored_name(response)
+            return str((await _data(response))["file"])
     except (ClientError, TimeoutError, ValueError) as err:
         raise BrainUnavailable from err
     finally:
         await hass.async_add_executor_job(file.close)
+
+
+async def act(hass: HomeAssistant, entry: KittyConfigEntry, action: str, params: Json) -> Json:
+    """Run a command whose answer may be too large for the socket, as nobody in particular."""
+    try:
+        async with async_get_clientsession(hass).post(
+            f"{entry.data[CONF_URL].rstrip('/')}/api/v1/actions",
+            json={"action": action, "params": params},
+            headers={"Authorization": f"Bearer {entry.data[CONF_TOKEN]}"},
+            timeout=TIMEOUT,
+        ) as response:
+            return await _data(response)
+    except (ClientError, TimeoutError, ValueError) as err:
+        raise BrainUnavailable from err
 
 
 async def _source(hass: HomeAssistant, data: Mapping[str, Any]) -> Path:
@@ -76,9 +91,10 @@ def _open(path: Path) -> BinaryIO:
         raise Refused("file_not_found", path=path) from err
 
 
-async def _stored_name(response: ClientResponse) -> str:
-    """Return the name from the brain's answer; BrainError where it refused."""
+async def _data(response: ClientResponse) -> Json:
+    """Return the data of the brain's answer; BrainError where it refused."""
     answer = await response.json()
     if response.ok:
-        return str(answer["data"]["file"])
+        data: Json = answer["data"]
+        return data
     raise BrainError.from_frame(answer["error"])

@@ -255,7 +255,7 @@ def test_every_component_that_is_imported_is_a_dependency() -> None:
 
 def test_the_integration_imports_nothing_but_itself_home_assistant_and_its_requirements() -> None:
     """HACS ships this folder alone."""
-    allowed = {"aiohttp", "cryptography", "homeassistant", "probatio", "yarl"}
+    allowed = {"PIL", "aiohttp", "cryptography", "homeassistant", "probatio", "yarl"}
     imported = {
         name.split(".")[0]
         for tree in MODULES.values()
