@@ -1,4 +1,4 @@
-"""The command line: ``kitty-brain serve``, ``audit verify``, ``token create``, ``unpair``, ``diagnose``."""
+"""The command line: ``kitty-brain serve``, ``audit verify``, ``token create``, ``unpair``, ``memory move``."""
 
 import asyncio
 from collections.abc import Sequence
@@ -27,6 +27,7 @@ usage: kitty-brain COMMAND [--setting value ...]
   audit verify                  recompute the audit chain; exit 1 when it was altered
   token create NAME SCOPE       make a token (read, control, admin, integration) and print it
   unpair                        forget the paired Home Assistant, so that another can pair
+  memory move --to URL          copy the vectors of memory to a Qdrant server; --to rows: back again
   migrate [REVISION]            bring the databases to a revision (default: head)
   version                       print the version
 
@@ -40,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbs = []
     while arguments and not arguments[0].startswith("--"):
         verbs.append(arguments.pop(0))
+    if verbs == ["memory", "move"] and arguments[:1] == ["--to"]:
+        verbs += arguments[:2]
+        arguments = arguments[2:]
     try:
         settings = Settings.load(split_options(arguments), os.environ, OPTIONS_FILE)
         setup_logging(settings.log_level)
@@ -63,6 +67,9 @@ def _run(verbs: Sequence[str], settings: Settings) -> int:
         case ["migrate"] | ["migrate", _]:
             _existing(settings)
             return asyncio.run(_migrate(settings, verbs[1] if len(verbs) > 1 else "head"))
+        case ["memory", "move", "--to", to]:
+            _existing(settings)
+            return asyncio.run(_move(settings, to))
         case ["version"]:
             sys.stdout.write(f"{__version__}\n")
             return 0
@@ -144,6 +151,30 @@ async def _unpair(settings: Settings) -> int:
         await brain.directory.unpair()
     finally:
         await brain.safety_db.close()
+    return 0
+
+
+async def _move(settings: Settings, to: str) -> int:
+    from brain_server.memory.move import HERE, away, back  # noqa: PLC0415
+    from brain_server.memory.qdrant import Qdrant  # noqa: PLC0415
+    from brain_server.memory.rows import Rows  # noqa: PLC0415
+    from brain_server.storage import Database, tables  # noqa: PLC0415
+
+    url = settings.qdrant_url if to == HERE else to
+    if not url.startswith(("http://", "https://")):
+        raise InvalidRequest(
+            "invalid_setting", "A Qdrant server has an address like http://host:6333", field="to"
+        )
+    server = Qdrant(url, settings.qdrant_api_key)
+    database = Database(settings.brain_url, tables.brain, name="brain", durable=False)
+    await database.open()
+    try:
+        rows = Rows(database)
+        moved = await (back(rows, server) if to == HERE else away(rows, server))
+    finally:
+        await server.close()
+        await database.close()
+    sys.stdout.write(json.dumps(moved) + "\n")
     return 0
 
 

@@ -46,6 +46,11 @@ class Settings:
     currency: str = "EUR"
     # How many questions the models in the house answer at once.
     model_slots: int = 4
+    # A Qdrant server for the vectors of memory, e.g. http://qdrant:6333. Empty: they stay in the database.
+    qdrant_url: str = ""
+    qdrant_api_key: str = ""
+    # How many megabytes of answers are kept for questions that come again.
+    answers_mb: int = 32
     # Where traces go, e.g. http://collector:4318, and the share of requests that is traced. Empty: nowhere.
     otlp_endpoint: str = ""
     trace_sample: float = 0.1

@@ -1,0 +1,218 @@
+"""What was told is found again, by the right person, and the rows are the truth."""
+
+import pytest
+from sqlalchemy import select
+
+from brain_server import memory as module
+from brain_server.errors import Conflict, InvalidRequest, ProviderError
+from brain_server.memory import HOUSE, New
+from brain_server.storage.tables import memories
+from tests.brain.memory.conftest import Place
+
+FACTS = (
+    "the nozzle on printer A is 0.6",
+    "the nozzle on printer B is 0.4",
+    "Bob is allergic to peanuts",
+    "the blue filament is in the left drawer",
+    "our car needs oil every spring",
+)
+
+
+async def told(place: Place, *texts: str, namespace: str = "ada") -> list[str]:
+    return [await place.memory.remember(namespace, text, "said", "person") for text in texts]
+
+
+@pytest.mark.parametrize("with_model", [True, False], ids=["hybrid", "lexical"])
+async def test_what_was_told_is_found(both: Place, with_model: bool) -> None:
+    both.model = both.model if with_model else None
+    await told(both, *FACTS)
+    found = await both.memory.recall(["ada"], both.meaning("which nozzle is on printer A?"))
+    assert (found[0].text, found[0].source, found[0].trust) == (FACTS[0], "said", "person")
+    assert found[0].score > found[-1].score
+    assert 0 < found[0].score <= 1
+
+
+async def test_the_letter_decides_between_two_printers(place: Place) -> None:
+    await told(place, *FACTS)
+    assert (await place.recall("the nozzle of printer B"))[0] == FACTS[1]
+
+
+async def test_nothing_is_computed_while_nothing_is_stored(place: Place) -> None:
+    assert await place.recall("anything") == []
+    assert place.embedder.runs == 0
+
+
+async def test_nothing_is_computed_for_a_person_without_memories(place: Place) -> None:
+    await told(place, *FACTS, namespace="bob")
+    before = place.embedder.runs
+    assert await place.recall("which nozzle?", "ada") == []
+    assert place.embedder.runs == before
+
+
+async def test_nobody_sees_the_memories_of_another(place: Place) -> None:
+    await told(place, *FACTS, namespace="bob")
+    await told(place, "I like tea", namespace="ada")
+    assert await place.recall("the nozzle on printer A", "ada", floor=-1) == ["I like tea"]
+
+
+async def test_the_house_is_found_beside_ones_own(place: Place) -> None:
+    await told(place, "the bins are emptied on Monday", namespace=HOUSE)
+    await told(place, "my bins are green", namespace="ada")
+    found = await place.recall("when are the bins emptied", "ada", HOUSE)
+    assert found[0] == "the bins are emptied on Monday"
+    assert len(found) == 2
+
+
+async def test_no_more_than_wanted_is_recalled(place: Place) -> None:
+    await told(place, *(f"the lamp number {at} is on shelf {at}" for at in range(9)))
+    assert len(await place.recall("where is the lamp", limit=3)) == 3
+
+
+async def test_what_hardly_fits_is_left_out(place: Place) -> None:
+    await told(place, *FACTS)
+    assert await place.recall("tell a joke about elephants") == []
+    assert len(await place.recall("tell a joke about elephants", floor=-1)) == 5
+
+
+async def test_the_same_is_remembered_once(both: Place) -> None:
+    ids = await told(both, "The lamp is red", "the lamp  is red.")
+    assert ids[0] == ids[1]
+    assert await both.rows.counts() == {"ada": 1}
+
+
+async def test_two_people_may_remember_the_same(place: Place) -> None:
+    await told(place, "the lamp is red")
+    await told(place, "the lamp is red", namespace="bob")
+    assert await place.rows.counts() == {"ada": 1, "bob": 1}
+
+
+async def test_what_a_person_says_again_counts_as_said_by_a_person(place: Place) -> None:
+    await place.memory.remember("ada", "the lamp is red", "web", "outside")
+    await told(place, "the lamp is red")
+    await place.memory.remember("ada", "the lamp is red", "tool", "system")
+    found = await place.memory.recall(["ada"], place.meaning("the lamp is red"))
+    assert [(one.trust, one.source) for one in found] == [("person", "said")]
+
+
+async def test_a_secret_is_not_remembered(place: Place) -> None:
+    with pytest.raises(InvalidRequest):
+        await told(place, "the alarm code is 4821")
+    assert await place.rows.counts() == {}
+
+
+async def test_a_memory_that_is_full_takes_no_more(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST", 1)
+    await told(place, FACTS[0])
+    with pytest.raises(Conflict) as caught:
+        await told(place, FACTS[1])
+    assert caught.value.code == "memory_full"
+
+
+def new(text: str) -> New:
+    return New(text=text, source="import", trust="system")
+
+
+async def test_a_batch_is_one_write_and_one_run_of_the_model_in_each_half(place: Place) -> None:
+    writes = 0
+    write = place.database.write
+
+    async def counted(work: object) -> object:
+        nonlocal writes
+        writes += 1
+        return await write(work)  # type: ignore[arg-type]
+
+    place.database.write = counted  # type: ignore[method-assign, assignment]
+    ids = await place.memory.remember_many("ada", [new(f"thing {at}") for at in range(64)])
+    assert (writes, place.embedder.runs, len(set(ids))) == (1, 2, 64)
+
+
+async def test_a_long_list_is_remembered_in_parts(place: Place) -> None:
+    ids = await place.memory.remember_many("ada", [new(f"thing {at}") for at in range(130)])
+    assert len(set(ids)) == 130
+    assert await place.rows.counts() == {"ada": 130}
+
+
+async def test_a_secret_in_a_list_is_left_out_and_the_rest_is_kept(place: Place) -> None:
+    ids = await place.memory.remember_many(
+        "ada", [new("the lamp is red"), new("PIN 4821"), new("the door is blue")]
+    )
+    assert [entry is None for entry in ids] == [False, True, False]
+
+
+async def test_an_empty_list_is_no_work(place: Place) -> None:
+    assert await place.memory.remember_many("ada", []) == []
+
+
+async def test_a_restart_forgets_nothing(both: Place) -> None:
+    await told(both, *FACTS)
+    both.again()
+    await both.memory.start()
+    assert (await both.recall("the nozzle on printer A"))[0] == FACTS[0]
+
+
+async def test_a_turn_embeds_once_for_recall_and_for_remembering(place: Place) -> None:
+    await told(place, "something")
+    before = place.embedder.runs
+    meaning = place.meaning("the lamp is red")
+    await place.memory.recall(["ada"], meaning)
+    await place.memory.recall(["ada"], meaning)
+    await told(place, "the lamp is red")
+    assert place.embedder.runs == before + 1
+
+
+async def test_while_the_model_fails_words_are_searched(place: Place) -> None:
+    await told(place, *FACTS)
+    assert place.model is not None
+    place.model.error = ProviderError("provider_failed", "It broke")
+    assert (await place.recall("the nozzle on printer A"))[0] == FACTS[0]
+    assert await place.memory.health() == "It broke; memory searches by words"
+
+
+async def test_what_was_told_while_the_model_failed_is_found_by_words_and_later_by_meaning(
+    place: Place,
+) -> None:
+    assert place.model is not None
+    await told(place, *FACTS[1:])
+    await place.settle()
+    place.model.error = ProviderError("provider_failed", "It broke")
+    await told(place, FACTS[0])
+    place.model.error = None
+    assert (await place.recall("the nozzle on printer A"))[0] == FACTS[0]
+    await place.settle()
+    rows = await place.database.read(
+        lambda connection: connection.execute(select(memories.c.embedder)).scalars().all()
+    )
+    assert rows == ["house/hashing"] * 5
+
+
+async def test_whoever_wants_to_know_is_told_whose_memory_changed(place: Place) -> None:
+    heard: list[str] = []
+    place.memory.listeners.append(heard.append)
+    await told(place, "the lamp is red")
+    await told(place, "the lamp is red", namespace=HOUSE)
+    assert heard == ["ada", HOUSE]
+
+
+async def test_a_large_memory_is_searched_in_a_thread(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.vectors, "INLINE", 2)
+    monkeypatch.setattr(module.lexical, "INLINE", 2)
+    await told(place, *FACTS)
+    assert (await place.recall("the nozzle on printer A"))[0] == FACTS[0]
+    place.model = None
+    assert (await place.recall("the nozzle on printer A"))[0] == FACTS[0]
+
+
+async def test_memories_that_come_and_go_while_the_index_is_in_memory_are_followed(
+    place: Place,
+) -> None:
+    ids = await told(place, *(f"item {at} is on shelf {at}" for at in range(150)))
+    assert (await place.recall("item 140 is on shelf 140"))[0] == "item 140 is on shelf 140"
+    await place.memory._forget(("ada",), ids[:140])
+    await told(place, "the lamp is red")
+    assert await place.recall("item 20 is on shelf 20", floor=0.95) == []
+    assert (await place.recall("item 140 is on shelf 140"))[0] == "item 140 is on shelf 140"
+    assert (await place.recall("the lamp is red"))[0] == "the lamp is red"
