@@ -289,7 +289,7 @@ async def silence_cuts_an_answer_off(rig: ApiRig) -> None:
 @check("http")
 async def an_event_that_is_no_json_is_invalid(rig: ApiRig) -> None:
     """Neither is JSON of another shape, or text in no known alphabet."""
-    rubbish = (b"data: {oh\n\n", b"data: [1]\n\n", b'data: {"choices": 1, "type": 1}\n\n')
+    rubbish = (b"data: {oh\n\n", b"data: [1]\n\n", b'data: {"choices": 1, "type": 1, "say": 1}\n\n')
     errors = []
     for odd in (*rubbish, b'data: {"type": "\xff", "model": "\xff"}\n\n'):
         rig.answer(Reply(odd_at=1, odd=odd))
