@@ -38,9 +38,11 @@ MOST_ANSWER: Final = 64 * 1024 * 1024
 _MOST_ERROR: Final = 64 * 1024
 _MOST_WORDS: Final = 300
 _MOST_NAMES: Final = 20
+_DAY_S: Final = 86_400.0
 # The end of an answer comes within this time after its last event, or its connection is not used again.
 _TAIL_S: Final = 1.0
 _OVERLOADED: Final = 529
+_REFUSALS: Final = range(400, 600)
 _BUSY: Final = frozenset({429, _OVERLOADED})
 _MB: Final = {"B": 2**-20, "KiB": 2**-10, "MiB": 1.0, "GiB": 2**10}
 
@@ -116,7 +118,7 @@ class Wire:
         self,
         session: ClientSession,
         base: URL,
-        headers: Mapping[str, str],
+        headers: dict[str, str],
         *,
         secret: str,
         connect_s: float = CONNECT_S,
@@ -125,7 +127,9 @@ class Wire:
         """Take the address, the headers and the key in them, and how long to wait for a sign of life."""
         self._session = session
         self._base = base
-        self._headers = {"Content-Type": "application/json", **headers}
+        # What is compressed on its way comes in lumps, not word by word.
+        plain = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
+        self._headers = plain | headers
         self._secret = secret
         self._connect_s = connect_s
         self._stream_limit = ClientTimeout(total=None, connect=connect_s, sock_read=silence_s)
@@ -171,7 +175,7 @@ class Wire:
         """Return what an error in the middle of a stream means."""
         said = _inner({"error": error})
         code = said.get("code")
-        status = code if isinstance(code, int) else None
+        status = code if isinstance(code, int) and code in _REFUSALS else None
         for name in (code, said.get("type")):
             if status is None and isinstance(name, str):
                 status = _STATUS.get(name)
@@ -345,15 +349,14 @@ def _inner(answer: Any) -> Json:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds after which a server wants to be asked again, if it told."""
+    """Return the seconds after which a server wants to be asked again, a day at most, if it told."""
     told = headers.get("Retry-After", "")
-    with suppress(ValueError):
-        if milliseconds := headers.get("retry-after-ms"):
-            return max(0.0, float(milliseconds) / 1000)
-    with suppress(ValueError):
-        return max(0.0, float(told))
+    wait = None
     with suppress(ValueError):
         date = parsedate_to_datetime(told)
-        if date.tzinfo is not None:
-            return max(0.0, (date - datetime.now(UTC)).total_seconds())
-    return None
+        wait = (date - datetime.now(UTC)).total_seconds() if date.tzinfo is not None else None
+    with suppress(ValueError):
+        wait = float(told)
+    with suppress(ValueError):
+        wait = float(headers.get("retry-after-ms", "")) / 1000
+    return wait if wait is None else max(0.0, min(wait, _DAY_S))

@@ -80,7 +80,7 @@ class _Delta(msgspec.Struct, gc=False):
 
 
 class _Token(msgspec.Struct, gc=False):
-    logprob: float
+    logprob: float | None = None
 
 
 class _Logprobs(msgspec.Struct, gc=False):
@@ -280,7 +280,7 @@ class OpenAICompatible(ModelProvider):
         """Ask for one picture; see :meth:`ModelProvider.draw`."""
         model = self._model(Use.IMAGE)
         body = {"model": model, "prompt": prompt, "n": 1}
-        if not model.startswith("gpt-image"):  # those send nothing else, and refuse to be told so
+        if "gpt-image" not in model:  # those send nothing else, and refuse to be told so
             body["response_format"] = "b64_json"
         found = await self._wire.ask(
             "POST", "images/generations", _DRAWINGS, seconds=DRAW_S, model=model, body=body
@@ -379,8 +379,10 @@ class _Answer:
         text = delta.content or delta.refusal
         if not text:
             return None
-        tokens = (choice.logprobs and choice.logprobs.content) or ()
-        return Words(text=text, logprobs=tuple(token.logprob for token in tokens))
+        if choice.logprobs is None or not choice.logprobs.content:
+            return Words(text=text)
+        told = (token.logprob for token in choice.logprobs.content)
+        return Words(text=text, logprobs=tuple(one for one in told if one is not None))
 
     def rest(self) -> Iterator[Part]:
         """Return what comes after the words."""

@@ -353,11 +353,15 @@ async def a_busy_server_tells_when_to_come_back(rig: ApiRig) -> None:
         {"Retry-After": f"{past} -0000"},
         {},
         {"Retry-After": "soon"},
+        {"Retry-After": "inf"},
+        {"Retry-After": "-5"},
     ):
         rig.answer(Reply(status=429, body={}, headers=headers))
         error = await failure_of(parts_of(rig.make()))
         waits.append((error.code, error.fields.get("retry_after")))
-    assert waits == [("provider_busy", wait) for wait in (7.0, 1.5, 0.0, None, None, None)]
+    assert waits == [
+        ("provider_busy", wait) for wait in (7.0, 1.5, 0.0, None, None, None, 86_400.0, 0.0)
+    ]
 
 
 @check("http")

@@ -185,6 +185,20 @@ async def test_words_tell_how_sure_they_are(compatible: CompatibleRig) -> None:
     assert compatible.api.asked[0]["top_logprobs"] == 1
 
 
+async def test_a_word_of_which_nobody_is_sure_has_nothing_told(compatible: CompatibleRig) -> None:
+    tokens = {"content": [{"token": "H", "logprob": None}, {"token": "i", "logprob": -1.5}]}
+    choice = {"index": 0, "delta": {"content": "Hi"}, "logprobs": tokens}
+    words, _usage = await said(
+        compatible, f"data: {json.dumps({'choices': [choice]})}\n\n".encode()
+    )
+    assert words == Words(text="Hi", logprobs=(-1.5,))
+
+
+async def test_nothing_is_compressed_on_its_way(compatible: CompatibleRig) -> None:
+    await parts_of(compatible.make())
+    assert compatible.api.headers[0]["Accept-Encoding"] == "identity"
+
+
 async def test_with_tools_nobody_asks_how_sure_the_words_are(compatible: CompatibleRig) -> None:
     await parts_of(compatible.make(logprobs=True), FULL)
     assert not {"logprobs", "top_logprobs"} & compatible.api.asked[0].keys()
@@ -399,6 +413,7 @@ async def test_a_model_that_is_too_large_tells_how_much_is_missing(
         ({"message": "Oh", "type": "rate_limit_error", "code": None}, "provider_busy"),
         ({"message": "context_length_exceeded", "code": 400}, "context_exceeded"),
         ({"message": "Oh", "type": "server_error", "code": ["?"]}, "provider_failed"),
+        ({"message": "Oh", "code": 7}, "provider_failed"),
         ("Out of memory", "provider_failed"),
         (["?"], "provider_failed"),
     ],
