@@ -15,7 +15,14 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from . import KittyConfigEntry
 from .coordinator import KittyCoordinator, Snapshot
-from .entity import KittyBrainEntity, KittyEntity, async_add_device_entities, needs_people
+from .entity import (
+    KittyBrainEntity,
+    KittyEntity,
+    KittyProviderEntity,
+    async_add_device_entities,
+    async_add_provider_entities,
+    needs_people,
+)
 from .protocol import Json, OnlineState
 
 PARALLEL_UPDATES = 0
@@ -37,6 +44,14 @@ class DeviceBinaryDescription(BinarySensorEntityDescription):
     value_fn: Callable[[Json, list[Json]], bool | None]
     attributes_fn: Callable[[Json], dict[str, Any]] | None = None
     has_fn: Callable[[Json], bool] = lambda _device: True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderBinaryDescription(BinarySensorEntityDescription):
+    """A yes or no about a language model or tool server."""
+
+    value_fn: Callable[[Json], bool | None]
+    attributes_fn: Callable[[Json], dict[str, Any]]
 
 
 def _degraded(snapshot: Snapshot) -> bool | None:
@@ -97,6 +112,31 @@ DEVICE: Final = (
 )
 
 
+def _is_ill(view: Json) -> bool | None:
+    """Tell whether a provider that is in use does not do its work."""
+    breaker = view["breaker"]
+    broken = breaker["state"] == "open" or bool(breaker.get("misconfigured"))
+    return bool(view["enabled"]) and (broken or view["trouble"] is not None)
+
+
+def _illness(view: Json) -> dict[str, Any]:
+    """Return what a provider last said about itself."""
+    trouble = view["trouble"] or {}
+    return {"reason": trouble.get("message") or view["breaker"].get("last_error")}
+
+
+PROVIDER: Final = (
+    ProviderBinaryDescription(
+        key="problem",
+        translation_key="problem",
+        device_class=BinarySensorDeviceClass.PROBLEM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value_fn=_is_ill,
+        attributes_fn=_illness,
+    ),
+)
+
+
 async def async_setup_entry(
     hass: HomeAssistant,
     entry: KittyConfigEntry,
@@ -113,7 +153,11 @@ async def async_setup_entry(
             if description.has_fn(device)
         ]
 
+    def build_provider(coordinator: KittyCoordinator, view: Json) -> list[ProviderBinarySensor]:
+        return [ProviderBinarySensor(coordinator, view, description) for description in PROVIDER]
+
     async_add_device_entities(entry, async_add_entities, build)
+    async_add_provider_entities(entry, async_add_entities, build_provider)
 
 
 class BrainBinarySensor(KittyBrainEntity, BinarySensorEntity):
@@ -168,3 +212,21 @@ class DeviceBinarySensor(KittyEntity, BinarySensorEntity):
         """Return the reasons."""
         attributes_fn = self.entity_description.attributes_fn
         return attributes_fn(self._device) if attributes_fn else None
+
+
+class ProviderBinarySensor(KittyProviderEntity, BinarySensorEntity):
+    """A yes or no about a language model or tool server."""
+
+    entity_description: ProviderBinaryDescription
+
+    @property
+    @override
+    def is_on(self) -> bool | None:
+        """Return the answer."""
+        return self.entity_description.value_fn(self._view)
+
+    @property
+    @override
+    def extra_state_attributes(self) -> dict[str, Any]:
+        """Return the reasons."""
+        return self.entity_description.attributes_fn(self._view)

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, override
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
+from homeassistant.util import dt as dt_util
 
 from .client import BrainClient
 from .const import DOMAIN, LOGGER
@@ -50,6 +52,8 @@ class Snapshot:
     audit: Mapping[str, Any] = field(default_factory=dict)
     providers: Mapping[str, Json] = field(default_factory=dict)
     budget: Mapping[str, Any] = field(default_factory=dict)
+    # When the budget was told: what it says of a day is over with that day.
+    budget_told: datetime | None = None
     mind: Mapping[str, Any] = field(default_factory=dict)
     connected: bool = False
 
@@ -134,6 +138,7 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
             audit=data["audit"],
             providers=_by_id(data.get("providers") or []),
             budget=data.get("budget") or {},
+            budget_told=dt_util.utcnow(),
             mind=data.get("mind") or {},
             connected=True,
         )
@@ -165,7 +170,7 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
                 left = {k: v for k, v in self.data.providers.items() if k != data["id"]}
                 self._set(replace(self.data, providers=left))
             case "budget.updated":
-                self._set(replace(self.data, budget=data))
+                self._set(replace(self.data, budget=data, budget_told=dt_util.utcnow()))
             case "mind.updated":
                 self._set(replace(self.data, mind=data))
         self._tell(name, data)

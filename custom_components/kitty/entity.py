@@ -19,6 +19,7 @@ from .const import CONF_INSTANCE_ID, DOMAIN
 from .coordinator import KittyCoordinator
 from .errors import KittyError
 from .protocol import INTENTS, CommandStatus, EventStatus, Hazard, Json, OnlineState
+from .providers import provider_subentries
 
 if TYPE_CHECKING:
     from . import KittyConfigEntry, KittyData
@@ -127,6 +128,28 @@ def async_add_device_entities(
 
 
 @callback
+def async_add_provider_entities(
+    entry: KittyConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback, build: Build
+) -> None:
+    """Add what ``build`` makes of each provider that was added here, now and when one appears."""
+    coordinator = entry.runtime_data.coordinator
+    added: set[str | None] = set()
+
+    @callback
+    def add_new() -> None:
+        for provider_id, subentry_id in provider_subentries(entry).items():
+            view = coordinator.data.providers.get(provider_id)
+            made = build(coordinator, view) if view is not None else ()
+            new = [item for item in made if item.unique_id not in added]
+            added.update(item.unique_id for item in new)
+            if new:
+                async_add_entities(new, config_subentry_id=subentry_id)
+
+    add_new()
+    entry.async_on_unload(coordinator.async_add_listener(add_new))
+
+
+@callback
 def async_follow_devices(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
     """Keep the names and versions of the registered devices as the brain tells them."""
     coordinator = entry.runtime_data.coordinator
@@ -164,6 +187,42 @@ class KittyBrainEntity(CoordinatorEntity[KittyCoordinator]):
     def available(self) -> bool:
         """Tell whether the brain is connected."""
         return super().available and self.coordinator.data.connected
+
+
+class KittyProviderEntity(CoordinatorEntity[KittyCoordinator]):
+    """An entity of one language model or tool server."""
+
+    _attr_has_entity_name = True
+
+    def __init__(
+        self, coordinator: KittyCoordinator, view: Json, description: EntityDescription
+    ) -> None:
+        """Tie the entity to its provider, which hangs on the brain's device."""
+        super().__init__(coordinator)
+        self._provider_id: str = view["id"]
+        self.entity_description = description
+        self._attr_unique_id = f"{self._provider_id}-{description.key}"
+        model = view["options"].get("model")
+        self._attr_device_info = DeviceInfo(
+            identifiers={(DOMAIN, self._provider_id)},
+            entry_type=DeviceEntryType.SERVICE,
+            manufacturer=view["provider"],
+            model=str(model) if model else None,
+            name=view["name"],
+            via_device_id=async_brain_device_id(coordinator.hass, coordinator.config_entry),
+        )
+
+    @property
+    def _view(self) -> Json:
+        """Return the provider as the brain last described it; only asked while it is there."""
+        return self.coordinator.data.providers[self._provider_id]
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Tell whether the brain is connected and has the provider."""
+        data = self.coordinator.data
+        return super().available and data.connected and self._provider_id in data.providers
 
 
 class KittyEntity(CoordinatorEntity[KittyCoordinator]):

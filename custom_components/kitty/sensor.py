@@ -12,8 +12,9 @@ from homeassistant.components.sensor import (
     SensorStateClass,
 )
 from homeassistant.const import PERCENTAGE, EntityCategory, UnitOfTemperature, UnitOfTime
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.event import async_track_time_change
 from homeassistant.helpers.typing import StateType
 from homeassistant.util import dt as dt_util
 
@@ -22,16 +23,20 @@ from .coordinator import KittyCoordinator, Snapshot
 from .entity import (
     KittyBrainEntity,
     KittyEntity,
+    KittyProviderEntity,
     async_add_device_entities,
+    async_add_provider_entities,
     async_follow_devices,
     async_load_names,
     person_name,
 )
 from .protocol import CommandStatus, EventStatus, Json, Kind, PrinterStatus
+from .provider_flow import TIERS
 
 PARALLEL_UPDATES = 0
 
 MAX_STATE: Final = 255
+_ABOUT_ANSWER: Final = ("confidence", "cost", "latency_ms", "model", "reason", "cached")
 _DECIDED: Final = (EventStatus.APPROVED, EventStatus.DENIED)
 
 
@@ -40,6 +45,23 @@ class PrinterSensorDescription(SensorEntityDescription):
     """A sensor that reads one thing out of a printer's state."""
 
     value_fn: Callable[[Json], StateType]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderSensorDescription(SensorEntityDescription):
+    """A sensor that reads one thing out of a provider."""
+
+    value_fn: Callable[[Json], StateType]
+    attributes_fn: Callable[[Json], dict[str, Any]] | None = None
+    has_fn: Callable[[Json], bool] = lambda _view: True
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpentDescription(SensorEntityDescription):
+    """A sensor of what was spent in one period of the budget."""
+
+    period: str
+    date_format: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +224,112 @@ BRAIN: Final = (
 )
 
 
+def _last(snapshot: Snapshot, name: str) -> Any:
+    """Return one thing about the last answer."""
+    return (snapshot.mind.get("last") or {}).get(name)
+
+
+def _last_attributes(_hass: HomeAssistant, snapshot: Snapshot) -> dict[str, Any]:
+    """Return how the last answer came about; not what was said."""
+    return {name: _last(snapshot, name) for name in _ABOUT_ANSWER}
+
+
+def _hit_ratio(snapshot: Snapshot) -> float | None:
+    """Return how many of a hundred questions the cache has answered."""
+    ratio: float | None = (snapshot.mind.get("cache") or {}).get("ratio")
+    return None if ratio is None else ratio * 100
+
+
+MIND: Final = (
+    BrainSensorDescription(
+        key="budget_step",
+        translation_key="budget_step",
+        device_class=SensorDeviceClass.ENUM,
+        options=["normal", "soft", "local_only"],
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value_fn=lambda snapshot: snapshot.budget.get("step"),
+    ),
+    BrainSensorDescription(
+        key="last_answer",
+        translation_key="last_answer",
+        device_class=SensorDeviceClass.ENUM,
+        options=list(TIERS),
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value_fn=lambda snapshot: _last(snapshot, "tier"),
+        attributes_fn=_last_attributes,
+    ),
+    BrainSensorDescription(
+        key="cache_hits",
+        translation_key="cache_hits",
+        native_unit_of_measurement=PERCENTAGE,
+        state_class=SensorStateClass.MEASUREMENT,
+        suggested_display_precision=0,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        value_fn=_hit_ratio,
+    ),
+    BrainSensorDescription(
+        key="memories",
+        translation_key="memories",
+        state_class=SensorStateClass.MEASUREMENT,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value_fn=lambda snapshot: snapshot.mind.get("memories"),
+    ),
+    BrainSensorDescription(
+        key="model_queue",
+        translation_key="model_queue",
+        state_class=SensorStateClass.MEASUREMENT,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        value_fn=lambda snapshot: snapshot.mind.get("queue"),
+    ),
+)
+
+SPENT: Final = (
+    SpentDescription(
+        key="spent_today",
+        translation_key="spent_today",
+        device_class=SensorDeviceClass.MONETARY,
+        state_class=SensorStateClass.TOTAL,
+        suggested_display_precision=2,
+        period="day",
+        date_format="%Y-%m-%d",
+    ),
+    SpentDescription(
+        key="spent_this_month",
+        translation_key="spent_this_month",
+        device_class=SensorDeviceClass.MONETARY,
+        state_class=SensorStateClass.TOTAL,
+        suggested_display_precision=2,
+        period="month",
+        date_format="%Y-%m-01",
+    ),
+)
+
+PROVIDER: Final = (
+    ProviderSensorDescription(
+        key="breaker",
+        translation_key="breaker",
+        device_class=SensorDeviceClass.ENUM,
+        options=["closed", "open", "half_open"],
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value_fn=lambda view: view["breaker"]["state"],
+        attributes_fn=lambda view: {"last_error": view["breaker"].get("last_error")},
+    ),
+    ProviderSensorDescription(
+        key="tokens_per_second",
+        translation_key="tokens_per_second",
+        native_unit_of_measurement="tokens/s",
+        state_class=SensorStateClass.MEASUREMENT,
+        suggested_display_precision=1,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        value_fn=lambda view: view["tokens_per_second"],
+        has_fn=lambda view: "tokens_per_second" in view,
+    ),
+)
+
+
 async def async_setup_entry(
     hass: HomeAssistant,
     entry: KittyConfigEntry,
@@ -211,7 +339,8 @@ async def async_setup_entry(
     await async_load_names(hass)
     async_follow_devices(hass, entry)
     coordinator = entry.runtime_data.coordinator
-    async_add_entities(BrainSensor(coordinator, description) for description in BRAIN)
+    async_add_entities(BrainSensor(coordinator, description) for description in (*BRAIN, *MIND))
+    async_add_entities(SpentSensor(coordinator, description) for description in SPENT)
 
     def build(coordinator: KittyCoordinator, device: Json) -> list[SensorEntity]:
         if device["kind"] == Kind.PRINTER:
@@ -220,7 +349,15 @@ async def async_setup_entry(
             return [ValueSensor(coordinator, device, VALUE)]
         return []
 
+    def build_provider(coordinator: KittyCoordinator, view: Json) -> list[ProviderSensor]:
+        return [
+            ProviderSensor(coordinator, view, description)
+            for description in PROVIDER
+            if description.has_fn(view)
+        ]
+
     async_add_device_entities(entry, async_add_entities, build)
+    async_add_provider_entities(entry, async_add_entities, build_provider)
 
 
 class BrainSensor(KittyBrainEntity, SensorEntity):
@@ -228,7 +365,7 @@ class BrainSensor(KittyBrainEntity, SensorEntity):
 
     entity_description: BrainSensorDescription
 
-    _unrecorded_attributes = frozenset({"requests", "commands"})
+    _unrecorded_attributes = frozenset({"requests", "commands", "latency_ms"})
 
     @property
     @override
@@ -242,6 +379,80 @@ class BrainSensor(KittyBrainEntity, SensorEntity):
         """Return what the figure counts."""
         attributes_fn = self.entity_description.attributes_fn
         return attributes_fn(self.hass, self.coordinator.data) if attributes_fn else None
+
+
+class SpentSensor(KittyBrainEntity, SensorEntity):
+    """What was spent in a period; nothing, once the period in which the brain last told it is over."""
+
+    entity_description: SpentDescription
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Start anew with the day: nothing happens in the brain then."""
+        await super().async_added_to_hass()
+
+        @callback
+        def midnight(_now: datetime) -> None:
+            self.async_write_ha_state()
+
+        self.async_on_remove(
+            async_track_time_change(self.hass, midnight, hour=0, minute=0, second=0)
+        )
+
+    @property
+    @override
+    def native_unit_of_measurement(self) -> str | None:
+        """Return the currency of the budget."""
+        currency: str | None = self.coordinator.data.budget.get("currency")
+        return currency
+
+    @property
+    @override
+    def last_reset(self) -> datetime:
+        """Return when the period began."""
+        start = dt_util.start_of_local_day()
+        return start.replace(day=1) if self.entity_description.period == "month" else start
+
+    @property
+    @override
+    def native_value(self) -> float | None:
+        """Return what was spent."""
+        data = self.coordinator.data
+        amount = data.budget.get(self.entity_description.period)
+        if amount is None:
+            return None
+        told = self._period(dt_util.as_local(data.budget_told)) if data.budget_told else ""
+        return float(amount["spent"]) if told == self._period(dt_util.now()) else 0.0
+
+    @property
+    @override
+    def extra_state_attributes(self) -> dict[str, Any]:
+        """Return how much may be spent."""
+        amount = self.coordinator.data.budget.get(self.entity_description.period) or {}
+        return {"cap": amount.get("cap")}
+
+    def _period(self, at: datetime) -> str:
+        """Return the period of a time."""
+        return at.strftime(self.entity_description.date_format)
+
+
+class ProviderSensor(KittyProviderEntity, SensorEntity):
+    """One figure of a language model or tool server."""
+
+    entity_description: ProviderSensorDescription
+
+    @property
+    @override
+    def native_value(self) -> StateType:
+        """Return the figure."""
+        return self.entity_description.value_fn(self._view)
+
+    @property
+    @override
+    def extra_state_attributes(self) -> dict[str, Any] | None:
+        """Return what it is about."""
+        attributes_fn = self.entity_description.attributes_fn
+        return attributes_fn(self._view) if attributes_fn else None
 
 
 class PrinterSensor(KittyEntity, SensorEntity):
