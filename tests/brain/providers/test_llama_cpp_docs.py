@@ -11,7 +11,8 @@ from brain_server.providers.llama_cpp import LlamaCpp
 from brain_server.providers.llama_cpp.child import CANCEL_S, LOAD_PATIENCE_S
 from tests.standins.tiny_gguf import HEADS, KEY_HEADS, LAYERS, WIDTH, tiny_gguf
 
-PAGE = (Path(__file__).parents[3] / "docs/LOCAL_MODELS.md").read_text("utf-8")
+TEXT = (Path(__file__).parents[3] / "docs/LOCAL_MODELS.md").read_text("utf-8")
+PAGE = TEXT.replace("\N{MULTIPLICATION SIGN}", "x")
 
 
 def test_every_option_is_listed_with_its_default() -> None:
@@ -29,7 +30,7 @@ def test_every_option_is_listed_with_its_default() -> None:
         f"longer than {LOAD_PATIENCE_S:g} s",
         f"ended after {CANCEL_S} s",
         f"`oom_score_adj` {OOM_SCORE}",
-        f"file × {room.OVERHEAD}",
+        f"file x {room.OVERHEAD}",
     ],
 )
 def test_each_figure_is_that_of_the_code(claim: str) -> None:
@@ -37,7 +38,7 @@ def test_each_figure_is_that_of_the_code(claim: str) -> None:
 
 
 def test_the_formula_for_a_token_of_context_is_that_of_the_code(tmp_path: Path) -> None:
-    assert "2 × 2 bytes × layers × key heads × width of a head" in PAGE
+    assert "2 x 2 bytes x layers x key heads x width of a head" in PAGE
     counted = 2 * 2 * LAYERS * KEY_HEADS * (WIDTH // HEADS)
     assert gguf.read(tiny_gguf(tmp_path)).token_bytes == counted
 

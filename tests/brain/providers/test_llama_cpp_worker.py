@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+import io
 import logging
 import os
 from pathlib import Path
@@ -167,6 +168,15 @@ def test_a_process_stuck_in_the_library_ends_when_the_brain_has_gone() -> None:
 
 
 # -- llama.cpp, in this process -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet() -> Iterator[None]:
+    """Close what the library keeps open to be quiet, and would be told of at the end."""
+    yield
+    library = sys.modules.get("llama_cpp._utils", SimpleNamespace())
+    for name in ("outnull_file", "errnull_file"):
+        getattr(library, name, io.BytesIO()).close()
 
 
 @pytest.fixture
