@@ -41,6 +41,9 @@ AGENT: Final = EntityDescription(key="conversation", translation_key="conversati
 # Nobody waits for a model that is being warmed up, and a brain without one has nothing to warm.
 WARM_TIMEOUT: Final = 5.0
 
+# What an answer tells about itself besides its words.
+ABOUT: Final = ("tier", "confidence", "cost")
+
 type Delta = AssistantContentDeltaDict | ToolResultContentDeltaDict
 
 
@@ -166,6 +169,7 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
             self._open.add(conversation_id)
         response = intent.IntentResponse(language=user_input.language)
         response.async_set_speech(result["text"])
+        response.async_set_speech_slots({name: result[name] for name in ABOUT if name in result})
         return ConversationResult(
             response=response,
             conversation_id=conversation_id,

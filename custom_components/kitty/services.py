@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from homeassistant.auth.models import User
 from homeassistant.auth.permissions.const import POLICY_CONTROL, POLICY_READ
+from homeassistant.components.conversation import async_converse
 from homeassistant.const import ATTR_DEVICE_ID
 from homeassistant.core import (
     HomeAssistant,
@@ -29,9 +30,9 @@ from homeassistant.helpers.service import (
 )
 import probatio as vol
 
-from .const import DOMAIN
+from .const import CONF_INSTANCE_ID, DOMAIN
 from .entity import person_name
-from .errors import Refused
+from .errors import KittyError, Refused
 from .origin import caller_from
 from .protocol import INTENTS, EventStatus, Json, PresenceSource, PresenceStatus
 from .uploads import upload
@@ -379,7 +380,72 @@ async def _pending(call: ServiceCall) -> ServiceResponse:
     }
 
 
+async def _ask_mind(call: ServiceCall) -> ServiceResponse:
+    """Ask in words, as in Assist: with the caller's rights, and in a conversation of the caller's own."""
+    entry = _entry(call)
+    unique_id = f"{entry.data[CONF_INSTANCE_ID]}-conversation"
+    agent = er.async_get(call.hass).async_get_entity_id("conversation", DOMAIN, unique_id)
+    if agent is None:
+        raise Refused("no_agent")
+    text = call.data["text"]
+    if provider := call.data.get("provider"):
+        text = f"Ask {provider}: {text}"
+    found = await async_converse(
+        call.hass,
+        text,
+        call.data.get("conversation_id"),
+        call.context,
+        call.data.get("language"),
+        agent,
+    )
+    words = found.response.speech.get("plain", {}).get("speech", "")
+    if found.response.error_code is not None:
+        raise KittyError("not_answered", reason=words)
+    return {
+        "text": words,
+        "conversation_id": found.conversation_id,
+        "continue_conversation": found.continue_conversation,
+        **found.response.speech_slots,
+    }
+
+
+def _own_memory(
+    action: str, *names: str
+) -> Callable[[ServiceCall], Coroutine[Any, Any, ServiceResponse]]:
+    """Return an action on the memory of the person who calls; nobody reaches another's."""
+
+    async def run(call: ServiceCall) -> ServiceResponse:
+        if await _user(call) is None:
+            raise Refused("user_required")
+        return await _answer(call, action, _given(call, *names))
+
+    return run
+
+
+async def _search_memory(call: ServiceCall) -> ServiceResponse:
+    """Find what is remembered for the caller, or tell all of it."""
+    action = "memory.search" if "query" in call.data else "memory.list"
+    return await _own_memory(action, "query", "limit")(call)
+
+
+def _admin_command(
+    action: str, *names: str
+) -> Callable[[ServiceCall], Coroutine[Any, Any, ServiceResponse]]:
+    """Return an action that hands what it is given to one of the brain's commands."""
+
+    async def run(call: ServiceCall) -> ServiceResponse:
+        return await _answer(call, action, _given(call, *names))
+
+    return run
+
+
+def _given(call: ServiceCall, *names: str) -> Json:
+    """Return those fields of a call that were filled in."""
+    return {name: call.data[name] for name in names if name in call.data}
+
+
 _ONLY: Final = SupportsResponse.ONLY
+_AMOUNT: Final = vol.All(vol.Coerce(float), vol.Range(min=0))
 
 ACTIONS: Final = (
     Action(
@@ -476,4 +542,70 @@ ACTIONS: Final = (
         admin=True,
     ),
     Action(name="pending", run=_pending, schema=_ENTRY, response=_ONLY),
+    Action(
+        name="ask",
+        run=_ask_mind,
+        schema={
+            **_ENTRY,
+            vol.Required("text"): vol.All(cv.string, vol.Length(min=1, max=9000)),
+            vol.Optional("provider"): vol.All(cv.string, vol.Match(r"^[\w .:-]{2,40}$")),
+            vol.Optional("conversation_id"): cv.string,
+            vol.Optional("language"): cv.string,
+        },
+        response=_ONLY,
+    ),
+    Action(
+        name="remember",
+        run=_own_memory("memory.remember", "text", "shared"),
+        schema={
+            **_ENTRY,
+            vol.Required("text"): vol.All(cv.string, vol.Length(min=1)),
+            vol.Optional("shared", default=False): cv.boolean,
+        },
+    ),
+    Action(
+        name="search_memory",
+        run=_search_memory,
+        schema={
+            **_ENTRY,
+            vol.Optional("query"): vol.All(cv.string, vol.Length(min=1)),
+            vol.Optional("limit", default=10): vol.All(vol.Coerce(int), vol.Range(min=1, max=50)),
+        },
+        response=_ONLY,
+    ),
+    Action(
+        name="forget_memory",
+        run=_own_memory("memory.forget", "memory_id", "all"),
+        schema={
+            **_ENTRY,
+            vol.Exclusive("memory_id", "which"): cv.string,
+            vol.Exclusive("all", "which"): vol.All(cv.boolean, vol.Equal(True)),
+        },
+        check=cv.has_at_least_one_key("memory_id", "all"),
+    ),
+    Action(
+        name="clear_cache",
+        run=_admin_command("cache.clear", "key", "topic", "all"),
+        schema={
+            **_ENTRY,
+            vol.Exclusive("key", "which"): cv.string,
+            vol.Exclusive("topic", "which"): cv.string,
+            vol.Exclusive("all", "which"): vol.All(cv.boolean, vol.Equal(True)),
+        },
+        check=cv.has_at_least_one_key("key", "topic", "all"),
+        admin=True,
+    ),
+    Action(
+        name="set_budget",
+        run=_admin_command("budget.set_limits", "daily", "monthly", "soft", "currency"),
+        schema={
+            **_ENTRY,
+            vol.Optional("daily"): _AMOUNT,
+            vol.Optional("monthly"): _AMOUNT,
+            vol.Optional("soft"): vol.All(vol.Coerce(float), vol.Range(min=0.01, max=1)),
+            vol.Optional("currency"): vol.All(cv.string, vol.Match(r"^[A-Z]{3}$")),
+        },
+        check=cv.has_at_least_one_key("daily", "monthly", "soft", "currency"),
+        admin=True,
+    ),
 )
