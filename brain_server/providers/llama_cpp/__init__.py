@@ -103,9 +103,9 @@ class LlamaCpp(ModelProvider):
         """Keep the options; nothing is loaded before the first question."""
         super().__init__(context)
         options = context.options
-        self._path = _place(context.data_dir, str(options["model"]))
+        self._path = place(context.data_dir, str(options["model"]))
         eyes = options.get("mmproj")
-        self._eyes = _place(context.data_dir, str(eyes)) if eyes else None
+        self._eyes = place(context.data_dir, str(eyes)) if eyes else None
         self._context = int(options.get("context") or DEFAULT_CONTEXT)
         self._embeds = Use.EMBEDDING in context.uses
         # A vector is made fastest by one thread; more spin and take the house's processor away.
@@ -226,7 +226,7 @@ def _cores() -> int:
     return max(1, (os.process_cpu_count() or 1) - 1)
 
 
-def _place(data_dir: Path, name: str) -> Path:
+def place(data_dir: Path, name: str) -> Path:
     """Return the file that a person meant: a path, or a name in the folder of models."""
     path = Path(name).expanduser()
     if path.suffix != SUFFIX:
