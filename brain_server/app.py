@@ -26,7 +26,8 @@ from brain_server.conversation.agent import Agent
 from brain_server.conversation.first_tier import OUTCOME_WAIT, FirstTier
 from brain_server.conversation.generate import Generate
 from brain_server.conversation.home import HomeTier
-from brain_server.conversation.mind import Mind
+from brain_server.conversation.kept import Kept
+from brain_server.conversation.mind import Mind, Sources
 from brain_server.conversation.overview import Overview
 from brain_server.conversation.proposals import Proposals
 from brain_server.conversation.relations import Relations
@@ -40,6 +41,7 @@ from brain_server.devices.telemetry import Telemetry
 from brain_server.errors import InvalidRequest, Unavailable
 from brain_server.fabrication import Fabrication
 from brain_server.memory import Memory
+from brain_server.memory.cache import Answers
 from brain_server.memory.embedder import Embedder
 from brain_server.observability import Health, Tasks
 from brain_server.protocol import Json
@@ -177,7 +179,17 @@ class Brain:
             db, lambda: asker.source(self.models.of_use(Use.EMBEDDING)), self.tasks, self.clock
         )
         self.memory = Memory(db, self.embedder, self.bus, self.tasks, self.clock)
-        await asyncio.gather(self.models.start(), self.privacy.load(), self.budget.recover())
+        self.answers = Answers(
+            db,
+            self.embedder,
+            self.tasks,
+            self.clock,
+            most_bytes=settings.answers_mb * 1024 * 1024,
+        )
+        await asyncio.gather(
+            self.models.start(), self.privacy.load(), self.budget.recover(), self.answers.start()
+        )
+        opened.push_async_callback(self.answers.stop)
         opened.push_async_callback(self.models.stop)
         await self.memory.start()
         opened.push_async_callback(self.memory.stop)
@@ -202,9 +214,13 @@ class Brain:
             self.toolbox,
             search=search,
             ask=proposals.ask,
-            history=lambda one: self.conversations.said(one),  # noqa: PLW0108 - they are built below
-            recall=remembering.recall,
-            devices=things,
+            sources=Sources(
+                history=lambda one: self.conversations.said(one),  # noqa: PLW0108 - they are built below
+                recall=remembering.recall,
+                meaning=remembering.meaning,
+                devices=things,
+            ),
+            kept=Kept(self.answers),
         )
         tiers = [
             proposals,
@@ -238,7 +254,11 @@ class Brain:
         self.overview = Overview(
             self.bus,
             self.tasks,
-            cache=lambda: {"hits": 0, "misses": 0, "ratio": None},
+            cache=lambda: {
+                "hits": self.answers.hits,
+                "misses": self.answers.misses,
+                "ratio": self.answers.hit_ratio,
+            },
             memories=self.memory.count,
             queue=lambda: self.slots.waiting,
             budget=self.budget.view,
@@ -260,6 +280,7 @@ class Brain:
             self.budget,
             self.privacy,
             self.memory,
+            self.answers,
             self.conversations,
             agent,
             generate,

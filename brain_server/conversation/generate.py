@@ -4,11 +4,12 @@ The same models, the same privacy, the same budget and the same record as for a 
 of ours and no memory. What a caller hands over is the caller's own, and is not trusted with anything.
 """
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import time
 from typing import Annotated, Any, Final, Literal, Protocol
 
@@ -16,7 +17,7 @@ import msgspec
 
 from brain_server.commands import PROCESSING_TIMEOUT, Caller, Params, Scope, command
 from brain_server.conversation.trust import visible
-from brain_server.errors import InvalidRequest, KittyError, ProviderError, Unavailable
+from brain_server.errors import InvalidRequest, KittyError, NotFound, ProviderError, Unavailable
 from brain_server.observability import request_id
 from brain_server.protocol import Json
 from brain_server.providers import (
@@ -115,6 +116,33 @@ class Written:
     attempt: Attempt
 
 
+@dataclass(slots=True, kw_only=True)
+class _Asked:
+    """One model that is asked, since when, for how much, and whether anybody has heard it."""
+
+    model: Model
+    bill: Bill
+    started: float = field(default_factory=time.perf_counter)
+    heard: bool = False
+
+    def attempt(self, *, text: str, confidence: float, reason: str) -> Attempt:
+        """Return it as it is recorded."""
+        spent = Spent(
+            provider_id=self.model.row.id,
+            model=self.bill.model,
+            tokens_in=self.bill.tokens_in,
+            tokens_out=self.bill.tokens_out,
+        )
+        reply = Reply(
+            text=text, confidence=confidence, reason=reason, cost=self.bill.cost, spent=spent
+        )
+        return Attempt(tier=self.model.row.tier, reply=reply, latency_ms=since(self.started))
+
+    def failed(self, reason: str) -> Attempt:
+        """Return it as one that came to nothing."""
+        return self.attempt(text="", confidence=0.0, reason=reason)
+
+
 class Generate:
     """Writes, fills in, draws."""
 
@@ -194,16 +222,15 @@ class Generate:
     def candidates(self, wanted: str, uses: Sequence[Use]) -> list[Model]:
         """Return whom to ask for what is wanted; NotFound ``provider_not_found`` for an unknown name."""
         if wanted in {"", AUTO}:
-            for use in uses:
-                if able := self._models.of_use(use):
-                    return able
-            return []
+            return next((able for use in uses if (able := self._models.of_use(use))), [])
         if wanted in set(TierName):
-            return [
-                one for use in uses for one in self._models.of_use(use) if one.row.tier == wanted
-            ]
-        named = self._models.named(wanted)
-        return [self._models.get(wanted) if named is None else named]
+            able = [one for use in uses for one in self._models.of_use(use)]
+            return [one for one in dict.fromkeys(able) if one.row.tier == wanted]
+        name = wanted.casefold()
+        for one in self._models.all():
+            if one.row.enabled and name in {one.row.name.casefold(), one.row.id}:
+                return [one]
+        raise NotFound("provider_not_found", f"There is no model {wanted[:64]}")
 
     async def _write(
         self, caller: Caller, wanted: str, request: ModelRequest, emit: Callable[[Json], None]
@@ -223,70 +250,59 @@ class Generate:
         last: KittyError | None = None
         question = request.messages[-1].text
         for model in self.candidates(wanted, uses):
-            started, heard = time.perf_counter(), [False]
+            asked = _Asked(model=model, bill=Bill(model=model.row.name))
             try:
-                written = await self._one(model, request, about, emit, heard)
+                written = await self._one(asked, request, about, emit)
             except KittyError as err:
                 last = err
-                reply = Reply(
-                    text="",
-                    confidence=0.0,
-                    reason=err.code,
-                    spent=Spent(provider_id=model.row.id, model=model.row.name),
-                )
-                tried.append(Attempt(tier=model.row.tier, reply=reply, latency_ms=since(started)))
-                if heard[0]:
+                tried.append(asked.failed(err.code))
+                if asked.heard:
                     break
-                continue
-            await self._recorded(caller, question, [written.attempt, *tried])
-            return written
+            except asyncio.CancelledError:
+                # Nobody waits for it any more; what it cost is written down all the same.
+                await self._recorded(caller, question, [asked.failed("cancelled"), *tried])
+                raise
+            else:
+                await self._recorded(caller, question, [written.attempt, *tried])
+                return written
         if tried:
             await self._recorded(caller, question, tried)
         raise last or Unavailable("no_model", "No model is configured for that")
 
     async def _one(
         self,
-        model: Model,
+        asked: _Asked,
         request: ModelRequest,
         about: About,
         emit: Callable[[Json], None],
-        heard: list[bool],
     ) -> Written:
-        started, bill = time.perf_counter(), Bill()
         text, finish = "", "stop"
         logprobs: list[float] = []
         calls: tuple[ToolCall, ...] = ()
-        async with aclosing(self._asker.stream(model, request, about, bill)) as parts:
+        async with aclosing(self._asker.stream(asked.model, request, about, asked.bill)) as parts:
             async for part in parts:
                 match part:
                     case Words():
                         text += part.text
                         logprobs += part.logprobs
                         if request.schema is None and part.text:
-                            heard[0] = True
+                            asked.heard = True
                             emit({"text": part.text})
                     case Calls():
                         calls = part.calls
                     case Usage():
                         finish = part.finish
-        if request.schema is not None:
+        if request.schema is not None and not calls:
             _check(text, request.schema)
         sure = confidence(
             text,
             logprobs,
             finish=finish,
-            is_local=not model.row.leaves_house,
+            is_local=not asked.model.row.leaves_house,
             calls=len(calls),
             broken_calls=sum(call.arguments is None for call in calls),
         )
-        spent = Spent(
-            provider_id=model.row.id,
-            model=bill.model,
-            tokens_in=bill.tokens_in,
-            tokens_out=bill.tokens_out,
-        )
-        reply = Reply(text=text, confidence=sure, reason="generated", cost=bill.cost, spent=spent)
-        attempt = Attempt(tier=model.row.tier, reply=reply, latency_ms=since(started))
+        attempt = asked.attempt(text=text, confidence=sure, reason="generated")
         return Written(text=text, calls=calls, finish=finish, attempt=attempt)
 
     async def _recorded(self, caller: Caller, question: str, attempts: Sequence[Attempt]) -> None:

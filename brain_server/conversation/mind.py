@@ -22,11 +22,13 @@ from typing import Final, Protocol
 import msgspec
 
 from brain_server.conversation import words
+from brain_server.conversation.kept import Kept, scope
 from brain_server.conversation.prompt import Prompt, Remembered, Said, build
 from brain_server.conversation.search import Search, messages as search_messages
 from brain_server.conversation.tools import Offered, Ran, Reading, Toolbox
 from brain_server.conversation.trust import Cleaner, Trust, shown
 from brain_server.errors import KittyError
+from brain_server.memory.embedder import Meaning
 from brain_server.protocol import Json
 from brain_server.providers import (
     Author,
@@ -43,15 +45,14 @@ from brain_server.providers import (
 from brain_server.routing import Attempt, Models as Tiers, Reply, Spent, Turn, since
 from brain_server.routing.ask import About, Asker, Bill
 from brain_server.routing.budget import Budget, Step
-from brain_server.routing.judge import Signals, confidence, signals
+from brain_server.routing.judge import SURE, Signals, confidence, signals
 from brain_server.routing.models import Model, Models
 from brain_server.routing.privacy import Kind, Piece, Verdict
 
 _LOGGER = logging.getLogger(__name__)
 
 MOST_STEPS: Final = 8
-# An answer below this goes to the next model; while money is short, only below the second.
-SURE: Final = 0.6
+# While money is short, a weaker answer is good enough.
 SURE_WHEN_SHORT: Final = 0.35
 # So many tokens are weighed before the first word is heard, while another model could take over.
 WEIGHED: Final = 16
@@ -152,6 +153,16 @@ class Known:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where what is known for a turn comes from."""
+
+    history: History
+    recall: Recall
+    meaning: Callable[[Turn], Meaning]
+    devices: Callable[[], list[Json]]
+
+
 class Steps(Protocol):
     """Who takes a request of several steps apart."""
 
@@ -171,20 +182,18 @@ class Mind(Tiers):
         *,
         search: Search,
         ask: Ask,
-        history: History,
-        recall: Recall,
-        devices: Callable[[], list[Json]],
+        sources: Sources,
+        kept: Kept,
     ) -> None:
         """Take the models, the road to them, the ledger, the tools, the web, and what is known."""
+        self._kept = kept
         self._models = models
         self._asker = asker
         self._budget = budget
         self._toolbox = toolbox
         self.search = search
         self._ask = ask
-        self._history = history
-        self._recall = recall
-        self._devices = devices
+        self._sources = sources
         # Set where there is an agent; it works with this mind.
         self.agent: Steps | None = None
 
@@ -196,6 +205,25 @@ class Mind(Tiers):
         if not candidates:
             return None
         known = await self._known(turn)
+        ids = [model.row.id for _, model in candidates]
+        within = scope(turn, wants, known.history, known.memories, ids)
+        meaning = self._sources.meaning(turn)
+        if within and (before := await self._kept.find(turn, meaning, within)) is not None:
+            return (before,)
+        attempts = await self._asked_all(turn, wants, candidates, known, step)
+        if within:
+            await self._kept.keep(attempts[0], wants, meaning, within)
+        return attempts
+
+    async def _asked_all(
+        self,
+        turn: Turn,
+        wants: Signals,
+        candidates: Sequence[tuple[TierName, Model]],
+        known: Known,
+        step: Step,
+    ) -> tuple[Attempt, ...]:
+        """Ask until one answer is sure enough; return every attempt, the one that counts first."""
         tried: list[Attempt] = []
         errors: list[KittyError] = []
         if wants.later and self.agent is not None:
@@ -288,14 +316,14 @@ class Mind(Tiers):
     async def _known(self, turn: Turn) -> Known:
         """Gather what is known for a turn; what of it a model sees is decided for each model."""
         started = time.perf_counter()
-        history = await self._history(turn.conversation_id)
-        memories = await self._recall(turn)
+        history = await self._sources.history(turn.conversation_id)
+        memories = await self._sources.recall(turn)
         turn.stages["recall"] = time.perf_counter() - started
         return Known(
             said=turn.text,
             moment=words.moment(turn.second_of_day, turn.today),
             area_id=turn.area_id,
-            devices=self._devices(),
+            devices=self._sources.devices(),
             history=history,
             memories=memories,
         )
@@ -306,7 +334,7 @@ class Mind(Tiers):
             said=turn.text,
             moment=words.moment(turn.second_of_day, turn.today),
             area_id=turn.area_id,
-            devices=self._devices(),
+            devices=self._sources.devices(),
         )
         asked = self._asked(turn, model.row.tier, model, known, floor=None)
         asked.offered = await self._tools(turn)

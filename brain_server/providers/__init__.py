@@ -141,7 +141,7 @@ class ProviderContext:
     """What a provider is given."""
 
     provider_id: str
-    options: Mapping[str, Any]
+    options: Mapping[str, Any] = field(repr=False)
     session: ClientSession
     data_dir: Path
     uses: frozenset[Use] = field(default_factory=frozenset)

@@ -12,6 +12,8 @@ import math
 import re
 from typing import Final
 
+# An answer below this goes to the next model, where there is one.
+SURE: Final = 0.6
 # P(good) = 1 / (1 + exp(-(A + B * mean log-probability))).
 CURVE_A: Final = 2.4
 CURVE_B: Final = 2.6
@@ -55,7 +57,7 @@ _LATER: Final = re.compile(
 )
 _OVERRIDE: Final = re.compile(
     r"(?i)^\s*(?:please\s+)?(?:ask|use|let|have)\s+(?:the\s+)?([\w .:-]{2,40}?)(?:\s+model)?\s*"
-    r"(?:,|:|\bto\b|\babout\b|\banswer\b|\bwhat\b|\bwhy\b|\bhow\b|\bwho\b|\bwhen\b|\bwhere\b|\bif\b|\bwhether\b)"
+    r"(?:,|:|\bto\b|\babout\b|\banswer\b|\bwhat\b|\bwhich\b|\bfor\b|\bwhy\b|\bhow\b|\bwho\b|\bwhen\b|\bwhere\b|\bif\b|\bwhether\b)"
 )
 
 
@@ -69,6 +71,8 @@ class Signals:
     steps: int
     # Something is to be done only after something else has happened.
     later: bool
+    # It is about this house and workshop, whose state may be another one in a minute.
+    of_house: bool
     # The model that the person named: "ask Claude why ...".
     wants: str | None
 
@@ -92,6 +96,7 @@ def signals(text: str) -> Signals:
         is_code=is_code,
         steps=steps,
         later=bool(_LATER.search(text)),
+        of_house=bool(about_house),
         wants=named[1].strip() if named else None,
     )
 

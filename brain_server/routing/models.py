@@ -274,12 +274,15 @@ class Models:
             and one.type is OptionType.SECRET
             and params.options.get(one.name) in (None, "", "***")
         }
+        tier = params.tier or kind.tier
+        # What people tell goes to a model elsewhere only when somebody wants just that.
+        usual = kind.uses if tier is TierName.LOCAL else kind.uses - {Use.EMBEDDING}
         row = Row(
             id=params.provider_id or new_id(),
             provider=params.provider,
             name=params.name,
-            tier=params.tier or kind.tier,
-            uses=frozenset(kind.uses if params.uses is None else params.uses),
+            tier=tier,
+            uses=frozenset(usual if params.uses is None else params.uses),
             options=checked(kind.options, params.options | kept),
             price_in=params.price_in,
             price_out=params.price_out,

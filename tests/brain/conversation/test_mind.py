@@ -168,12 +168,12 @@ async def test_offline_nothing_leaves_the_house(home: Home, scripts: Scripts):
 
 
 async def test_a_circuit_that_is_open_is_passed_at_once(home: Home, scripts: Scripts):
-    await near(home)
+    await near(home, uses=["tools"])
     await far(home)
     scripts["near"] = lambda _request: [ProviderError("model_crashed", "Gone")]
     scripts["far"] = lambda _request: ["Yes."]
-    for _ in range(6):
-        await home.say("is ABS stronger than PLA")
+    for number in range(6):
+        await home.say(f"is ABS stronger than PLA {number}")
     assert len(Double.heard["near"]) == 5
 
 
@@ -384,3 +384,68 @@ async def test_what_the_house_understands_needs_no_model(
     assert Double.heard == {}
     (decision,) = await rows(brain, decisions)
     assert (decision["reason"], decision["confidence"]) == ("home:command", 0.9)
+
+
+# -- answers that are given again -----------------------------------------------------------------------
+
+QUESTION = "which is the hardest of all metals"
+
+
+async def test_the_same_question_is_answered_again_without_a_model(
+    home: Home, brain: Brain, scripts: Scripts
+):
+    await far(home)
+    scripts["far"] = lambda _request: ["Tungsten."]
+    for _ in range(2):
+        assert (await home.say(QUESTION))["text"] == "Tungsten."
+    assert len(Double.heard["far"]) == 1
+    first, second = await rows(brain, decisions)
+    assert (first["cached"], second["cached"]) == (False, True)
+    assert (second["tier"], second["cost"]) == ("frontier", 0)
+    assert second["confidence"] == first["confidence"]
+    assert (await home.event("mind.updated", lambda one: one["cache"]["hits"]))["cache"] == {
+        "hits": 1,
+        "misses": 1,
+        "ratio": 0.5,
+    }
+
+
+async def test_a_cleared_cache_answers_nothing(home: Home, scripts: Scripts):
+    await far(home)
+    scripts["far"] = lambda _request: ["Tungsten."]
+    await home.say(QUESTION)
+    await home.command("cache.clear", {"all": True})
+    await home.say(QUESTION)
+    assert len(Double.heard["far"]) == 2
+
+
+async def test_an_answer_is_not_given_to_another_person(home: Home, scripts: Scripts):
+    await far(home)
+    scripts["far"] = lambda _request: ["Tungsten."]
+    await home.say(QUESTION, user="ada")
+    await home.say(QUESTION, user="bob")
+    assert len(Double.heard["far"]) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "how warm is it in our workshop",
+        "is the printer still working",
+        "ask Claude which is the hardest of all metals",
+    ],
+)
+async def test_what_may_be_another_in_a_minute_is_not_kept(home: Home, scripts: Scripts, text: str):
+    await far(home)
+    scripts["far"] = lambda _request: ["Well."]
+    await home.say(text)
+    await home.say(text)
+    assert len(Double.heard["far"]) == 2
+
+
+async def test_an_answer_that_used_tools_is_not_kept(home: Home, scripts: Scripts):
+    await near(home)
+    scripts["near"] = lambda request: ["So."] if answers(request) else [call("devices_list")]
+    await home.say(QUESTION)
+    await home.say(QUESTION)
+    assert len(Double.heard["near"]) == 4
