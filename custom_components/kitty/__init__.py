@@ -29,8 +29,10 @@ from .const import (
     PLATFORMS,
 )
 from .coordinator import LINK_DOWN, LINK_UP, KittyCoordinator
+from .entries import HOME_PLATFORMS, async_setup_home, has_brain
 from .errors import BrainUnavailable, InvalidAuth, KittyError, SchemaMismatch
 from .gate import Executor
+from .home import HomeCommands
 from .ledger import Ledger
 from .people import Feed
 from .protocol import CommandStatus, Json
@@ -68,6 +70,7 @@ class KittyData:
     approvals: Approvals
     executor: Executor
     feed: Feed
+    home: HomeCommands
 
 
 async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
@@ -78,6 +81,9 @@ async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
 
 async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> bool:
     """Connect to the brain and set up everything that hangs on it."""
+    if not has_brain(entry):
+        await async_setup_home(hass, entry)
+        return True
     client = BrainClient(
         async_get_clientsession(hass),
         entry.data[CONF_URL],
@@ -92,6 +98,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
         await ledger.load()
     except KittyError as err:
         raise _as_setup_error(ConfigEntryNotReady, err) from err
+    home = HomeCommands(hass)
+    entry.async_on_unload(home.start())
     coordinator = KittyCoordinator(hass, entry, client)
     executor = Executor(hass, entry, client, coordinator, ledger)
     entry.runtime_data = KittyData(
@@ -101,6 +109,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
         executor=executor,
         approvals=Approvals(hass, entry, client, coordinator, ledger, executor),
         feed=Feed(hass, entry, client, coordinator, ledger, executor),
+        home=home,
     )
     entry.async_create_background_task(
         hass,
@@ -129,6 +138,8 @@ async def async_remove_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> No
 async def async_unload_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> bool:
     """Wait for what is being carried out, then let go of everything."""
     await entry.runtime_data.executor.drain()
+    if not has_brain(entry):
+        return await hass.config_entries.async_unload_platforms(entry, HOME_PLATFORMS)
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
 
 
@@ -137,6 +148,8 @@ async def async_remove_config_entry_device(
 ) -> bool:
     """Allow a device to be deleted when the brain no longer has it."""
     snapshot = entry.runtime_data.coordinator.data
+    if not has_brain(entry):
+        return True
     known = {entry.data[CONF_INSTANCE_ID], *snapshot.devices, *provider_subentries(entry)}
     return not any(domain == DOMAIN and one in known for domain, one in device.identifiers)
 

@@ -30,6 +30,7 @@ from .const import (
     SUBENTRY_DEVICE,
     SUBENTRY_PROVIDER,
 )
+from .entries import HOME_ONLY, has_brain
 from .errors import BrainUnavailable, InvalidAuth, SchemaMismatch
 from .options_flow import KittyOptionsFlow
 from .provider_flow import ProviderSubentryFlow
@@ -95,14 +96,34 @@ class KittyConfigFlow(ConfigFlow, domain=DOMAIN):
     @classmethod
     @callback
     @override
+    def async_supports_options_flow(cls, config_entry: ConfigEntry[Any]) -> bool:
+        """Tell that only a brain has areas and people to set up."""
+        return has_brain(config_entry)
+
+    @classmethod
+    @callback
+    @override
     def async_get_supported_subentry_types(
         cls, config_entry: ConfigEntry[Any]
     ) -> dict[str, type[ConfigSubentryFlow]]:
         """Return what can be added to a brain."""
+        if not has_brain(config_entry):
+            return {}
         return {SUBENTRY_DEVICE: DeviceSubentryFlow, SUBENTRY_PROVIDER: ProviderSubentryFlow}
 
     @override
     async def async_step_user(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask whether there is a brain; without one there are home commands only."""
+        return self.async_show_menu(step_id="user", menu_options=["brain", "home"])
+
+    async def async_step_home(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Set up the home commands alone, which every entry with a brain has, too."""
+        if self._async_current_entries(include_ignore=False):
+            return self.async_abort(reason="home_commands_exist")
+        await self.async_set_unique_id(HOME_ONLY)
+        return self.async_create_entry(title="KITTY", data={})
+
+    async def async_step_brain(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for the address and the token."""
         errors: dict[str, str] = {}
         if user_input is not None:
@@ -112,7 +133,7 @@ class KittyConfigFlow(ConfigFlow, domain=DOMAIN):
                 self._abort_if_unique_id_configured()
                 return self._create(user_input, hello, slug=None)
         return self.async_show_form(
-            step_id="user",
+            step_id="brain",
             data_schema=self.add_suggested_values_to_schema(_USER_SCHEMA, user_input),
             errors=errors,
             description_placeholders=self._placeholders,
@@ -213,6 +234,8 @@ class KittyConfigFlow(ConfigFlow, domain=DOMAIN):
     ) -> ConfigFlowResult:
         """Ask for the new address of the same brain, and for a new token if there is one."""
         entry = self._get_reconfigure_entry()
+        if not has_brain(entry):
+            return self.async_abort(reason="no_brain")
         errors: dict[str, str] = {}
         if user_input is not None:
             data = {CONF_TOKEN: entry.data[CONF_TOKEN], **user_input}

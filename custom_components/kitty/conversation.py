@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Final, Literal, override
 
 from homeassistant.components.conversation import (
+    AssistantContent,
     AssistantContentDeltaDict,
     ChatLog,
     ConversationEntity,
@@ -17,6 +18,7 @@ from homeassistant.const import CONF_DEVICE_ID, MATCH_ALL
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er, intent, llm
 from homeassistant.helpers.chat_session import current_session
+from homeassistant.helpers.device_registry import DeviceEntryType, DeviceInfo
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.translation import async_get_translations
@@ -27,7 +29,9 @@ from .approvals import APPROVE
 from .const import DOMAIN, LOGGER, SUBENTRY_DEVICE
 from .coordinator import KittyCoordinator
 from .entity import KittyBrainEntity
+from .entries import has_brain
 from .errors import BUSY, BrainError, BrainUnavailable, KittyError, Refused
+from .home import HomeCommands
 from .ledger import check_subject
 from .origin import Caller, caller_from
 from .protocol import EventStatus, Json, Kind
@@ -53,6 +57,9 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add the agent."""
+    if not has_brain(entry):
+        async_add_entities([HomeAgent(entry.entry_id, entry.runtime_data.home)])
+        return
     async_add_entities([KittyAgent(entry.runtime_data.coordinator, AGENT)])
 
 
@@ -74,7 +81,8 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         self._asked: dict[str, tuple[str, str]] = {}
         # The conversations whose last answer was a question of any kind.
         self._open: set[str] = set()
-        self._house = HouseTools(coordinator.hass, self._turn)
+        home = coordinator.config_entry.runtime_data.home
+        self._house = HouseTools(coordinator.hass, home, self._turn)
 
     @override
     async def async_added_to_hass(self) -> None:
@@ -192,6 +200,7 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         self._brain_ids.pop(conversation_id, None)
         self._asked.pop(conversation_id, None)
         self._open.discard(conversation_id)
+        self.coordinator.config_entry.runtime_data.home.forget(conversation_id)
 
     def _params(self, turn: Turn) -> Json:
         """Return the turn as the brain takes it."""
@@ -298,6 +307,61 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         if doors:
             return KittyError("brain_away_doors", doors=", ".join(sorted(doors)))
         return KittyError("brain_away")
+
+
+class HomeAgent(ConversationEntity):
+    """Understands what needs no brain, where there is none."""
+
+    _attr_has_entity_name = True
+    _attr_supported_features = ConversationEntityFeature.CONTROL
+
+    def __init__(self, entry_id: str, home: HomeCommands) -> None:
+        """Take the home of the entry."""
+        self.entity_description = AGENT
+        self._attr_unique_id = f"{entry_id}-{AGENT.key}"
+        self._attr_device_info = DeviceInfo(
+            identifiers={(DOMAIN, entry_id)}, entry_type=DeviceEntryType.SERVICE, name="KITTY"
+        )
+        self._home = home
+
+    @property
+    @override
+    def supported_languages(self) -> list[str] | Literal["*"]:
+        """Return that any language may be tried."""
+        return MATCH_ALL
+
+    @override
+    async def _async_handle_message(
+        self, user_input: ConversationInput, chat_log: ChatLog
+    ) -> ConversationResult:
+        """Answer one turn."""
+        conversation_id = chat_log.conversation_id
+        found = await self._home.answer(
+            user_input.text,
+            user_input.language,
+            user_input.context,
+            conversation_id=conversation_id,
+            device_id=user_input.device_id,
+            satellite_id=user_input.satellite_id,
+        )
+        response = intent.IntentResponse(language=user_input.language)
+        if found is None:
+            words = await async_get_translations(
+                self.hass, user_input.language, "exceptions", {DOMAIN}
+            )
+            text = words[f"component.{DOMAIN}.exceptions.no_brain.message"]
+            response.async_set_error(intent.IntentResponseErrorCode.NO_INTENT_MATCH, text)
+        else:
+            text = found.text
+            response.async_set_speech(text)
+        chat_log.async_add_assistant_content_without_tools(
+            AssistantContent(agent_id=self.entity_id, content=text)
+        )
+        return ConversationResult(
+            response=response,
+            conversation_id=conversation_id,
+            continue_conversation=found is not None and found.asks,
+        )
 
 
 def _tool_deltas(calls: list[Json]) -> list[Delta]:

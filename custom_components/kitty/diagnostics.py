@@ -29,6 +29,7 @@ from .const import (
     DOMAIN,
     SUBENTRY_DEVICE,
 )
+from .entries import has_brain
 from .protocol import Json
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ async def async_get_config_entry_diagnostics(
     hass: HomeAssistant, entry: KittyConfigEntry
 ) -> dict[str, Any]:
     """Return the state of the brain, its devices and the rules, without secrets and names."""
+    if not has_brain(entry):
+        return {"home_assistant": __version__, "entry": {"state": entry.state.value}}
     return await _cleaned(hass, entry, _found(hass, entry))
 
 

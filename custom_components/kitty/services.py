@@ -32,6 +32,7 @@ import probatio as vol
 
 from .const import CONF_INSTANCE_ID, DOMAIN
 from .entity import person_name
+from .entries import has_brain, loaded_brains
 from .errors import KittyError, Refused
 from .origin import caller_from
 from .protocol import INTENTS, EventStatus, Json, PresenceSource, PresenceStatus
@@ -161,7 +162,7 @@ def _registry_id(hass: HomeAssistant, entry: KittyConfigEntry, device_id: str) -
 async def _open_event(call: ServiceCall) -> tuple[Target, Json]:
     """Return the safety event of a call whose caller may control its device."""
     event_id = call.data[ATTR_EVENT_ID]
-    for entry in call.hass.config_entries.async_loaded_entries(DOMAIN):
+    for entry in loaded_brains(call.hass):
         event = entry.runtime_data.coordinator.data.events.get(event_id)
         if event is not None:
             device_id = event["device_id"]
@@ -178,6 +179,8 @@ async def _open_event(call: ServiceCall) -> tuple[Target, Json]:
 def _entry(call: ServiceCall) -> KittyConfigEntry:
     """Return the brain that a call is about: the one that is named, or the only one."""
     entry = async_get_config_entry(call.hass, DOMAIN, call.data.get(ATTR_CONFIG_ENTRY_ID))
+    if not has_brain(entry):
+        raise Refused("no_brain")
     return cast("KittyConfigEntry", entry)
 
 

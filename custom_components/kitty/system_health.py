@@ -10,6 +10,7 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 
 from .const import DOMAIN
+from .entries import has_brain
 from .protocol import EventStatus
 
 if TYPE_CHECKING:
@@ -24,9 +25,13 @@ def async_register(hass: HomeAssistant, register: system_health.SystemHealthRegi
 
 async def _info(hass: HomeAssistant) -> dict[str, Any]:
     """Return how the brain is; only whether it is there while KITTY is not loaded."""
-    entries: list[KittyConfigEntry] = hass.config_entries.async_entries(
-        DOMAIN, include_ignore=False, include_disabled=False
-    )
+    entries: list[KittyConfigEntry] = [
+        entry
+        for entry in hass.config_entries.async_entries(
+            DOMAIN, include_ignore=False, include_disabled=False
+        )
+        if has_brain(entry)
+    ]
     if not entries:
         return {}
     entry = entries[0]

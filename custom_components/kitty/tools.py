@@ -10,7 +10,6 @@ from typing import Any, Final, override
 
 from homeassistant.auth.models import User
 from homeassistant.auth.permissions.const import POLICY_READ
-from homeassistant.components.conversation import HOME_ASSISTANT_AGENT, async_converse
 from homeassistant.components.homeassistant.exposed_entities import async_should_expose
 from homeassistant.components.sensor import DOMAIN as SENSOR_DOMAIN, async_rounded_state
 from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT
@@ -24,7 +23,6 @@ from homeassistant.helpers import (
     intent,
     llm,
 )
-from homeassistant.helpers.intent import IntentResponseErrorCode as Code
 from homeassistant.helpers.json import json_bytes
 from homeassistant.util.json import json_loads_object
 import probatio as vol
@@ -33,6 +31,7 @@ from .client import BrainClient
 from .const import DOMAIN
 from .errors import Refused
 from .hazards import judge
+from .home import HomeCommands
 from .protocol import Json
 from .turns import YES, Turn, plain
 
@@ -53,9 +52,12 @@ _NOT_THEIRS: Final = frozenset({"preferred_area_id", "preferred_floor_id"})
 class HouseTools:
     """Offers the house's tools to the brain, and runs them, while their turn lasts."""
 
-    def __init__(self, hass: HomeAssistant, find: Callable[[str], Turn]) -> None:
-        """Take how a turn is found; it raises Refused ``no_such_turn``."""
+    def __init__(
+        self, hass: HomeAssistant, home: HomeCommands, find: Callable[[str], Turn]
+    ) -> None:
+        """Take the home and how a turn is found; that raises Refused ``no_such_turn``."""
         self._hass = hass
+        self._home = home
         self._find = find
 
     def register(self, client: BrainClient) -> None:
@@ -71,27 +73,22 @@ class HouseTools:
         return await self.answer(turn)
 
     async def answer(self, turn: Turn) -> Json:
-        """Carry out or answer what Home Assistant understands of a turn without a model."""
-        found = await async_converse(
-            self._hass,
+        """Carry out or answer what the home understands of a turn without a model."""
+        found = await self._home.answer(
             turn.text,
-            None,
-            turn.context,
             turn.language,
-            HOME_ASSISTANT_AGENT,
-            turn.device_id,
+            turn.context,
+            conversation_id=turn.conversation_id,
+            device_id=turn.device_id,
             satellite_id=turn.satellite_id,
         )
-        response = found.response
-        kind, code = response.response_type, response.error_code
-        unheard = code in (Code.NO_INTENT_MATCH, Code.NO_VALID_TARGETS)
         return {
-            "handled": not unheard,
-            "text": response.speech.get("plain", {}).get("speech", ""),
-            "confidence": 0.0 if unheard else 1.0,
-            "asks": found.continue_conversation,
-            "acted": kind is intent.IntentResponseType.ACTION_DONE,
-            "reason": str(code or kind.value),
+            "handled": found is not None,
+            "text": found.text if found else "",
+            "confidence": found.confidence if found else 0.0,
+            "asks": found is not None and found.asks,
+            "acted": found is not None and bool(found.acted),
+            "reason": found.reason if found else "not_understood",
         }
 
     async def tools(self, params: Json) -> Json:

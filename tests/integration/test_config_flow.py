@@ -13,7 +13,7 @@ from homeassistant.config_entries import (
 )
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
-from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.helpers.service_info.hassio import HassioServiceInfo
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
@@ -78,6 +78,11 @@ async def start(hass: HomeAssistant, source: str, data: Any = None) -> Any:
     return await hass.config_entries.flow.async_init(DOMAIN, context={"source": source}, data=data)
 
 
+async def start_brain(hass: HomeAssistant) -> Any:
+    """Start a flow as a person who has a brain."""
+    return await answer(hass, await start(hass, SOURCE_USER), next_step_id="brain")
+
+
 async def answer(hass: HomeAssistant, flow: Any, **data: str) -> Any:
     """Answer a step of a flow, and let the entry be set up."""
     result = await hass.config_entries.flow.async_configure(flow["flow_id"], data)
@@ -100,8 +105,8 @@ async def test_a_brain_is_added_by_its_address_and_token(
     hass: HomeAssistant, brain: FakeBrain
 ) -> None:
     """Its identity is pinned, and the entry works at once."""
-    flow = await start(hass, SOURCE_USER)
-    assert flow["step_id"] == "user"
+    flow = await start_brain(hass)
+    assert flow["step_id"] == "brain"
     result = await answer(hass, flow, url=f"{brain.url}/", token=TOKEN)
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert result["title"] == "KITTY"
@@ -120,7 +125,7 @@ async def test_the_same_brain_is_not_added_twice(
     hass: HomeAssistant, elsewhere: FakeBrain, entry: MockConfigEntry
 ) -> None:
     """Whatever address it is reached by."""
-    flow = await start(hass, SOURCE_USER)
+    flow = await start_brain(hass)
     result = await answer(hass, flow, url=elsewhere.url, token=TOKEN)
     assert result["type"] is FlowResultType.ABORT
     assert result["reason"] == "already_configured"
@@ -128,7 +133,7 @@ async def test_the_same_brain_is_not_added_twice(
 
 async def test_a_wrong_token_can_be_corrected(hass: HomeAssistant, brain: FakeBrain) -> None:
     """The form stays, with the address that was typed."""
-    flow = await start(hass, SOURCE_USER)
+    flow = await start_brain(hass)
     result = await answer(hass, flow, url=brain.url, token="wrong")
     assert result["errors"] == {"base": "invalid_auth"}
     result = await answer(hass, flow, url=brain.url, token=TOKEN)
@@ -137,7 +142,7 @@ async def test_a_wrong_token_can_be_corrected(hass: HomeAssistant, brain: FakeBr
 
 async def test_a_wrong_address_can_be_corrected(hass: HomeAssistant, brain: FakeBrain) -> None:
     """Nobody listens on port 9."""
-    flow = await start(hass, SOURCE_USER)
+    flow = await start_brain(hass)
     result = await answer(hass, flow, url="http://127.0.0.1:9", token=TOKEN)
     assert result["errors"] == {"base": "cannot_connect"}
     result = await answer(hass, flow, url=brain.url, token=TOKEN)
@@ -148,7 +153,7 @@ async def test_a_silent_server_can_be_corrected(
     hass: HomeAssistant, brain: FakeBrain, silent_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wait is not endless."""
-    flow = await start(hass, SOURCE_USER)
+    flow = await start_brain(hass)
     result = await answer(hass, flow, url=silent_url, token=TOKEN)
     assert result["errors"] == {"base": "timeout_connect"}
     monkeypatch.undo()
@@ -158,7 +163,7 @@ async def test_a_silent_server_can_be_corrected(
 
 async def test_an_old_brain_is_named_as_such(hass: HomeAssistant, brain: FakeBrain) -> None:
     """After the update of the brain the same form works."""
-    flow = await start(hass, SOURCE_USER)
+    flow = await start_brain(hass)
     brain.schema = 0
     result = await answer(hass, flow, url=brain.url, token=TOKEN)
     assert result["errors"] == {"base": "schema_mismatch"}
@@ -176,7 +181,7 @@ async def test_an_unexpected_refusal_is_shown_in_the_words_of_the_brain(
     def refuse(_params: Any, _caller: Any) -> None:
         raise FakeError("too_many_commands", "Too many")
 
-    flow = await start(hass, SOURCE_USER)
+    flow = await start_brain(hass)
     with patch.dict(brain.answers, {"system.info": refuse}):
         result = await answer(hass, flow, url=brain.url, token=TOKEN)
     assert result["errors"] == {"base": "unknown"}
@@ -189,7 +194,7 @@ async def test_an_address_that_is_none_is_refused_at_its_field(
     hass: HomeAssistant, brain: FakeBrain
 ) -> None:
     """Nothing is sent anywhere."""
-    flow = await start(hass, SOURCE_USER)
+    flow = await start_brain(hass)
     result = await answer(hass, flow, url="kitty", token=TOKEN)
     assert result["errors"] == {"url": "invalid_url"}
     assert brain.connections == 0
@@ -439,3 +444,37 @@ async def test_a_brain_with_another_key_is_not_accepted_at_a_new_address(
     assert result["errors"] == {"base": "wrong_brain"}
     result = await answer(hass, result, url=brain.url)
     assert result["reason"] == "reconfigure_successful"
+
+
+async def test_home_commands_alone_need_nothing_but_the_choice(
+    hass: HomeAssistant, enable_custom_integrations: None
+) -> None:
+    """The entry is loaded, and has the one agent and nothing else."""
+    result = await answer(hass, await start(hass, SOURCE_USER), next_step_id="home")
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    entry = result["result"]
+    assert entry.state is ConfigEntryState.LOADED
+    found = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
+    assert [one.domain for one in found] == ["conversation"]
+    assert not entry.supports_options
+    assert entry.supported_subentry_types == {}
+
+
+async def test_home_commands_are_not_added_beside_a_brain(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    """It has them already."""
+    result = await answer(hass, await start(hass, SOURCE_USER), next_step_id="home")
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "home_commands_exist"
+
+
+async def test_home_commands_have_no_address_to_change(
+    hass: HomeAssistant, enable_custom_integrations: None
+) -> None:
+    """There is no brain that could have moved."""
+    made = MockConfigEntry(domain=DOMAIN, data={}, unique_id="home")
+    made.add_to_hass(hass)
+    result = await made.start_reconfigure_flow(hass)
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "no_brain"

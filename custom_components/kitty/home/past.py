@@ -1,0 +1,39 @@
+"""When something was last so, from the recorder where there is one."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from homeassistant.core import HomeAssistant, State
+from homeassistant.util import dt as dt_util
+
+LOOK_BACK: Final = timedelta(days=10)
+
+
+async def last_time(
+    hass: HomeAssistant, entity_id: str, so: Callable[[State], bool]
+) -> datetime | None:
+    """Return when an entity last became so; None where nobody kept it."""
+    if "recorder" not in hass.config.components:
+        return None
+    from homeassistant.components.recorder import get_instance  # noqa: PLC0415 - optional
+    from homeassistant.components.recorder.history import (  # noqa: PLC0415 - optional
+        state_changes_during_period,
+    )
+
+    now = dt_util.utcnow()
+
+    def read() -> datetime | None:
+        kept = state_changes_during_period(
+            hass, now - LOOK_BACK, now, entity_id, no_attributes=False, descending=False
+        )
+        found: datetime | None = None
+        before = False
+        for state in kept.get(entity_id, ()):
+            is_so = so(state)
+            if is_so and not before:
+                found = state.last_changed
+            before = is_so
+        return found
+
+    return await get_instance(hass).async_add_executor_job(read)

@@ -1,0 +1,197 @@
+"""One sentence with everything that is needed to understand it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from homeassistant.auth.models import User
+from homeassistant.auth.permissions.const import POLICY_READ
+from homeassistant.core import HomeAssistant
+
+from .agenda import Agenda
+from .builtin import Said
+from .commands import Commands
+from .house import House, class_of, is_risky
+from .lexicon import Action, Lexicon
+from .memory import Pending, Turn as Before
+from .questions import Questions, Reply
+from .resolve import Outcome, Resolution, Resolver, Scope
+from .sky import Sky
+from .targets import Matcher, best_of, mention_of
+from .words import plain, similar, spell
+
+# A sentence as long as this answers no question; it is one of its own.
+LONGEST_ANSWER: Final = 6
+SURE: Final = 0.9
+_WORDS_ONLY: Final = frozenset({Action.ADD_ITEM, Action.FINISH_ITEM, Action.REMOVE_ITEM})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """What a sentence comes to: steps, an answer, or that a question was dropped."""
+
+    steps: tuple[Resolution, ...] = ()
+    reply: Reply | None = None
+    cancelled: bool = False
+    # Nobody else may make something of it.
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One sentence in one house, said by one person in one place."""
+
+    hass: HomeAssistant
+    said: Said
+    lexicon: Lexicon
+    house: House
+    before: Before
+    area_id: str | None
+    user: User | None
+
+    @property
+    def scope(self) -> Scope:
+        """Return where this is said, about what, and what the speaker may know."""
+        return Scope(area_id=self.area_id, focus=self.before.focus, may_read=self.may_read)
+
+    def may_read(self, entity_id: str) -> bool:
+        """Tell whether the speaker may see an entity; the house's own voice sees what is exposed."""
+        return self.user is None or self.user.permissions.check_entity(entity_id, POLICY_READ)
+
+    def resolver(self, scope: Scope) -> Resolver:
+        """Return what finds the things of this house."""
+        return Resolver(self.hass, self.house, self.lexicon, scope)
+
+    async def understand(self) -> Understood:
+        """Return what the sentence comes to."""
+        text = plain(spell(self.said.text, self.lexicon), self.lexicon)
+        if not text:
+            return Understood()
+        steps = self._commands(self.scope).understand(text)
+        refused = self.lexicon.refusal.search(text) is not None
+        if refused and any(step.order.action not in _WORDS_ONLY for step in steps):
+            steps = []
+        if self.before.pending is not None and not is_clear(steps):
+            answered = self._answered(self.before.pending, text)
+            if answered is not None:
+                return answered
+        if is_clear(steps):
+            return Understood(steps=tuple(steps))
+        if (conditional := await self._conditional(text)) is not None:
+            return conditional
+        if not steps and (reply := await self._questions(self.scope).answer(text)) is not None:
+            return Understood(reply=reply)
+        return Understood(steps=tuple(steps), closed=refused or self._may_touch_guarded(text))
+
+    def _commands(self, scope: Scope) -> Commands:
+        """Return what reads commands."""
+        return Commands(self.lexicon, scope, self.resolver)
+
+    def _questions(self, scope: Scope) -> Questions:
+        """Return what answers questions."""
+        agenda = Agenda(self.hass, self.house, self.lexicon, self.said.context, self.may_read)
+        sky = Sky(self.hass, self.lexicon, self.said.context)
+        return Questions(self.hass, self.house, self.lexicon, scope, agenda, sky)
+
+    async def _conditional(self, text: str) -> Understood | None:
+        """Return what "do this if that" comes to now; None where the sentence has no "if"."""
+        for shape in self.lexicon.condition:
+            if (found := shape.match(text)) is None:
+                continue
+            what = found["what"].strip(" ,")
+            steps = self._commands(self.scope).understand(what)
+            focus = tuple(one.entity_id for step in steps for one in step.things)
+            scope = replace(self.scope, focus=focus or self.before.focus)
+            reply = await self._questions(scope).condition(found["when"].strip(" ,"))
+            if reply is None:
+                return Understood(closed=True)
+            if reply.things and not is_clear(steps):
+                area = reply.things[0].area
+                near = replace(self.scope, area_id=area.id if area else self.area_id)
+                steps = self._commands(near).understand(what)
+            if reply.truth and steps:
+                return Understood(steps=tuple(steps), closed=True)
+            if not reply.truth and steps:
+                reason = reply.text.partition(", ")[2].rstrip(".")
+                text = self.lexicon.said["not_now"].format(reason=reason)
+                return Understood(reply=replace(reply, text=text))
+            return Understood(closed=True)
+        return None
+
+    def _answered(self, pending: Pending, text: str) -> Understood | None:
+        """Return what an answer to our question comes to; None where it is none."""
+        words = text.replace(",", " ").split()
+        said = " ".join(words)
+        if said in self.lexicon.never_mind:
+            return Understood(cancelled=True)
+        if len(words) > LONGEST_ANSWER:
+            return None
+        step = pending.steps[pending.asked]
+        chosen = self._chosen(step, said)
+        if not chosen:
+            return None
+        guarded = all(step.things[number].guarded_by for number in chosen)
+        things = tuple(step.things[number] for number in chosen)
+        picked = replace(
+            step,
+            outcome=Outcome.GUARDED if guarded else Outcome.FOUND,
+            things=tuple(one for one in things if guarded or one.guarded_by is None),
+            cost=0.0,
+        )
+        steps = list(pending.steps)
+        steps[pending.asked] = picked
+        return Understood(steps=tuple(steps))
+
+    def _chosen(self, step: Resolution, said: str) -> list[int]:
+        """Return which options an answer names, by place in the question, order, name or place."""
+        options = list(range(len(step.things)))
+        if said in self.lexicon.yes:
+            return options if len(options) == 1 else []
+        if said in self.lexicon.every_one:
+            risky = any(is_risky(self.hass, one, self.lexicon) for one in step.things)
+            return [] if risky else options
+        for word in said.split():
+            if (number := self.lexicon.ordinals.get(word)) is not None:
+                index = number - 1 if number > 0 else len(options) - 1
+                return [index] if index < len(options) else []
+        matcher = Matcher(self.house, self.lexicon, lambda one: class_of(self.hass, one))
+        for wording in (said, " ".join(word for word in said.split() if word != "1")):
+            mention = mention_of(wording, self.lexicon, self.house, fuzzy=not step.risky)
+            matches = matcher.matches(mention, step.things) if mention.words else []
+            best = best_of(matches) if matches else []
+            if len(best) == 1:
+                return [step.things.index(best[0].thing)]
+        return []
+
+    def _may_touch_guarded(self, text: str) -> bool:
+        """Tell whether Home Assistant's own agent might take the sentence for a guarded entity."""
+        raw = [thing for thing in self.house.things.values() if thing.raw]
+        if not raw:
+            return False
+        said = [word for word in text.replace(",", " ").split() if word not in self.lexicon.fillers]
+        loose = self.lexicon.every | self.lexicon.everything | self.lexicon.pronouns
+        if any(word in loose for word in text.split()):
+            return True
+        stems = [self.lexicon.stem(word) for word in said]
+        matcher = Matcher(self.house, self.lexicon, lambda one: class_of(self.hass, one))
+        mention = mention_of(text, self.lexicon, self.house, fuzzy=False)
+        return any(
+            any(word in thing.lookup or _sounds(word, thing.lookup) for word in stems)
+            or any(
+                matcher.is_kind(kind, thing) for _places, kinds in mention.kinds for kind in kinds
+            )
+            for thing in raw
+        )
+
+
+def _sounds(word: str, known: frozenset[str]) -> bool:
+    """Tell whether a word sounds like one of those known."""
+    return any(similar(word, one) for one in known)
+
+
+def is_clear(steps: Sequence[Resolution]) -> bool:
+    """Tell whether there are steps, and all so clear that nobody else has to be asked."""
+    return bool(steps) and all(
+        step.outcome is Outcome.GUARDED or (step.outcome is Outcome.FOUND and step.cost < SURE)
+        for step in steps
+    )
