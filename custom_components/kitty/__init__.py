@@ -36,7 +36,7 @@ from .home import HomeCommands
 from .ledger import Ledger
 from .people import Feed
 from .protocol import CommandStatus, Json
-from .providers import async_forget_removed, forget_provider, provider_subentries
+from .providers import Watch, async_forget_removed, forget_provider, provider_subentries
 from .repairs import (
     async_check_approvers,
     async_watch_exposed,
@@ -121,6 +121,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
     entry.runtime_data.approvals.start()
     Replies(hass, coordinator, ledger).start()
     async_forget_removed(hass, entry)
+    Watch(hass, entry).start()
     _follow_outcomes(hass, entry)
     _follow_link(hass, entry)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
@@ -137,9 +138,9 @@ async def async_remove_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> No
 
 async def async_unload_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> bool:
     """Wait for what is being carried out, then let go of everything."""
-    await entry.runtime_data.executor.drain()
     if not has_brain(entry):
         return await hass.config_entries.async_unload_platforms(entry, HOME_PLATFORMS)
+    await entry.runtime_data.executor.drain()
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
 
 
@@ -147,9 +148,9 @@ async def async_remove_config_entry_device(
     _hass: HomeAssistant, entry: KittyConfigEntry, device: dr.DeviceEntry
 ) -> bool:
     """Allow a device to be deleted when the brain no longer has it."""
-    snapshot = entry.runtime_data.coordinator.data
     if not has_brain(entry):
         return True
+    snapshot = entry.runtime_data.coordinator.data
     known = {entry.data[CONF_INSTANCE_ID], *snapshot.devices, *provider_subentries(entry)}
     return not any(domain == DOMAIN and one in known for domain, one in device.identifiers)
 

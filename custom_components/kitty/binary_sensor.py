@@ -24,6 +24,7 @@ from .entity import (
     needs_people,
 )
 from .protocol import Json, OnlineState
+from .providers import trouble_of
 
 PARALLEL_UPDATES = 0
 
@@ -112,13 +113,6 @@ DEVICE: Final = (
 )
 
 
-def _is_ill(view: Json) -> bool | None:
-    """Tell whether a provider that is in use does not do its work."""
-    breaker = view["breaker"]
-    broken = breaker["state"] == "open" or bool(breaker.get("misconfigured"))
-    return bool(view["enabled"]) and (broken or view["trouble"] is not None)
-
-
 def _illness(view: Json) -> dict[str, Any]:
     """Return what a provider last said about itself."""
     trouble = view["trouble"] or {}
@@ -131,7 +125,7 @@ PROVIDER: Final = (
         translation_key="problem",
         device_class=BinarySensorDeviceClass.PROBLEM,
         entity_category=EntityCategory.DIAGNOSTIC,
-        value_fn=_is_ill,
+        value_fn=lambda view: trouble_of(view) is not None,
         attributes_fn=_illness,
     ),
 )

@@ -1,8 +1,10 @@
 """The brain's models and tool servers, as far as Home Assistant looks after them."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.helpers.event import async_call_later
 
 from .const import (
     CONF_PROVIDER_ID,
@@ -13,6 +15,17 @@ from .const import (
 from .coordinator import LINK_UP
 from .errors import BrainError, BrainUnavailable
 from .protocol import Json
+from .repairs import (
+    create_budget_exhausted,
+    create_provider_ill,
+    delete_budget_exhausted,
+    delete_provider_ill,
+    is_provider_ill,
+    keep_providers_ill,
+)
+
+ILL_AFTER: Final = 300.0
+EXHAUSTED: Final = "local_only"
 
 if TYPE_CHECKING:
     from . import KittyConfigEntry
@@ -59,3 +72,115 @@ def async_forget_removed(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
 
     entry.async_on_unload(entry.runtime_data.coordinator.async_listen(LINK_UP, start))
     start({})
+
+
+def trouble_of(view: Json) -> Json | None:
+    """Return what ails a provider that is in use; None where it works, or may for all we know."""
+    if not view["enabled"]:
+        return None
+    trouble: Json | None = view["trouble"]
+    breaker = view["breaker"]
+    if trouble is None and (breaker["state"] == "open" or breaker.get("misconfigured")):
+        code = str(breaker.get("last_error"))
+        return {"code": code, "message": code}
+    return trouble
+
+
+class Watch:
+    """Says when a provider has been ill for long, or the money is gone; and takes it back."""
+
+    def __init__(self, hass: HomeAssistant, entry: KittyConfigEntry) -> None:
+        """Take the entry; nothing is looked at before :meth:`start`."""
+        self._hass = hass
+        self._entry = entry
+        # The providers that are ill, by their subentry: the timer until people are told, then None.
+        self._ill: dict[str, CALLBACK_TYPE | None] = {}
+
+    @callback
+    def start(self) -> None:
+        """Look now, and whenever something changes."""
+        coordinator = self._entry.runtime_data.coordinator
+        self._entry.async_on_unload(coordinator.async_add_listener(self._look))
+        self._entry.async_on_unload(self._stop)
+        ours = set(provider_subentries(self._entry).values())
+        keep_providers_ill(self._hass, self._entry, ours)
+        for subentry_id in ours:
+            # Whoever was told before the entry was loaded again need not be told anew.
+            if is_provider_ill(self._hass, self._entry, subentry_id=subentry_id):
+                self._ill[subentry_id] = None
+        self._look()
+
+    @callback
+    def _look(self) -> None:
+        """Compare; while the brain is away nothing is known, and nothing is said or taken back."""
+        data = self._entry.runtime_data.coordinator.data
+        if not data.connected:
+            return
+        for provider_id, subentry_id in provider_subentries(self._entry).items():
+            view = data.providers.get(provider_id)
+            if view is None or trouble_of(view) is None:
+                self._well(subentry_id)
+            elif subentry_id not in self._ill:
+                self._wait(provider_id, subentry_id)
+            elif self._ill[subentry_id] is None:
+                self._say(provider_id, subentry_id)
+        self._look_at_budget(data.budget)
+
+    @callback
+    def _wait(self, provider_id: str, subentry_id: str) -> None:
+        """Give a provider some time to get well by itself."""
+
+        @callback
+        def still_ill(_now: object) -> None:
+            self._ill[subentry_id] = None
+            self._say(provider_id, subentry_id)
+
+        self._ill[subentry_id] = async_call_later(self._hass, ILL_AFTER, still_ill)
+
+    @callback
+    def _say(self, provider_id: str, subentry_id: str) -> None:
+        """Tell people what ails a provider."""
+        view = self._entry.runtime_data.coordinator.data.providers[provider_id]
+        trouble = trouble_of(view)
+        if trouble is not None:
+            create_provider_ill(
+                self._hass,
+                self._entry,
+                subentry_id=subentry_id,
+                name=view["name"],
+                trouble=trouble,
+            )
+
+    @callback
+    def _well(self, subentry_id: str) -> None:
+        """Take back what was said, or was about to be."""
+        if (timer := self._ill.pop(subentry_id, None)) is not None:
+            timer()
+        delete_provider_ill(self._hass, self._entry, subentry_id=subentry_id)
+
+    @callback
+    def _look_at_budget(self, budget: Mapping[str, Any]) -> None:
+        """Tell that the money is gone; a limit of nothing is what people wanted."""
+        full = [
+            amount
+            for amount in (budget.get("day"), budget.get("month"))
+            if amount and 0 < amount["cap"] <= amount["spent"]
+        ]
+        if budget.get("step") != EXHAUSTED or not full:
+            delete_budget_exhausted(self._hass, self._entry)
+            return
+        create_budget_exhausted(
+            self._hass,
+            self._entry,
+            spent=full[-1]["spent"],
+            cap=full[-1]["cap"],
+            currency=str(budget.get("currency")),
+        )
+
+    @callback
+    def _stop(self) -> None:
+        """Let go of the timers."""
+        for timer in self._ill.values():
+            if timer is not None:
+                timer()
+        self._ill.clear()

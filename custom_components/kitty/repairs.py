@@ -44,9 +44,10 @@ from .const import (
     CONF_ZONES,
     DOMAIN,
     SUBENTRY_DEVICE,
+    SUBENTRY_PROVIDER,
 )
 from .origin import Caller, person
-from .protocol import INTENTS, Channel, CommandStatus, Hazard, Role
+from .protocol import INTENTS, Channel, CommandStatus, Hazard, Json, Role
 
 if TYPE_CHECKING:
     from . import KittyData
@@ -55,13 +56,26 @@ AUDIT_ROLLBACK: Final = "audit_rollback"
 BRAIN_TOO_NEW: Final = "brain_too_new"
 BRAIN_TOO_OLD: Final = "brain_too_old"
 BRAIN_UNREACHABLE: Final = "brain_unreachable"
+BUDGET_EXHAUSTED: Final = "budget_exhausted"
 EMAIL_TAKEN: Final = "email_taken"
 EXPOSED_APPROVAL: Final = "exposed_approval"
 EXPOSED_RAW_ENTITY: Final = "exposed_raw_entity"
+MODEL_MISSING: Final = "model_missing"
+MODEL_TOO_LARGE: Final = "model_too_large"
 NO_APPROVER: Final = "no_approver"
 PAIRING_REFUSED: Final = "pairing_refused"
+PROVIDER_ILL: Final = "provider_ill"
+PROVIDER_KEY_REFUSED: Final = "provider_key_refused"
 ROGUE_DISCOVERY: Final = "rogue_discovery"
 UNKNOWN_OUTCOME: Final = "unknown_outcome"
+
+# What ails a provider, by the code of its trouble; and the details that the words then need.
+_ILLNESSES: Final = {
+    "model_missing": (MODEL_MISSING, ("expected", "found")),
+    "model_too_large": (MODEL_TOO_LARGE, ("needs_mb", "free_mb")),
+    "provider_auth": (PROVIDER_KEY_REFUSED, ()),
+}
+_PROVIDER_KINDS: Final = (PROVIDER_ILL, PROVIDER_KEY_REFUSED, MODEL_MISSING, MODEL_TOO_LARGE)
 
 ASSIST: Final = "conversation"
 PEOPLE_FOR_HIGH: Final = 2
@@ -247,6 +261,82 @@ def create_rogue_discovery(hass: HomeAssistant, entry: Entry, *, app: str, slug:
 def delete_rogue_discovery(hass: HomeAssistant, entry: Entry, *, slug: str) -> None:
     """Say that the app is what it says."""
     _delete(hass, ROGUE_DISCOVERY, entry.entry_id, slug)
+
+
+@callback
+def create_provider_ill(
+    hass: HomeAssistant, entry: Entry, *, subentry_id: str, name: str, trouble: Json
+) -> None:
+    """Say what ails a language model or tool server; the fix opens its form."""
+    kind, needed = _ILLNESSES.get(str(trouble["code"]), (PROVIDER_ILL, ()))
+    details: Json = trouble.get("details") or {}
+    if not set(needed) <= details.keys():
+        kind, needed = PROVIDER_ILL, ()
+    words = {"name": name, "error": str(trouble["message"])}
+    words |= {key: _listed(details[key]) for key in needed}
+    for other in _PROVIDER_KINDS:
+        if other != kind:
+            _delete(hass, other, entry.entry_id, subentry_id)
+    data: dict[str, str | int | float | None] = {"entry_id": entry.entry_id, **words}
+    data["subentry_id"] = subentry_id
+    _create(
+        hass,
+        kind,
+        (entry.entry_id, subentry_id),
+        words,
+        data=data,
+        severity=ir.IssueSeverity.WARNING,
+    )
+
+
+def _listed(value: Any) -> str:
+    """Return one or more things as people read them."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+@callback
+def delete_provider_ill(hass: HomeAssistant, entry: Entry, *, subentry_id: str) -> None:
+    """Say that a language model or tool server does its work."""
+    for kind in _PROVIDER_KINDS:
+        _delete(hass, kind, entry.entry_id, subentry_id)
+
+
+@callback
+def keep_providers_ill(hass: HomeAssistant, entry: Entry, subentry_ids: set[str]) -> None:
+    """Take back what was said about any but these."""
+    for kind in _PROVIDER_KINDS:
+        _delete_others(hass, _issue_id(kind, entry.entry_id), subentry_ids)
+
+
+@callback
+def is_provider_ill(hass: HomeAssistant, entry: Entry, *, subentry_id: str) -> bool:
+    """Tell whether people know already that a provider is ill."""
+    registry = ir.async_get(hass)
+    return any(
+        registry.async_get_issue(DOMAIN, _issue_id(kind, entry.entry_id, subentry_id))
+        for kind in _PROVIDER_KINDS
+    )
+
+
+@callback
+def create_budget_exhausted(
+    hass: HomeAssistant, entry: Entry, *, spent: float, cap: float, currency: str
+) -> None:
+    """Say that nothing more may be spent on models; only those that are free are asked."""
+    amounts = {"spent": f"{spent:.2f}", "cap": f"{cap:.2f}", "currency": currency}
+    _create(
+        hass,
+        BUDGET_EXHAUSTED,
+        (entry.entry_id,),
+        {"name": entry.title, **amounts},
+        severity=ir.IssueSeverity.WARNING,
+    )
+
+
+@callback
+def delete_budget_exhausted(hass: HomeAssistant, entry: Entry) -> None:
+    """Say that there is money again."""
+    _delete(hass, BUDGET_EXHAUSTED, entry.entry_id)
 
 
 @callback
@@ -486,6 +576,32 @@ class OptionsRepairFlow(ReconfigureFlow):
         return result["flow_id"]
 
 
+class ProviderRepairFlow(ReconfigureFlow):
+    """Lead to the form of a language model or tool server."""
+
+    flow_type = FlowType.CONFIG_SUBENTRIES_FLOW
+
+    @override
+    async def _cure(self) -> RepairsFlowResult:
+        """Open the form, unless it was removed meanwhile."""
+        entry = self.hass.config_entries.async_get_entry(self._about["entry_id"])
+        if entry is None or self._about["subentry_id"] not in entry.subentries:
+            return self.async_create_entry(data={})
+        return await super()._cure()
+
+    @override
+    async def _open_form(self) -> str:
+        """Start the flow and return its id."""
+        result = await self.hass.config_entries.subentries.async_init(
+            (self._about["entry_id"], SUBENTRY_PROVIDER),
+            context={
+                "source": SOURCE_RECONFIGURE,
+                "subentry_id": self._about["subentry_id"],
+            },
+        )
+        return result["flow_id"]
+
+
 class AcceptAuditFlow(ExplainedFlow):
     """Take the brain's record as it is now, because a person says that this is right."""
 
@@ -518,6 +634,8 @@ async def async_create_fix_flow(
             return OutcomeFlow(data)
         case {"kind": "brain_unreachable"}:
             return ReconfigureFlow(data)
+        case {"kind": kind} if kind in _PROVIDER_KINDS:
+            return ProviderRepairFlow(data)
         case {"kind": "no_approver"}:
             return OptionsRepairFlow(data)
         case {"kind": "audit_rollback"}:
