@@ -13,7 +13,8 @@ from brain_server.errors import ProviderError
 from brain_server.llama_worker.wire import Turn
 from brain_server.protocol import Json
 from brain_server.providers import Author, Calls, Message, ModelRequest, Part, Tool, ToolCall, Words
-from brain_server.providers.llama_cpp.schema import constrained, mismatch
+from brain_server.providers.llama_cpp.schema import constrained
+from brain_server.shape import misfit
 
 SAY: Final = "say"
 _CUT_OFF: Final = "The answer ended in the middle"
@@ -246,6 +247,6 @@ def _parsed(text: str, *, whole: bool) -> Any:
 
 
 def _required(value: Any, schema: Json) -> None:
-    wrong = mismatch(value, schema)
+    wrong = misfit(value, schema)
     if wrong is not None:
         raise ProviderError("provider_invalid", f"The answer does not fit: {wrong}")

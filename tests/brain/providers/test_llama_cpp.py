@@ -15,7 +15,7 @@ from brain_server.errors import ProviderError
 from brain_server.providers import Author, Message, ModelRequest, Picture, Tool, Use, Words
 from brain_server.providers.llama_cpp import LlamaCpp, child as child_module
 from brain_server.providers.llama_cpp.child import Child
-from brain_server.providers.llama_cpp.schema import mismatch
+from brain_server.shape import misfit
 from tests.brain.providers.llama_house import (
     LONG,
     calls_of,
@@ -130,7 +130,7 @@ async def test_without_a_temperature_words_are_chosen_by_chance(data_dir: Path) 
 async def test_an_answer_with_a_schema_is_json_that_fits_it(data_dir: Path, text: str) -> None:
     async with local(data_dir) as llama:
         parts = await parts_of(llama.stream(question(text, schema=SCHEMA, temperature=1.5)))
-    assert mismatch(json.loads(words_of(parts)), SCHEMA) is None
+    assert misfit(json.loads(words_of(parts)), SCHEMA) is None
     assert usage_of(parts).finish == "stop"
 
 
@@ -152,7 +152,7 @@ async def test_every_answer_with_tools_is_words_or_a_valid_call(data_dir: Path) 
         ]
     called = [call for parts in answers for call in calls_of(parts)]
     assert called
-    assert [call for call in called if mismatch(call[1], known[call[0]])] == []
+    assert [call for call in called if misfit(call[1], known[call[0]])] == []
     assert {usage_of(parts).finish for parts in answers if calls_of(parts)} == {"tool_calls"}
     assert all(words_of(parts) for parts in answers if not calls_of(parts))
 

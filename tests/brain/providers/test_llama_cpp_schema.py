@@ -8,7 +8,8 @@ from hypothesis import given, settings, strategies as st
 import pytest
 
 from brain_server.protocol import Json
-from brain_server.providers.llama_cpp.schema import constrained, mismatch
+from brain_server.providers.llama_cpp.schema import constrained
+from brain_server.shape import misfit
 
 ANYTHING = [{"type": name} for name in ("object", "array", "string", "boolean", "null", "number")]
 
@@ -112,8 +113,8 @@ def test_several_schemas_that_all_must_hold_are_one_object() -> None:
         ("anything", {}),
     ],
 )
-def test_what_fits_a_schema_is_no_mismatch(value: Any, schema: Json) -> None:
-    assert mismatch(value, schema) is None
+def test_what_fits_a_schema_is_no_misfit(value: Any, schema: Json) -> None:
+    assert misfit(value, schema) is None
 
 
 @pytest.mark.parametrize(
@@ -135,29 +136,29 @@ def test_what_fits_a_schema_is_no_mismatch(value: Any, schema: Json) -> None:
         ("ab", {"pattern": "^b"}, "does not have the form ^b"),
         ([], {"minItems": 1}, "has the wrong number of items"),
         ([1], {"maxItems": 0}, "has the wrong number of items"),
-        ([1, "x"], {"items": {"type": "integer"}}, "the answer[1] is not of type integer"),
+        ([1, "x"], {"items": {"type": "integer"}}, "$[1] is not of type integer"),
         ({}, {"required": ["a"]}, "lacks a"),
-        ({"a": {"b": 1}}, {"properties": {"a": {"properties": {"b": {"const": 2}}}}}, "the answer.a.b"),
+        ({"a": {"b": 1}}, {"properties": {"a": {"properties": {"b": {"const": 2}}}}}, "$.a.b"),
         ({"b": 1}, {"additionalProperties": False}, "has b, which is unknown"),
-        ({"b": 1}, {"additionalProperties": {"type": "string"}}, "the answer.b"),
+        ({"b": 1}, {"additionalProperties": {"type": "string"}}, "$.b"),
         (1, {"anyOf": [{"type": "null"}]}, "does not fit anyOf"),
         (1, {"oneOf": [{"type": "null"}]}, "does not fit oneOf"),
         (1, {"allOf": [{"type": "number"}, {"type": "null"}]}, "does not fit allOf"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_told_with_its_place(value: Any, schema: Json, words: str) -> None:
-    assert words in (mismatch(value, schema) or "")
+    assert words in (misfit(value, schema) or "")
 
 
 def test_a_value_that_never_ends_is_too_deep() -> None:
     value: list[Any] = []
     for _ in range(50):
         value = [value]
-    assert "is too deep" in (mismatch(value, {"items": {"$ref": "#"}}) or "")
+    assert "is too deep" in (misfit(value, {"items": {"$ref": "#"}}) or "")
 
 
 def test_a_schema_that_never_ends_fits_nothing() -> None:
-    assert mismatch(1, {"anyOf": [{"$ref": "#"}]}) == "the answer does not fit anyOf"
+    assert misfit(1, {"anyOf": [{"$ref": "#"}]}) == "$ does not fit anyOf"
 
 
 VALUES = st.recursive(
@@ -192,5 +193,5 @@ def schema_of(value: Any) -> Json:
 @settings(max_examples=50)
 def test_what_the_grammar_allows_still_allows_the_value(value: Any) -> None:
     schema = schema_of(value)
-    assert mismatch(value, schema) is None
-    assert mismatch(value, constrained(schema)) is None
+    assert misfit(value, schema) is None
+    assert misfit(value, constrained(schema)) is None
