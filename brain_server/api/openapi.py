@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 description, made from the list of commands."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -44,6 +44,23 @@ _ERROR: Json = {
         "metadata": {"$ref": "#/components/schemas/Metadata"},
     },
 }
+_OPENAI_ERROR: Json = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": "string"},
+            },
+        }
+    },
+}
+_EVENTS: Final = "text/event-stream"
 
 
 def describe(commands: Mapping[str, Command], version: str) -> Json:
@@ -57,8 +74,11 @@ def describe(commands: Mapping[str, Command], version: str) -> Json:
         "/health": {"get": _open("Whether the process lives", 200)},
         "/ready": {"get": _open("Whether it can work", 200, 503)},
         "/api/v1/actions": {"post": _actions(commands, bodies)},
+        "/api/v1/batch": {"post": _batch()},
+        "/api/v1/stream": {"post": _stream(commands, bodies)},
         "/api/v1/devices/{device_id}/files/{name}": {"put": _upload()},
     }
+    paths |= _openai()
     for action, spec in commands.items():
         if spec.read_only:
             paths[f"/api/v1/{action}"] = {"get": _get(spec, components)}
@@ -69,7 +89,9 @@ def describe(commands: Mapping[str, Command], version: str) -> Json:
         "paths": paths,
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
-            "schemas": components | {"Envelope": _ENVELOPE, "Metadata": _METADATA, "Error": _ERROR},
+            "schemas": components
+            | {"Envelope": _ENVELOPE, "Metadata": _METADATA, "Error": _ERROR}
+            | {"OpenAiError": _OPENAI_ERROR},
         },
     }
 
@@ -87,11 +109,21 @@ def _responses(*good: int) -> Json:
         }
         for status in good
     }
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    return answers | {"default": {"description": "Refused or failed", "content": error}}
+    return answers | _error("Error")
 
 
-def _actions(commands: Mapping[str, Command], bodies: Mapping[str, Any]) -> Json:
+def _error(schema: str) -> Json:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"default": {"description": "Refused or failed", "content": content}}
+
+
+def _body(schema: Json) -> Json:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _variants(commands: Mapping[str, Command], bodies: Mapping[str, Any]) -> Json:
+    """Return the schema of a request for one of some commands."""
+    metadata = {"timestamp": {"type": "number"}, "version": {"type": "integer"}}
     variants = [
         {
             "type": "object",
@@ -101,24 +133,87 @@ def _actions(commands: Mapping[str, Command], bodies: Mapping[str, Any]) -> Json
             "properties": {
                 "action": {"const": action},
                 "params": bodies[action],
-                "metadata": {
-                    "type": "object",
-                    "properties": {
-                        "timestamp": {"type": "number"},
-                        "version": {"type": "integer"},
-                    },
-                },
+                "metadata": {"type": "object", "properties": metadata},
             },
         }
         for action, spec in commands.items()
     ]
+    return {"oneOf": variants}
+
+
+def _actions(commands: Mapping[str, Command], bodies: Mapping[str, Any]) -> Json:
     return {
         "summary": "Run a command",
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"oneOf": variants}}},
-        },
+        "requestBody": _body(_variants(commands, bodies)),
         "responses": _responses(200, 202),
+    }
+
+
+def _stream(commands: Mapping[str, Command], bodies: Mapping[str, Any]) -> Json:
+    able = {action: spec for action, spec in commands.items() if spec.streams}
+    events = {
+        "description": "Events: `delta` for each part, then `result` or `error`",
+        "content": {_EVENTS: {"schema": {"type": "string"}}},
+    }
+    return {
+        "summary": "Run a command and hear what it says while it runs",
+        "requestBody": _body(_variants(able, bodies)),
+        "responses": {"200": events} | _error("Error"),
+    }
+
+
+def _batch() -> Json:
+    one = {
+        "type": "object",
+        "required": ["action"],
+        "properties": {"action": {"type": "string"}, "params": {"type": "object"}},
+        "additionalProperties": False,
+    }
+    several = {
+        "type": "object",
+        "required": ["actions"],
+        "properties": {
+            "actions": {"type": "array", "items": one, "minItems": 1, "maxItems": 50},
+            "stop_on_error": {"type": "boolean", "default": False},
+            "metadata": {"type": "object"},
+        },
+        "additionalProperties": False,
+    }
+    return {
+        "summary": "Run several commands, one after the other",
+        "requestBody": _body(several),
+        "responses": _responses(200),
+    }
+
+
+def _openai() -> Json:
+    """Return OpenAI's routes; what goes over them is described by OpenAI."""
+    anything: Json = {"application/json": {"schema": {"type": "object"}}}
+    found = {"description": "As OpenAI answers", "content": anything}
+    answers = {"200": found} | _error("OpenAiError")
+    told = found | {"content": anything | {_EVENTS: {"schema": {"type": "string"}}}}
+    chat = {
+        "type": "object",
+        "required": ["model", "messages"],
+        "properties": {
+            "model": {"type": "string"},
+            "messages": {"type": "array", "items": {"type": "object"}, "minItems": 1},
+            "stream": {"type": "boolean"},
+        },
+    }
+    name = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+    return {
+        "/v1/chat/completions": {
+            "post": {
+                "summary": "Let a model write, as OpenAI's chat completions",
+                "requestBody": _body(chat),
+                "responses": {"200": told} | _error("OpenAiError"),
+            }
+        },
+        "/v1/models": {"get": {"summary": "List the models", "responses": answers}},
+        "/v1/models/{model}": {
+            "get": {"summary": "Describe a model", "parameters": [name], "responses": answers}
+        },
     }
 
 

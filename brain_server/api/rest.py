@@ -1,7 +1,8 @@
 """REST: the same commands as on the WebSocket, one envelope, one form of error, health without a token.
 
 ``POST /api/v1/actions`` takes ``{"action", "params", "metadata": {"timestamp", "version"}}``. Commands that
-only read are also ``GET /api/v1/<action>`` with their parameters in the query.
+only read are also ``GET /api/v1/<action>`` with their parameters in the query. ``POST /api/v1/stream`` tells what
+a command says while it runs, ``POST /api/v1/batch`` runs several, one after the other.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from aiohttp import web
 import msgspec
 
 from brain_server import metrics, tracing
+from brain_server.api import openai, sse
 from brain_server.api.auth import Tokens
 from brain_server.api.dispatch import Dispatcher, decode, refused
 from brain_server.api.mcp import McpServer
@@ -44,6 +46,7 @@ PROBLEM: Final = "application/problem+json"
 _SNAKE: Final = re.compile("_([a-z0-9])")
 UPLOAD_TIMEOUT: Final = 900.0
 TRACING: Final = 600.0
+MOST_BATCH: Final = 50
 BROKEN_BODY: Final = (web.RequestPayloadError, ConnectionError)
 _HTTP_CODES: Final = {
     404: "not_found",
@@ -53,7 +56,7 @@ _HTTP_CODES: Final = {
 }
 
 # What is traced: what people and programs ask, not what watches the process.
-_TRACED: Final = ("/api/", "/mcp")
+_TRACED: Final = ("/api/", "/mcp", openai.PREFIX)
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -73,6 +76,21 @@ class Upload(Params):
 
     device_id: str
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+
+
+class Act(Params):
+    """One command of several."""
+
+    action: str
+    params: Any = None
+
+
+class Batch(Params):
+    """Commands that run one after the other."""
+
+    actions: Annotated[list[Act], msgspec.Meta(min_length=1, max_length=MOST_BATCH)]
+    stop_on_error: bool = False
+    metadata: Any = None
 
 
 class Rest:
@@ -101,6 +119,7 @@ class Rest:
         self._debug = debug
         self._openapi = describe(dispatcher.commands, version)
         self._mcp = McpServer(dispatcher, tokens, version)
+        self._openai = openai.OpenAi(dispatcher, tokens)
 
     def application(self) -> web.Application:
         """Return the web application; every route that is not named here needs a token."""
@@ -113,8 +132,11 @@ class Rest:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/api/v1/openapi.json", self._describe)
         app.router.add_post("/api/v1/actions", self._action)
+        app.router.add_post("/api/v1/batch", self._batch)
+        app.router.add_post("/api/v1/stream", self._stream)
         app.router.add_put("/api/v1/devices/{device_id}/files/{name}", self._upload)
         app.router.add_get("/api/v1/{action}", self._read)
+        self._openai.add_routes(app.router)
         if self._debug:
             app.router.add_get("/debug/memory", self._memory)
             app.router.add_get("/debug/profile", self._profile)
@@ -209,23 +231,52 @@ class Rest:
     async def _action(self, request: web.Request) -> web.Response:
         caller = self._caller(request)
         started = time.perf_counter()
-        try:
-            body = decode(await request.read())
-        except BROKEN_BODY as err:
-            raise InvalidRequest("body_cut_off", "The body did not arrive whole") from err
-        if not isinstance(body, dict):
-            raise InvalidRequest("invalid_json", "The body is not a JSON object")
-        metadata = body.get("metadata") or {}
-        version = metadata.get("version", SCHEMA) if isinstance(metadata, dict) else None
-        if str(version) != str(SCHEMA):
-            raise Conflict(
-                "version_mismatch", "This is another version of the protocol", version=str(version)
-            )
+        body = await _asked(request)
         spec = self._dispatcher.spec(body.get("action"))
         params = body.get("params")
         result = await self._dispatcher.run(spec, caller, {} if params is None else params)
         open_ = spec.accepts and result["command"]["status"] not in FINAL
         return self._answer(request, result, started, status=202 if open_ else 200)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        """Run a command that talks while it runs; it is cancelled when the caller hangs up."""
+        caller = self._caller(request)
+        body = await _asked(request)
+        spec, params = self._dispatcher.spec(body.get("action")), body.get("params")
+        if not spec.streams:
+            raise InvalidRequest(
+                "not_streamed", f"{spec.action} does not stream", action=spec.action
+            )
+
+        async def run(emit: sse.Emit) -> Any:
+            given = {} if params is None else params
+            return await self._dispatcher.run(spec, caller, given, emit=emit)
+
+        return await sse.stream(request, run, sse.Events())
+
+    async def _batch(self, request: web.Request) -> web.Response:
+        """Run several commands in their order; each counts as one request of its token."""
+        caller = self._caller(request)
+        started = time.perf_counter()
+        try:
+            asked = msgspec.convert(await _asked(request), Batch)
+        except msgspec.ValidationError as err:
+            raise InvalidRequest("invalid_params", str(err), reason=str(err)) from err
+        items: list[Json] = []
+        for at, one in enumerate(asked.actions):
+            try:
+                caller = self._caller(request) if at else caller
+                spec = self._dispatcher.spec(one.action)
+                params = {} if one.params is None else one.params
+                data = await self._dispatcher.run(spec, caller, params)
+                items.append({"status": "success", "data": data})
+            except KittyError as err:
+                refused(err, one.action[:64])
+                error = err.as_dict() | {"trace_id": request_id.get()}
+                items.append({"status": "error", "error": error})
+                if asked.stop_on_error:
+                    break
+        return self._answer(request, {"items": items}, started)
 
     async def _read(self, request: web.Request) -> web.Response:
         caller = self._caller(request)
@@ -308,6 +359,8 @@ class Rest:
     ) -> web.Response:
         refused(err, request.path)
         tracing.fail(err.code)
+        if request.path.startswith(openai.PREFIX):
+            return openai.failed(err)
         headers = {"WWW-Authenticate": "Bearer"} if err.status == HTTPStatus.UNAUTHORIZED else {}
         if "retry_after" in err.fields:
             headers["Retry-After"] = str(err.fields["retry_after"])
@@ -339,6 +392,23 @@ def camel_case(value: Any) -> Any:
     if isinstance(value, list):
         return [camel_case(item) for item in value]
     return value
+
+
+async def _asked(request: web.Request) -> Json:
+    """Return the body of a request for commands. Raises Conflict ``version_mismatch`` for another version."""
+    try:
+        body = decode(await request.read())
+    except BROKEN_BODY as err:
+        raise InvalidRequest("body_cut_off", "The body did not arrive whole") from err
+    if not isinstance(body, dict):
+        raise InvalidRequest("invalid_json", "The body is not a JSON object")
+    metadata = body.get("metadata") or {}
+    version = metadata.get("version", SCHEMA) if isinstance(metadata, dict) else None
+    if str(version) != str(SCHEMA):
+        raise Conflict(
+            "version_mismatch", "This is another version of the protocol", version=str(version)
+        )
+    return body
 
 
 async def _body(request: web.Request) -> AsyncIterator[bytes]:

@@ -65,9 +65,23 @@ def test_it_lists_every_address(described: Any, brain: Brain) -> None:
         "/health",
         "/ready",
         "/api/v1/actions",
+        "/api/v1/batch",
+        "/api/v1/stream",
+        "/v1/chat/completions",
+        "/v1/models",
+        "/v1/models/{model}",
         "/api/v1/devices/{device_id}/files/{name}",
     }
     assert set(described["paths"]) == reading | others
+
+
+def test_it_lists_what_streams(described: Any, brain: Brain) -> None:
+    """As what may be asked for where a command talks while it runs."""
+    body = described["paths"]["/api/v1/stream"]["post"]["requestBody"]
+    variants = body["content"]["application/json"]["schema"]["oneOf"]
+    listed = {one["properties"]["action"]["const"] for one in variants}
+    assert listed == {name for name, spec in brain.dispatcher.commands.items() if spec.streams}
+    assert "generate.text" in listed
 
 
 def test_it_says_what_needs_a_token(described: Any) -> None:
