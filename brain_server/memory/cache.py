@@ -47,7 +47,7 @@ SWEPT: Final = 8
 INSERTED: Final = 500
 # How near two questions of the same facts must be. Models spread meanings differently: the line lies so far
 # above what unlike questions have in common.
-LEAST: Final = 0.8
+LEAST: Final = 0.7
 ABOVE_NOISE: Final = 0.5
 PROBES: Final = (
     "What is the capital of Portugal?",
