@@ -25,6 +25,7 @@ MOST_ENTITIES: Final = 8
 COLDEST: Final = 5.0
 WARMEST: Final = 30.0
 DEEPEST_GROUP: Final = 5
+LONGEST_WORDS: Final = 300
 
 _ON: Final = intent.INTENT_TURN_ON
 _OFF: Final = intent.INTENT_TURN_OFF
@@ -136,6 +137,20 @@ TIMERS: Final = frozenset(
 )
 _LATER: Final = "conversation_command"
 
+# What turning on and off does to things that are not just on or off.
+_VERBS: Final[Mapping[tuple[str, str], str]] = {
+    (_ON, Platform.BUTTON): "press",
+    (_ON, "input_button"): "press",
+    (_ON, Platform.COVER): "open",
+    (_OFF, Platform.COVER): "close",
+    (_ON, Platform.LOCK): "lock",
+    (_OFF, Platform.LOCK): "unlock",
+    (_ON, Platform.SCENE): "activate",
+    (_ON, "script"): "run",
+    (_ON, Platform.VALVE): "open",
+    (_OFF, Platform.VALVE): "close",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
@@ -145,10 +160,22 @@ class Judgement:
     why: str | None = None
     lost: str | None = None
 
-    @property
-    def names(self) -> str:
-        """Return what would be touched, for people."""
-        return ", ".join(state.name for state in self.states[:MOST_ENTITIES])
+    def words(self, tool: llm.Tool, arguments: Json) -> str:
+        """Return for people what would be done: "unlock Front door"."""
+        kind = _kind(tool)
+        verbs = {_VERBS.get((kind, state.domain)) for state in self.states}
+        verb = verbs.pop() if len(verbs) == 1 else None
+        title = (tool.title or tool.name).lower()
+        names = [state.name for state in self.states[:MOST_ENTITIES]]
+        if len(self.states) > MOST_ENTITIES:
+            names.append(f"{len(self.states) - MOST_ENTITIES} more")
+        parts = [f"{verb or title} {', '.join(names)}".strip()]
+        known = {"name", "area", "floor", "domain", "device_class"}
+        if verb is None or kind not in (_ON, _OFF):
+            parts += [f"{key} {one}" for key, one in arguments.items() if key not in known]
+        elif not intent.is_blank_slot_value(arguments.get(_LATER)):
+            parts.append(f"and later: {arguments[_LATER]}")
+        return ", ".join(parts)[:LONGEST_WORDS]
 
 
 async def judge(

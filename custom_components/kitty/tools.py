@@ -124,7 +124,7 @@ class HouseTools:
         if found.lost is not None:
             return _failed(found.lost)
         if found.why is not None and not confirmed:
-            what = f"{tool.title or tool.name}: {found.names}".removesuffix(": ")
+            what = found.words(tool, arguments)
             return {"needs_person": True, "why": found.why, "what": what}
         return await _run(api, tool, arguments)
 

@@ -26,6 +26,7 @@ from .flows import house  # noqa: F401
 pytestmark = pytest.mark.usefixtures("house", "no_platforms")
 
 PRINTER: Final = "f0" * 16
+MODEL: Final = "a1" * 16
 # Each is planted where such a thing can be; none may come out anywhere.
 SECRETS: Final = {
     "token": "t0ken-of-the-integration",
@@ -255,3 +256,53 @@ async def test_the_issues_that_are_open_are_listed_by_their_kind(
     create_no_approver(hass, entry, zone_id="attic")
     found: Any = await get_diagnostics_for_config_entry(hass, hass_client, entry)
     assert found["issues"] == ["no_approver"]
+
+
+async def test_a_model_tells_how_it_is_and_nothing_that_it_was_given(
+    hass: HomeAssistant, brain: FakeBrain, hass_client: ClientSessionGenerator
+) -> None:
+    """Neither its name nor its address, nor what it said: a server may say anything."""
+    brain.providers = {
+        MODEL: {
+            "id": MODEL,
+            "provider": "openai_compatible",
+            "name": "Grace's machine",
+            "tier": "local",
+            "uses": ["tools"],
+            "options": {"base_url": "http://10.1.2.3", "api_key": "***"},
+            "enabled": True,
+            "context": 8192,
+            "trouble": {"code": "provider_failed", "message": "Hello from 10.1.2.3"},
+            "breaker": {"state": "open", "failures": 5, "last_error": "provider_failed"},
+        }
+    }
+    brain.mind = {"last": {"model": "qwen"}, "memories": 4}
+    added = ConfigSubentryData(
+        data={"provider_id": MODEL, "provider": "openai_compatible", "info": {"tier": "local"}},
+        subentry_type="provider",
+        title="Grace's machine",
+        unique_id=MODEL,
+    )
+    entry = await set_up(hass, kitty_entry(brain, subentries=(door_subentry(), added)))
+    found: Any = await get_diagnostics_for_config_entry(hass, hass_client, entry)
+    assert found["providers"] == [
+        {
+            "id": MODEL,
+            "provider": "openai_compatible",
+            "tier": "local",
+            "uses": ["tools"],
+            "enabled": True,
+            "context": 8192,
+            "trouble": "provider_failed",
+            "breaker": {"state": "open", "failures": 5, "last_error": "provider_failed"},
+        }
+    ]
+    assert found["mind"] == {"memories": 4}
+    assert "Grace" not in json.dumps(found)
+    assert "10.1.2.3" not in json.dumps(found["providers"])
+    device = dr.async_get(hass).async_get_or_create(
+        config_entry_id=entry.entry_id, identifiers={(DOMAIN, MODEL)}
+    )
+    part: Any = await get_diagnostics_for_device(hass, hass_client, entry, device)
+    assert [item["id"] for item in part["providers"]] == [MODEL]
+    assert part["devices"] == []

@@ -237,6 +237,28 @@ async def test_a_hazard_waits_for_a_person(house: House, tool: str, arguments: J
     assert house.was_done() == []
 
 
+WORDS: Final = [
+    (OFF, {"name": "Front door"}, "unlock Front door"),
+    (ON, {"name": "Garage"}, "open Garage"),
+    (ON, {"name": "Leave"}, "run Leave"),
+    (POSITION, {"name": "Garage", "position": 50}, "set position Garage, position 50"),
+    (OFF, {"name": "Alarm rule"}, "turn off Alarm rule"),
+    (
+        OFF,
+        {"name": "Front door", "conversation_command": "open the garage"},
+        "unlock Front door, and later: open the garage",
+    ),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments", "what"), WORDS)
+async def test_a_person_is_asked_in_words_that_say_what_would_be_done(
+    house: House, tool: str, arguments: Json, what: str
+) -> None:
+    """Turning off a lock unlocks it, which nobody would guess."""
+    assert (await house.call(tool, **arguments))["data"]["what"] == what
+
+
 HARMLESS: Final = [
     (ON, {"name": "Front door"}, "lock.lock lock.front"),
     (OFF, {"name": "Garage"}, "cover.close_cover cover.garage"),
@@ -365,6 +387,7 @@ async def test_more_than_a_handful_needs_a_person(house: House) -> None:
         async_expose_entity(house.hass, "conversation", entity_id, True)
     answer = await house.call(ON, name="all", domain=["light"])
     assert (answer["data"]["needs_person"], answer["data"]["why"]) == (True, "many")
+    assert answer["data"]["what"].endswith("Lamp 5, 2 more")
 
 
 async def test_a_command_for_later_needs_a_person(house: House) -> None:
