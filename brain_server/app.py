@@ -46,7 +46,7 @@ from brain_server.memory.embedder import Embedder
 from brain_server.observability import Health, Tasks
 from brain_server.protocol import Json
 from brain_server.providers import Use
-from brain_server.routing import Decision, Router, Turn
+from brain_server.routing import Router
 from brain_server.routing.ask import Asker
 from brain_server.routing.budget import Budget, Limits
 from brain_server.routing.decisions import Decisions
@@ -160,6 +160,7 @@ class Brain:
         self.tasks.start("tokens", self.tokens.keep_uses(), lasting=True)
         self.tasks.start("housekeeping", self._housekeeping(telemetry), lasting=True)
         self.tasks.start("health", self._watch_health(), lasting=True)
+        self.tasks.start("models", self.models.watch(), lasting=True)
 
     async def _build_models(self, session: ClientSession, opened: AsyncExitStack) -> Asker:
         """Build the models, what they may cost and see, and what is remembered."""
@@ -196,6 +197,14 @@ class Brain:
         self.health.add("models", self.models.health)
         self.health.add("memory", self.memory.health)
         self.bus.listen("provider.updated", lambda _event: self.memory.wake())
+        self.overview = Overview(
+            self.bus,
+            self.tasks,
+            answers=self.answers,
+            memory=self.memory,
+            slots=self.slots,
+            budget=self.budget,
+        )
         return asker
 
     async def _build_mind(self, asker: Asker) -> list[object]:
@@ -229,7 +238,7 @@ class Brain:
             HomeTier(self.link),
             remembering,
         ]
-        router = Router(db, tiers, self.clock, mind)
+        router = Router(db, tiers, self.clock, mind, self.overview.note)
         self.conversations = Conversations(
             db,
             self.gate,
@@ -251,27 +260,9 @@ class Brain:
             clock=self.clock,
             devices=things,
         )
-        self.overview = Overview(
-            self.bus,
-            self.tasks,
-            cache=lambda: {
-                "hits": self.answers.hits,
-                "misses": self.answers.misses,
-                "ratio": self.answers.hit_ratio,
-            },
-            memories=self.memory.count,
-            queue=lambda: self.slots.waiting,
-            budget=self.budget.view,
-        )
-        self.conversations.noted = self.overview.note
         self.conversations.resume = mind.resume
         mind.agent, agent.tell = agent, self.conversations.tell
-
-        async def keep(turn: Turn, decision: Decision) -> None:
-            await router.keep(turn, decision)
-            self.overview.note(decision)
-
-        generate = Generate(self.models, asker, keep)
+        generate = Generate(self.models, asker, router.keep)
         await agent.recover()
         relations = Relations(self.models, self.registry.all, agent.load)
         return [

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 import re
+import time
 from typing import Annotated, Any, Final, Protocol
 from weakref import WeakValueDictionary
 
@@ -17,6 +18,7 @@ from brain_server.conversation.prompt import MOST_HISTORY, Said
 from brain_server.conversation.trust import Trust
 from brain_server.devices import FINAL
 from brain_server.errors import Forbidden, NotFound
+from brain_server.metrics import observe_stage
 from brain_server.observability import Tasks, request_id
 from brain_server.protocol import Channel, Json
 from brain_server.routing import Attempt, Decision, Reply, Router, TierName, Turn
@@ -87,8 +89,6 @@ class Conversations:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # Goes on with what a model was doing when it had to wait for people; set where there are models.
         self.resume: Resume | None = None
-        # Hears of every decision that was recorded.
-        self.noted: Callable[[Decision], None] = lambda _decision: None
         # The commands that such a chain waits for, and its conversation.
         self._chains: dict[str, str] = {}
         self._waiters: dict[str, asyncio.Event] = {}
@@ -124,9 +124,15 @@ class Conversations:
                 state=dict(row["state"]) if row else {},
                 emit=tell,
             )
+            started = time.perf_counter()
             decision = await self._router.answer(turn)
             decision = await self._gone_on(turn, decision)
+            turn.stages["answer"] = time.perf_counter() - started
+            started = time.perf_counter()
             await self._stored(turn, row, decision)
+            turn.stages["record"] = time.perf_counter() - started
+            for name, seconds in turn.stages.items():
+                observe_stage(name, seconds)
         if not heard:
             emit({"text": decision.reply.text})
         return {
@@ -136,6 +142,7 @@ class Conversations:
             "tier": decision.tier.value,
             "confidence": decision.reply.confidence,
             "cost": decision.reply.cost,
+            "stages": {name: round(seconds * 1000, 3) for name, seconds in turn.stages.items()},
             "data": decision.reply.data,
         }
 
@@ -192,12 +199,9 @@ class Conversations:
         return {"participants": people}
 
     async def _stored(self, turn: Turn, row: Json | None, decision: Decision) -> None:
-        def keep(connection: Connection) -> None:
-            self._keep(connection, turn, row, decision.reply)
-            self._router.record(connection, turn, decision)
-
-        await self._db.write(keep)
-        self.noted(decision)
+        await self._router.keep(
+            turn, decision, lambda connection: self._keep(connection, turn, row, decision.reply)
+        )
         self._follow(turn.conversation_id, turn.state)
 
     # -- chains: what a model does goes on once people have decided -------------------------------------

@@ -1,12 +1,15 @@
 """How the mind is doing, for people who look: the last answer, the cache, the memory, the queue, the money."""
 
-from collections.abc import Awaitable, Callable
 from typing import Final
 
-from brain_server.bus import Bus, Event
+from brain_server.bus import Bus
+from brain_server.memory import Memory
+from brain_server.memory.cache import Answers
 from brain_server.observability import Tasks
 from brain_server.protocol import Json
 from brain_server.routing import Decision
+from brain_server.routing.budget import Budget
+from brain_server.routing.slots import Slots
 
 NOTHING: Final[Json] = {
     "tier": None,
@@ -27,28 +30,33 @@ class Overview:
         bus: Bus,
         tasks: Tasks,
         *,
-        cache: Callable[[], Json],
-        memories: Callable[[], int],
-        queue: Callable[[], int],
-        budget: Callable[[], Awaitable[Json]],
+        answers: Answers,
+        memory: Memory,
+        slots: Slots,
+        budget: Budget,
     ) -> None:
-        """Take the bus and what can be asked for figures."""
+        """Take the bus and the parts that have figures."""
         self._bus = bus
         self._tasks = tasks
-        self._cache = cache
-        self._memories = memories
-        self._queue = queue
+        self._answers = answers
+        self._memory = memory
+        self._slots = slots
         self._budget = budget
         self._last = NOTHING
-        bus.listen("memory.updated", self._on_change)
+        memory.listeners.append(lambda _namespace: self._tell())
 
     def view(self) -> Json:
         """Return the figures."""
+        answers = self._answers
         return {
             "last": self._last,
-            "cache": self._cache(),
-            "memories": self._memories(),
-            "queue": self._queue(),
+            "cache": {
+                "hits": answers.hits,
+                "misses": answers.misses,
+                "ratio": answers.hit_ratio,
+            },
+            "memories": self._memory.count(),
+            "queue": self._slots.waiting,
         }
 
     def note(self, decision: Decision) -> None:
@@ -63,12 +71,12 @@ class Overview:
             "reason": reply.reason,
             "cached": reply.cached,
         }
-        self._bus.publish("mind.updated", self.view())
+        self._tell()
         if self._last["cost"]:
             self._tasks.start("budget told", self._tell_budget())
 
-    def _on_change(self, _event: Event) -> None:
+    def _tell(self) -> None:
         self._bus.publish("mind.updated", self.view())
 
     async def _tell_budget(self) -> None:
-        self._bus.publish("budget.updated", await self._budget())
+        self._bus.publish("budget.updated", await self._budget.view())

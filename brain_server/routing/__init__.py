@@ -133,8 +133,10 @@ class Router:
         tiers: Sequence[Tier],
         clock: Callable[[], float],
         models: Models | None = None,
+        noted: Callable[[Decision], None] = lambda _decision: None,
     ) -> None:
-        """Take the database of decisions, the tiers without a model, a clock and the models."""
+        """Take the database of decisions, the tiers without a model, a clock, the models, and who listens."""
+        self._noted = noted
         self._db = database
         self._tiers = tiers
         self._clock = clock
@@ -162,22 +164,26 @@ class Router:
             attempts=(Attempt(tier=TierName.LOCAL, reply=reply, latency_ms=since(started)),)
         )
 
-    def record(self, connection: Connection, turn: Turn, decision: Decision) -> None:
-        """Write every attempt of a decision in the transaction that stores the answer."""
-        stages = {name: round(seconds * 1000, 3) for name, seconds in turn.stages.items()}
-        connection.execute(
-            insert(tables.decisions),
-            [
-                self._row(turn, attempt, stages if first else None)
-                for first, attempt in zip(
-                    (True, *(False for _ in decision.attempts)), decision.attempts, strict=False
-                )
-            ],
-        )
+    async def keep(
+        self,
+        turn: Turn,
+        decision: Decision,
+        also: Callable[[Connection], object] = lambda _connection: None,
+    ) -> None:
+        """Record every attempt of a decision, in one transaction with ``also``, and tell who listens."""
 
-    async def keep(self, turn: Turn, decision: Decision) -> None:
-        """Record a decision that belongs to no conversation."""
-        await self._db.write(lambda connection: self.record(connection, turn, decision))
+        def work(connection: Connection) -> None:
+            also(connection)
+            self._record(connection, turn, decision)
+
+        await self._db.write(work)
+        self._noted(decision)
+
+    def _record(self, connection: Connection, turn: Turn, decision: Decision) -> None:
+        stages = {name: round(seconds * 1000, 3) for name, seconds in turn.stages.items()}
+        first, *rest = decision.attempts
+        rows = [self._row(turn, first, stages), *(self._row(turn, one, None) for one in rest)]
+        connection.execute(insert(tables.decisions), rows)
 
     def _row(self, turn: Turn, attempt: Attempt, stages: Json | None) -> dict[str, Any]:
         reply = attempt.reply

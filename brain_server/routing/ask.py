@@ -133,7 +133,8 @@ class Asker:
                     raise
                 else:
                     reached = True
-                    self._models.worked(model)
+                    writing = time.perf_counter() - started - (bill.seconds_to_first or 0.0)
+                    self._models.worked(model, bill.tokens_out, writing)
                     return
         finally:
             await self._settle(reservation, bill, spoken, reached=reached)

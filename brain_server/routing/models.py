@@ -5,7 +5,7 @@ What a person types in as a key is kept here and never shown again.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 import logging
 from pathlib import Path
 import time
@@ -20,6 +20,7 @@ from brain_server.breaker import Breaker
 from brain_server.bus import Bus
 from brain_server.commands import Caller, NoParams, Params, Scope, command
 from brain_server.errors import Conflict, InvalidRequest, KittyError, NotFound, ProviderError
+from brain_server.llama_worker.room import fits
 from brain_server.observability import Tasks
 from brain_server.plugins import OptionType, checked
 from brain_server.protocol import Json
@@ -32,12 +33,15 @@ from brain_server.providers import (
     Use,
     discover,
 )
+from brain_server.providers.llama_cpp import place
 from brain_server.storage import Database
 from brain_server.storage.tables import new_id, providers
 
 _LOGGER = logging.getLogger(__name__)
 
 CHECK_TIMEOUT: Final = 10.0
+WATCHED_EVERY: Final = 300.0
+SMOOTHING: Final = 0.3
 ORDER: Final = tuple(TierName)
 
 
@@ -76,6 +80,8 @@ class Model:
         self.breaker = breaker
         self.trouble: Json | None = None
         self.context: int | None = None
+        # A running mean of how fast it writes.
+        self.tokens_per_second: float | None = None
 
     @property
     def words(self) -> ModelProvider | None:
@@ -101,6 +107,7 @@ class Model:
             "enabled": row.enabled,
             "context": self.context,
             "trouble": self.trouble,
+            "tokens_per_second": self.tokens_per_second,
             "breaker": self.breaker.view(),
         }
 
@@ -117,6 +124,13 @@ class Put(Params):
     price_in: Annotated[float, msgspec.Meta(ge=0)] | None = None
     price_out: Annotated[float, msgspec.Meta(ge=0)] | None = None
     enabled: bool = True
+
+
+class Advise(Params):
+    """A model file, by path or by its name in the folder of models, and how many tokens it should hold."""
+
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+    context: Annotated[int, msgspec.Meta(ge=256, le=1_048_576)] = 8_192
 
 
 class ProviderId(Params):
@@ -256,6 +270,12 @@ class Models:
         except KittyError as err:
             self.failed(model, err)
 
+    @command("providers.advise", Scope.ADMIN, read_only=True)
+    async def advise(self, _caller: Caller, params: Advise) -> Json:
+        """Tell whether a model file fits into the memory, with the figures and the largest context that would."""
+        path = place(self._data_dir, params.model)
+        return asdict(await asyncio.to_thread(fits, path, params.context))
+
     @command("providers.put", Scope.ADMIN)
     async def put(self, _caller: Caller, params: Put) -> Json:
         """Store a provider, new or changed, after looking whether it works."""
@@ -331,9 +351,21 @@ class Models:
         if isinstance(err, ProviderError) and err.code != "context_exceeded":
             self._trouble(model, err)
 
-    def worked(self, model: Model) -> None:
-        """Note that a provider answered."""
+    def worked(self, model: Model, tokens: int | None = None, seconds: float = 0.0) -> None:
+        """Note that a provider answered, and how fast it wrote."""
+        if tokens and seconds > 0:
+            now, before = tokens / seconds, model.tokens_per_second
+            mean = now if before is None else before + SMOOTHING * (now - before)
+            model.tokens_per_second = round(mean, 1)
         self._trouble(model, None)
+
+    async def watch(self) -> None:
+        """Look at every provider now and then, so that its health is known before it is needed."""
+        while True:
+            await asyncio.sleep(WATCHED_EVERY)
+            for model in self.all():
+                if model.row.enabled and model.breaker.is_ready:
+                    await self._look(model)
 
     async def _look(self, model: Model) -> None:
         try:
