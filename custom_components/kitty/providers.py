@@ -118,38 +118,31 @@ class Watch:
             return
         for provider_id, subentry_id in provider_subentries(self._entry).items():
             view = data.providers.get(provider_id)
-            if view is None or trouble_of(view) is None:
+            trouble = trouble_of(view) if view is not None else None
+            if view is None or trouble is None:
                 self._well(subentry_id)
             elif subentry_id not in self._ill:
-                self._wait(provider_id, subentry_id)
+                self._wait(subentry_id)
             elif self._ill[subentry_id] is None:
-                self._say(provider_id, subentry_id)
+                create_provider_ill(
+                    self._hass,
+                    self._entry,
+                    subentry_id=subentry_id,
+                    name=view["name"],
+                    trouble=trouble,
+                )
         self._look_at_budget(data.budget)
 
     @callback
-    def _wait(self, provider_id: str, subentry_id: str) -> None:
+    def _wait(self, subentry_id: str) -> None:
         """Give a provider some time to get well by itself."""
 
         @callback
         def still_ill(_now: object) -> None:
             self._ill[subentry_id] = None
-            self._say(provider_id, subentry_id)
+            self._look()
 
         self._ill[subentry_id] = async_call_later(self._hass, ILL_AFTER, still_ill)
-
-    @callback
-    def _say(self, provider_id: str, subentry_id: str) -> None:
-        """Tell people what ails a provider."""
-        view = self._entry.runtime_data.coordinator.data.providers[provider_id]
-        trouble = trouble_of(view)
-        if trouble is not None:
-            create_provider_ill(
-                self._hass,
-                self._entry,
-                subentry_id=subentry_id,
-                name=view["name"],
-                trouble=trouble,
-            )
 
     @callback
     def _well(self, subentry_id: str) -> None:

@@ -97,6 +97,19 @@ async def test_a_task_without_a_structure_is_answered_in_words(
     assert caller["user_id"] == ADA
 
 
+async def test_a_task_that_nobody_started_is_the_system_s(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Another integration may have a task done without a context."""
+    brain.answers["generate.data"] = lambda _params, _caller: {"text": "Two."}
+    await ai_task.async_generate_data(
+        hass, task_name="Count", entity_id=TASKS, instructions="How many cats?"
+    )
+    caller = brain.callers("generate.data")[0]
+    assert caller is not None
+    assert (caller["user_id"], caller["channel"]) == (None, "system")
+
+
 async def test_a_task_with_a_structure_gets_data_of_it(
     hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
 ) -> None:
