@@ -325,7 +325,7 @@ PROVIDER: Final = (
         entity_category=EntityCategory.DIAGNOSTIC,
         entity_registry_enabled_default=False,
         value_fn=lambda view: view["tokens_per_second"],
-        has_fn=lambda view: "tokens_per_second" in view,
+        has_fn=lambda view: bool(view["uses"]) and "tokens_per_second" in view,
     ),
 )
 

@@ -214,10 +214,21 @@ async def test_the_circuit_breaker_shows_with_its_last_error(
 
 
 async def test_a_model_that_measures_its_speed_shows_it(
-    hass: HomeAssistant, entry: MockConfigEntry
+    hass: HomeAssistant, entry: MockConfigEntry, brain: FakeBrain
 ) -> None:
-    """Others have no such sensor."""
+    """Before its first answer it has none."""
     assert float(state(hass, "sensor.claude_speed").state) == 41.5
+    await change(hass, brain, tokens_per_second=None)
+    assert state(hass, "sensor.claude_speed").state == "unknown"
+
+
+@pytest.mark.parametrize(
+    "told", [{"providers": {ID: CLAUDE | {"uses": []}}, "budget": {}, "mind": {}}]
+)
+async def test_a_server_of_tools_has_no_speed(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """It does not write."""
+    assert hass.states.get("sensor.claude_speed") is None
+    assert state(hass, BREAKER).state == "closed"
 
 
 async def test_a_model_that_is_gone_is_unavailable_until_it_is_back(
