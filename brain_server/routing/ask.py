@@ -114,7 +114,7 @@ class Asker:
                             observe_stage("first_token", bill.seconds_to_first)
                         spoken += _length(part)
                         if reservation.exceeded(round(spoken / CHARS_PER_TOKEN / SLACK)):
-                            bill.finish = "length"
+                            reached, bill.finish = True, "length"
                             yield Usage(
                                 tokens_in=None, tokens_out=None, finish="length", model=bill.model
                             )
