@@ -190,13 +190,26 @@ class Executor:
         # No await between the look and the entry: of two equal frames only one gets past.
         await self._ledger.spend(raw)
         done = self._running[grant.command_id] = asyncio.Event()
+        outcome: tuple[CommandStatus, str | None] | None = None
         try:
-            status, detail = await self._carry_out(grant, bound, action)
-            await self._kept(self._ledger.record_outcome(grant.nonce, str(status), detail))
+            outcome = status, detail = await self._carry_out(grant, bound, action)
+        finally:
+            self._hass.async_create_task(
+                self._end(grant, done, outcome), f"kitty outcome {grant.command_id}"
+            )
+        return {"status": str(status), "detail": detail}
+
+    async def _end(
+        self, grant: Grant, done: asyncio.Event, outcome: tuple[CommandStatus, str | None] | None
+    ) -> None:
+        """Keep how a grant ended; nobody waits for the disk, because without it the end is unknown."""
+        try:
+            if outcome is not None:
+                status, detail = outcome
+                await self._kept(self._ledger.record_outcome(grant.nonce, str(status), detail))
         finally:
             del self._running[grant.command_id]
             done.set()
-        return {"status": str(status), "detail": detail}
 
     async def _carry_out(
         self, grant: Grant, bound: Bound, action: Action

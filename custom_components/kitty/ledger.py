@@ -21,6 +21,7 @@ from homeassistant.util import slugify
 
 from .const import DOMAIN, LOGGER
 from .errors import BrainError, BrainUnavailable, LedgerUnwritable, Refused
+from .journal import Journal
 from .origin import Caller
 from .protocol import SUBJECT_FIELDS, EventStatus, Json, subject_hash
 
@@ -28,6 +29,8 @@ STORE_VERSION: Final = 1
 # Nothing that could still be used is forgotten: grants live for seconds, requests for minutes.
 FORGET_AFTER: Final = 30 * 24 * 3600.0
 FORGET_EVERY: Final = 24 * 3600.0
+# By then the store that has what a line says is on the disk for sure, with its name.
+JOURNAL_KEEPS: Final = 24 * 3600.0
 # How far the brain's clock may be ahead of ours.
 CLOCK_SKEW: Final = 30.0
 BARRED_MAX: Final = 500
@@ -64,6 +67,9 @@ class Ledger:
             private=True,
             atomic_writes=True,
         )
+        # Grants are spent here: a line is on the disk sooner than the whole store.
+        self._journal = Journal(hass, f"{self._store.path}.spent")
+        self._hass = hass
         self._lock = asyncio.Lock()
         self._flushing = asyncio.Lock()
         self._wall, self._steady = time(), monotonic()
@@ -81,6 +87,8 @@ class Ledger:
             "forgotten": 0.0,
         }
         self._forgot_at = self._wall
+        # How often something was changed, and how much of that is on disk.
+        self._changes = self._written = 0
 
     async def load(self) -> None:
         """Read the ledger, or write the first one; LedgerUnwritable when it would not be kept."""
@@ -88,11 +96,20 @@ class Ledger:
             self._data |= stored
             seed = base64.b64decode(self._data["private_key"])
             self._key = Ed25519PrivateKey.from_private_bytes(seed)
-            self._heed_clock()
-            self._forget()
             for report in self._data["outbox"]:
                 report["ready"] = True
-        await self._save()
+        try:
+            lines = await self._journal.read()
+            for line in lines:
+                self._data["spent"].setdefault(line["nonce"], line["record"])
+                self._data["latest"] = max(self._data["latest"], line["record"]["at"])
+            self._heed_clock()
+            self._forget()
+            await self._save()
+            recent = self.now() - JOURNAL_KEEPS
+            await self._journal.keep([one for one in lines if one["record"]["at"] > recent])
+        except OSError as err:
+            raise LedgerUnwritable from err
 
     def now(self) -> float:
         """Return the time, which never goes back while we run, so that expired stays expired."""
@@ -211,7 +228,7 @@ class Ledger:
 
     async def spend(self, grant: Mapping[str, Any], *, status: str | None = None) -> None:
         """Spend a grant; once this returns, no restart brings it back."""
-        self._data["spent"][grant["nonce"]] = {
+        record = self._data["spent"][grant["nonce"]] = {
             "command_id": grant["command_id"],
             "event_id": grant["event_id"],
             "device_id": grant["device_id"],
@@ -219,7 +236,12 @@ class Ledger:
             "status": status,
             "detail": None,
         }
-        await self._save()
+        if self._hass.is_stopping:
+            raise LedgerUnwritable
+        try:
+            await self._journal.append({"nonce": grant["nonce"], "record": dict(record)})
+        except OSError as err:
+            raise LedgerUnwritable from err
 
     async def bar(self, command_id: str) -> None:
         """Spend whatever grant there may be for a command, without using it.
@@ -348,18 +370,23 @@ class Ledger:
         return {name: len(self._data[name]) for name in ("events", "spent", "tokens", "outbox")}
 
     async def _save(self) -> None:
-        """Write everything and prove that it was written."""
+        """Write everything and prove that it was written; those who wait together share one write."""
+        self._changes += 1
+        mine = self._changes
         async with self._lock:
+            if self._written >= mine:
+                return
             self._data["latest"] = self.now()
             if self._data["latest"] - self._forgot_at > FORGET_EVERY:
                 self._forget()
-            before = self._store.writes
+            before, changes = self._store.writes, self._changes
             try:
                 await self._store.async_save(self._data)
             except OSError as err:
                 raise LedgerUnwritable from err
             if self._store.writes == before:
                 raise LedgerUnwritable
+            self._written = changes
 
     def _heed_clock(self) -> None:
         """Let nothing come to life again with a clock that was set back while we were away."""

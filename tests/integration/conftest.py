@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
@@ -44,6 +45,12 @@ def finger() -> Iterator[None]:
     road: ContextVar[Any] = ContextVar("current_request", default=screen)
     with patch("custom_components.kitty.origin.current_request", road):
         yield
+
+
+@pytest.fixture
+def hass_config_dir(tmp_path: Path) -> str:
+    """Give each house a folder of its own."""
+    return str(tmp_path)
 
 
 @pytest.fixture

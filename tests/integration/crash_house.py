@@ -21,7 +21,7 @@ from custom_components.kitty.ledger import Ledger
 from .conftest import ADA, BOB, DOOR_ENTITY, kitty_entry, set_up
 from .fake_brain import FakeBrain
 
-STEPS = ("received", "stored", "called", "kept")
+STEPS = ("received", "stored", "called", "answered", "kept")
 
 
 def die() -> None:
@@ -46,6 +46,8 @@ def arm(step: str) -> None:
             Executor._judge = lambda *_args: die()  # type: ignore[method-assign,assignment]
         case "stored":
             Ledger.spend = after(Ledger.spend)  # type: ignore[method-assign]
+        case "answered":
+            Ledger.record_outcome = lambda *_args: die()  # type: ignore[method-assign,assignment]
         case "kept":
             Ledger.record_outcome = after(Ledger.record_outcome)  # type: ignore[method-assign]
 

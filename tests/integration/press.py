@@ -1,7 +1,8 @@
 """Phones with the companion app, the push service that reaches them, and presses on their buttons."""
 
 import asyncio
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Self
 from unittest.mock import patch
@@ -125,9 +126,14 @@ def deny(push: Json) -> str:
     return action
 
 
-def full_disk() -> AbstractContextManager[Any]:
-    """Return a disk that keeps nothing."""
-    return patch.object(Store, "_async_write_data", side_effect=WriteError("full"))
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let the disk keep nothing, for the time of a block."""
+    with (
+        patch.object(Store, "_async_write_data", side_effect=WriteError("full")),
+        patch("custom_components.kitty.journal.os.fsync", side_effect=OSError("full")),
+    ):
+        yield
 
 
 async def asked(brain: FakeBrain, entry: MockConfigEntry, *eligible: str) -> Json:

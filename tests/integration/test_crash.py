@@ -4,6 +4,7 @@ import asyncio
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 import json
+from os import fsync
 from pathlib import Path
 import signal
 import sys
@@ -12,7 +13,8 @@ from typing import Any
 from unittest.mock import patch
 
 from homeassistant.core import HomeAssistant
-from homeassistant.util.file import WriteError, write_utf8_file_atomic
+from homeassistant.helpers.storage import Store
+from homeassistant.util.file import write_utf8_file_atomic
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -28,12 +30,6 @@ ROOT = Path(__file__).parents[2]
 def hass_storage() -> Json:
     """Let the stores of these tests reach the disk."""
     return {}
-
-
-@pytest.fixture
-def hass_config_dir(tmp_path: Path) -> str:
-    """Give each house a disk of its own."""
-    return str(tmp_path)
 
 
 @pytest.fixture
@@ -102,6 +98,7 @@ def write_ledger(disk: Path, brain: FakeBrain, event: Json) -> None:
         ("received", 0, {"spent": False, "status": None}),
         ("stored", 0, {"spent": True, "status": "unknown"}),
         ("called", 1, {"spent": True, "status": "unknown"}),
+        ("answered", 1, {"spent": True, "status": "unknown"}),
         ("kept", 1, {"spent": True, "status": "acked"}),
     ],
 )
@@ -142,26 +139,75 @@ async def test_the_ledger_is_a_private_file_on_disk(
 async def test_every_write_is_synced_and_atomic(
     kitty: MockConfigEntry, brain: FakeBrain, door: Door
 ) -> None:
-    """The nonce goes to the disk by the one function that calls fsync, before the service."""
+    """The nonce is on the disk before the service, by a line that is synced; then all of the ledger."""
     order: list[str] = []
 
     def write(*args: Any, **kwargs: Any) -> None:
         order.append("write")
         write_utf8_file_atomic(*args, **kwargs)
 
+    def sync(descriptor: int) -> None:
+        fsync(descriptor)
+        order.append("line")
+
     door.before = lambda: order.append("service")
-    with patch("homeassistant.helpers.storage.write_utf8_file_atomic", write):
+    with (
+        patch("homeassistant.helpers.storage.write_utf8_file_atomic", write),
+        patch("custom_components.kitty.journal.os.fsync", sync),
+    ):
         await brain.ask("ha.execute", brain.grant(device_id=DOOR, intent="lock"))
-    assert order == ["write", "service", "write"]
+        await kitty.runtime_data.executor.drain()
+    assert order[:3] == ["line", "service", "write"]
+
+
+async def test_the_answer_does_not_wait_for_the_outcome_to_be_on_disk(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """Only the nonce has to be there before; who asks for the outcome, and who unloads, waits for it."""
+    real, free = Store._async_write_data, asyncio.Event()
+
+    async def write(store: Store[Json], data: Json) -> None:
+        await free.wait()
+        await real(store, data)
+
+    grant = brain.grant(device_id=DOOR, intent="lock")
+    with patch.object(Store, "_async_write_data", write):
+        assert (await brain.ask("ha.execute", grant))["data"]["status"] == "acked"
+        about = {"command_id": grant["grant"]["command_id"], "device_id": DOOR}
+        loop = asyncio.get_running_loop()
+        question = loop.create_task(brain.question("ha.outcome", about))
+        unload = loop.create_task(kitty.runtime_data.executor.drain())
+        await brain.ask("ha.observe", {"device_id": DOOR})
+        assert (question.done(), unload.done()) == (False, False)
+        free.set()
+        assert (await question)["data"] == {"spent": True, "status": "acked"}
+        await unload
+
+
+async def test_those_who_wait_for_the_disk_together_share_one_write(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """Each has what it changed on the disk when it goes on; ten at once are two writes, not ten."""
+    writes = 0
+
+    def write(*args: Any, **kwargs: Any) -> None:
+        nonlocal writes
+        writes += 1
+        write_utf8_file_atomic(*args, **kwargs)
+
+    ledger = kitty.runtime_data.ledger
+    with patch("homeassistant.helpers.storage.write_utf8_file_atomic", write):
+        await asyncio.gather(*(ledger.enqueue("audit.note", {"n": n}) for n in range(10)))
+    assert writes == 2
+    stored = await Store[Json](hass, 1, ledger._store.key).async_load()
+    assert [one["params"] for one in stored["outbox"]] == [{"n": n} for n in range(10)]
 
 
 async def test_a_real_disk_that_is_full_stops_the_service_call(
     kitty: MockConfigEntry, brain: FakeBrain, door: Door
 ) -> None:
-    """Home Assistant's store only logs a failed write; the gate does not take that for success."""
-    with patch(
-        "homeassistant.helpers.storage.write_utf8_file_atomic", side_effect=WriteError("full")
-    ):
+    """A line that is not synced counts as not written."""
+    with patch("custom_components.kitty.journal.os.fsync", side_effect=OSError("full")):
         answer = await brain.ask("ha.execute", brain.grant(device_id=DOOR, intent="lock"))
     assert answer["error"]["code"] == "ledger_unwritable"
     assert door.calls == []

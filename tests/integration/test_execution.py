@@ -1,6 +1,7 @@
 """A grant is carried out at most once, and its outcome is what was seen."""
 
 import asyncio
+from pathlib import Path
 import time
 from typing import Any
 from unittest.mock import patch
@@ -33,6 +34,7 @@ from .conftest import (
 )
 from .fake_brain import FakeBrain, FakeError
 from .grants import approved, code_of, grant_for
+from .press import full_disk
 
 POWER = "50" * 16
 PRINTER = "b1" * 16
@@ -42,15 +44,15 @@ pytestmark = pytest.mark.usefixtures("short_deadlines")
 
 
 async def test_the_nonce_is_on_disk_before_the_service_is_called(
-    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, door: Door, hass_storage: Json
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door, tmp_path: Path
 ) -> None:
-    """At the moment of the call the store already holds the spent grant."""
-    stored: list[Json] = []
-    key = f"kitty.{brain.instance_id}"
-    door.before = lambda: stored.append(hass_storage[key]["data"]["spent"])
+    """At the moment of the call the journal already holds the spent grant."""
+    stored: list[str] = []
+    journal = tmp_path / ".storage" / f"kitty.{brain.instance_id}.spent"
+    door.before = lambda: stored.append(journal.read_text())
     grant = grant_for(brain, await approved(brain, kitty, BOB))
     await brain.ask("ha.execute", grant)
-    assert stored[0][grant["grant"]["nonce"]]["status"] is None
+    assert grant["grant"]["nonce"] in stored[0]
 
 
 async def test_a_disk_that_keeps_nothing_stops_the_service_call(
@@ -58,7 +60,7 @@ async def test_a_disk_that_keeps_nothing_stops_the_service_call(
 ) -> None:
     """Without the nonce on disk nothing happens, now and when the disk works again."""
     grant = grant_for(brain, await approved(brain, kitty, BOB))
-    with patch.object(Store, "_async_write_data", side_effect=WriteError("full")):
+    with full_disk():
         assert await code_of(brain, grant) == "ledger_unwritable"
     assert await code_of(brain, grant) == "grant_spent"
     assert door.calls == []
@@ -88,6 +90,7 @@ async def test_an_outcome_that_cannot_be_kept_is_told_all_the_same(
     door.before = fill
     door.becomes = {"unlock": "unlocked"}
     answer = await brain.ask("ha.execute", grant)
+    await kitty.runtime_data.executor.drain()
     full.stop()
     assert answer["data"]["status"] == "acked"
     assert "ledger cannot be written" in caplog.text
