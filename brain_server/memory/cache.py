@@ -21,7 +21,7 @@ from brain_server import metrics
 from brain_server.commands import Caller, NoParams, Params, Scope, command
 from brain_server.errors import InvalidRequest
 from brain_server.memory.content import hash_of, normal
-from brain_server.memory.embedder import BACKGROUND_LIMIT, Embedder, Meaning, Vector
+from brain_server.memory.embedder import BACKGROUND_LIMIT, Embedder, Meaning
 from brain_server.memory.facts import Facts, facts
 from brain_server.observability import Tasks
 from brain_server.protocol import Json
@@ -40,7 +40,7 @@ _COLUMNS: Final = (
     *("created_at", "used_at", "expires_at"),
 )
 # What an entry weighs beside its words and its vector.
-OVERHEAD: Final = 700
+OVERHEAD: Final = 1_200
 # The entries of one scope that say the same word for word; more than these are never looked at.
 MOST_ALIKE: Final = 32
 SWEPT: Final = 8
@@ -334,9 +334,11 @@ class Answers:
         if line == 0.0 or (vector := await meaning.vector()) is None:
             return None
         near = [
-            (entry, _cosine(entry, vector))
+            (entry, float(entry.vector.astype("float32") @ vector.values))
             for entry in self._like(scope, about, now)
-            if entry.embedder == vector.embedder
+            if entry.vector is not None
+            and entry.embedder == vector.embedder
+            and len(entry.vector) == len(vector.values)
         ]
         best = max(near, key=lambda one: one[1], default=None)
         return best if best is not None and best[1] >= line else None
@@ -424,12 +426,6 @@ def _key(scope: str, question: str) -> str:
 def _holds(entry: _Entry, now: float) -> bool:
     """Tell whether an entry may be served; a clock that was set back makes none younger."""
     return entry.topic.holds and entry.created_at <= now < entry.expires_at
-
-
-def _cosine(entry: _Entry, vector: Vector) -> float:
-    if entry.vector is None or len(entry.vector) != len(vector.values):
-        return 0.0
-    return float(entry.vector.astype("float32") @ vector.values)
 
 
 def _row(entry: _Entry) -> Json:

@@ -33,6 +33,8 @@ BATCH: Final = 32
 TURN_LIMIT: Final = 2.0
 BACKGROUND_LIMIT: Final = 120.0
 DAY: Final = 86_400.0
+# A stored vector whose length is further from 1 was changed since.
+DAMAGED: Final = 0.01
 
 
 class Embeds(Protocol):
@@ -293,4 +295,4 @@ def _is_sound(values: Floats) -> bool:
     """Tell whether a stored vector has only numbers and the length of 1."""
     import numpy as np  # noqa: PLC0415 - loaded by now
 
-    return bool(abs(float(np.dot(values, values)) - 1.0) < 0.01)
+    return bool(abs(float(np.dot(values, values)) - 1.0) < DAMAGED)

@@ -165,11 +165,6 @@ class Lexicon:
                 return _search(indexes, text, limit)
             return await asyncio.to_thread(_search, indexes, text, limit)
 
-    async def clear(self) -> None:
-        """Drop what is in memory."""
-        async with self._lock:
-            self._indexes.clear()
-
     async def _index(self, namespace: str) -> Index:
         if (index := self._indexes.get(namespace)) is None:
             rows = await self._load(namespace)

@@ -58,11 +58,7 @@ class Rows:
 
         What is there already keeps its row; said by a person now, it counts as a person's.
         """
-
-        def work(connection: Connection) -> list[tuple[str, bool]]:
-            return [_add(connection, namespace, one, now) for one in new]
-
-        return await self._db.write(work)
+        return await self._db.write(lambda connection: _add(connection, namespace, new, now))
 
     async def counts(self) -> dict[str, int]:
         """Return how many memories each namespace has."""
@@ -235,28 +231,42 @@ def _missing(embedder: str) -> Any:
     )
 
 
-def _add(connection: Connection, namespace: str, new: New, now: float) -> tuple[str, bool]:
-    key = hash_of(normal(new.text))
-    same = (memories.c.namespace == namespace) & (memories.c.text_hash == key)
-    found = connection.execute(select(memories.c.id, memories.c.trust).where(same)).first()
-    if found is not None:
-        if TRUST.index(new.trust) > TRUST.index(found.trust):
-            better = {"trust": new.trust, "source": new.source}
-            connection.execute(update(memories).where(same).values(better))
-        return found.id, False
-    entry = new_id()
-    connection.execute(
-        insert(memories).values(
-            id=entry,
-            namespace=namespace,
-            text=new.text,
-            text_hash=key,
-            source=new.source,
-            trust=new.trust,
-            conversation_id=new.conversation_id,
-            embedder=new.vector.embedder if new.vector else None,
-            vector=new.vector.blob() if new.vector else None,
-            created_at=now,
-        )
-    )
-    return entry, True
+def _add(
+    connection: Connection, namespace: str, new: Sequence[New], now: float
+) -> list[tuple[str, bool]]:
+    keys = [hash_of(normal(one.text)) for one in new]
+    same = (memories.c.namespace == namespace) & memories.c.text_hash.in_(keys)
+    query = select(memories.c.text_hash, memories.c.id, memories.c.trust).where(same)
+    known = {key: (entry, trust) for key, entry, trust in connection.execute(query)}
+    added: list[tuple[str, bool]] = []
+    rows: dict[str, Json] = {}
+    for key, one in zip(keys, new, strict=True):
+        entry, trust = known.get(key, (new_id(), None))
+        added.append((entry, trust is None))
+        if trust is None:
+            rows[entry] = _row(entry, namespace, key, one, now)
+        elif TRUST.index(one.trust) > TRUST.index(trust):
+            better = {"trust": one.trust, "source": one.source}
+            if entry in rows:
+                rows[entry] |= better
+            else:
+                connection.execute(update(memories).where(memories.c.id == entry).values(better))
+        known.setdefault(key, (entry, one.trust))
+    if rows:
+        connection.execute(insert(memories), list(rows.values()))
+    return added
+
+
+def _row(entry: str, namespace: str, key: str, new: New, now: float) -> Json:
+    return {
+        "id": entry,
+        "namespace": namespace,
+        "text": new.text,
+        "text_hash": key,
+        "source": new.source,
+        "trust": new.trust,
+        "conversation_id": new.conversation_id,
+        "embedder": new.vector.embedder if new.vector else None,
+        "vector": new.vector.blob() if new.vector else None,
+        "created_at": now,
+    }

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from brain_server.memory.embedder import Vector, from_blob, load_numpy
+from brain_server.memory.embedder import DAMAGED, Vector, load_numpy
 
 if TYPE_CHECKING:
     from brain_server.memory.embedder import Floats
@@ -75,6 +75,15 @@ class Shelf:
 
     def __len__(self) -> int:
         return len(self._ids)
+
+    def fill(self, entries: Sequence[str], values: Floats) -> None:
+        """Take the first vectors, all at once, with room for as many again."""
+        import numpy as np  # noqa: PLC0415
+
+        self._rows = np.empty((max(FIRST, 2 * len(entries)), self._rows.shape[1]), np.float32)
+        self._rows[: len(entries)] = values
+        self._ids = list(entries)
+        self._slots = {entry: slot for slot, entry in enumerate(entries)}
 
     def put(self, entry: str, values: Floats) -> None:
         """Add a vector, or replace the one of this id."""
@@ -177,7 +186,7 @@ class RowVectors:
         await load_numpy()
         rows = await self._load(namespace, near.embedder)
         width = len(near.values)
-        shelf, damaged = await asyncio.to_thread(_filled, rows, near.embedder, width)
+        shelf, damaged = await asyncio.to_thread(_filled, rows, width)
         for old in [one for one in self._shelves if one[1] != near.embedder]:
             del self._shelves[old]
         self._shelves[key] = shelf
@@ -186,17 +195,19 @@ class RowVectors:
         return shelf
 
 
-def _filled(rows: Sequence[Stored], embedder: str, width: int) -> tuple[Shelf, list[str]]:
+def _filled(rows: Sequence[Stored], width: int) -> tuple[Shelf, list[str]]:
     """Return a shelf with the rows, and the ids of those whose vector is damaged."""
+    import numpy as np  # noqa: PLC0415
+
+    whole = [row for row in rows if len(row.blob) == 4 * width]
+    values = np.frombuffer(b"".join(row.blob for row in whole), dtype=np.float32)
+    values = values.reshape(len(whole), width)
+    sound = np.abs(np.einsum("ij,ij->i", values, values) - 1.0) < DAMAGED
+    kept = [row.id for row, good in zip(whole, sound.tolist(), strict=True) if good]
     shelf = Shelf(width)
-    damaged = []
-    for row in rows:
-        vector = from_blob(embedder, row.blob)
-        if vector is None or len(vector.values) != width:
-            damaged.append(row.id)
-        else:
-            shelf.put(row.id, vector.values)
-    return shelf, damaged
+    shelf.fill(kept, values[sound])
+    known = set(kept)
+    return shelf, [row.id for row in rows if row.id not in known]
 
 
 def _search(shelves: Sequence[Shelf], values: Floats, limit: int) -> list[Hit]:

@@ -149,6 +149,13 @@ async def test_an_answer_holds_for_its_time(shelf: Shelf, kind: str, seconds: fl
     assert await shelf.find(AGAIN) is None
 
 
+async def test_an_old_answer_is_not_served_to_other_words(shelf: Shelf) -> None:
+    await shelf.keep()
+    shelf.place.clock.advance(1800)
+    assert await shelf.find(AGAIN) is None
+    assert (await shelf.run("cache.status"))["entries"] == 0
+
+
 @pytest.mark.parametrize("kind", ["state", "command", ""])
 async def test_what_a_device_shows_is_not_kept(shelf: Shelf, kind: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
@@ -280,7 +287,7 @@ async def test_what_is_void_leaves_the_memory_little_by_little(shelf: Shelf) -> 
 
 
 async def test_what_was_not_used_for_longest_goes_first(place: Place) -> None:
-    shelf = Shelf(place, most=5_000)
+    shelf = Shelf(place, most=8_000)
     await shelf.keep("question one")
     await shelf.keep("question two")
     for at in range(20):
@@ -289,7 +296,7 @@ async def test_what_was_not_used_for_longest_goes_first(place: Place) -> None:
     assert await shelf.find("question one") is not None
     assert await shelf.find("question two") is None
     status = await shelf.run("cache.status")
-    assert 0 < status["bytes"] <= status["most_bytes"] == 5_000
+    assert 0 < status["bytes"] <= status["most_bytes"] == 8_000
 
 
 async def test_an_answer_that_is_too_large_is_not_kept(place: Place) -> None:
@@ -459,6 +466,15 @@ async def test_a_model_that_fails_is_a_miss(shelf: Shelf) -> None:
     assert await shelf.find() is not None
 
 
+async def test_an_answer_that_was_kept_without_a_model_is_found_by_its_words(shelf: Shelf) -> None:
+    assert shelf.place.model is not None
+    shelf.place.model.error = ProviderError("provider_failed", "It broke")
+    await shelf.keep()
+    shelf.place.model.error = None
+    assert await shelf.find(AGAIN) is None
+    assert await shelf.find() is not None
+
+
 # -- stops and starts ---------------------------------------------------------------------------------------
 
 
@@ -527,7 +543,7 @@ async def test_a_smaller_cache_takes_up_what_was_used_last(place: Place) -> None
         place.clock.advance(1)
         await shelf.keep(f"question {at}")
     await shelf.answers.stop()
-    await shelf.made(4_400).start()
+    await shelf.made(6_400).start()
     assert await shelf.find("question 9") is not None
     assert await shelf.find("question 0") is None
     entries = (await shelf.run("cache.status"))["entries"]

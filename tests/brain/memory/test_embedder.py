@@ -1,6 +1,7 @@
 """Vectors: computed once, kept, and never a reason for a turn to fail."""
 
 import asyncio
+import sys
 
 import numpy as np
 import pytest
@@ -227,3 +228,12 @@ async def test_a_meaning_that_failed_is_not_asked_for_again(place: Place) -> Non
     meaning = Meaning("the lamp", place.embedder)
     assert (await meaning.vector(), await meaning.vector()) == (None, None)
     assert len(model_of(place).asked) == 1
+
+
+async def test_numpy_is_imported_beside_the_loop_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    await module.load_numpy()
+    monkeypatch.setattr(module.importlib, "import_module", asked.append)
+    monkeypatch.delitem(sys.modules, "numpy")
+    await module.load_numpy()
+    assert asked == ["numpy"]

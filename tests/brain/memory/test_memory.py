@@ -141,6 +141,19 @@ async def test_a_secret_in_a_list_is_left_out_and_the_rest_is_kept(place: Place)
     assert [entry is None for entry in ids] == [False, True, False]
 
 
+async def test_the_same_twice_in_a_list_is_remembered_once_and_as_the_more_trusted(
+    place: Place,
+) -> None:
+    twice = [
+        New(text="the lamp is red", source="web", trust="outside"),
+        New(text="The lamp is red!", source="said", trust="person"),
+    ]
+    ids = await place.memory.remember_many("ada", twice)
+    assert ids[0] == ids[1]
+    found = await place.memory.recall(["ada"], place.meaning("the lamp is red"))
+    assert [(one.trust, one.source) for one in found] == [("person", "said")]
+
+
 async def test_an_empty_list_is_no_work(place: Place) -> None:
     assert await place.memory.remember_many("ada", []) == []
 
@@ -216,3 +229,17 @@ async def test_memories_that_come_and_go_while_the_index_is_in_memory_are_follow
     assert await place.recall("item 20 is on shelf 20", floor=0.95) == []
     assert (await place.recall("item 140 is on shelf 140"))[0] == "item 140 is on shelf 140"
     assert (await place.recall("the lamp is red"))[0] == "the lamp is red"
+
+
+async def test_what_was_remembered_last_comes_first(place: Place) -> None:
+    await told(place, *FACTS)
+    assert await place.memory.latest("ada", 2) == [FACTS[4], FACTS[3]]
+
+
+async def test_memories_are_counted_and_dropped(place: Place) -> None:
+    ids = await told(place, *FACTS)
+    await told(place, "bob likes tea", namespace="bob")
+    assert place.memory.count() == 6
+    assert await place.memory.drop("ada", ids[:1]) == 1
+    assert await place.memory.drop("ada") == 4
+    assert place.memory.count() == 1

@@ -7,12 +7,14 @@ import sys
 from aiohttp import web
 import numpy as np
 import pytest
+from sqlalchemy import update
 
 from brain_server.commands import NoParams
 from brain_server.errors import InvalidRequest, ProviderError, Unavailable
 from brain_server.memory import New, keeper
 from brain_server.memory.embedder import Vector
 from brain_server.memory.qdrant import COLLECTION, Qdrant
+from brain_server.storage.tables import memories
 from tests.brain.memory.conftest import Place, person
 from tests.brain.memory.models import Hashing
 from tests.standins.qdrant import FakeQdrant, qdrant
@@ -104,6 +106,18 @@ async def test_what_happens_while_the_server_is_gone_is_there_afterwards(
     assert (await mirrored.recall("the lamp is red"))[0] == "the lamp is red"
 
 
+async def test_a_server_that_stays_away_is_told_once(
+    mirrored: Place, server: FakeQdrant, caplog: pytest.LogCaptureFixture
+) -> None:
+    await server.stop()
+    for text in ("the lamp is red", "the door is blue"):
+        await mirrored.memory.remember("ada", text, "said", "person")
+        await finds(mirrored, 7)
+        await mirrored.settle()
+    assert len([one for one in caplog.records if "its own rows" in one.message]) == 1
+    await server.start()
+
+
 async def test_a_server_that_hangs_up_is_gone(mirrored: Place, server: FakeQdrant) -> None:
     server.down = True
     assert await finds(mirrored, 7)
@@ -143,6 +157,25 @@ async def test_damaged_points_are_found_out_by_a_search(
     assert await finds(mirrored, 7)
     assert server.asked.count(QUERY) == 1
     assert len(mirrored.heard) == 1
+
+
+async def test_a_row_that_is_damaged_is_found_out_by_a_search(
+    mirrored: Place, server: FakeQdrant
+) -> None:
+    half = np.full(4, 0.5, dtype=np.float32).tobytes()
+    await mirrored.database.write(
+        lambda connection: connection.execute(update(memories).values(vector=half))
+    )
+    await mirrored.recall(FACTS[7])
+    await until_settled(mirrored)
+    assert await finds(mirrored, 7)
+    assert {len(one["vector"]) for one in server.points().values()} == {128}
+
+
+async def until_settled(place: Place) -> None:
+    for task in [task for task in place.tasks._tasks if task.get_name() == "damaged vectors"]:
+        await task
+    await place.settle()
 
 
 async def test_points_that_nobody_has_told_are_found_out_and_removed(
@@ -217,6 +250,7 @@ ANSWERS = {
     "no JSON": (web.Response(text="<html>", content_type="text/html"), "provider_invalid"),
     "another JSON": (web.json_response({"hello": 1}), "provider_invalid"),
     "an empty result": (web.json_response({"result": None, "status": "ok"}), "provider_invalid"),
+    "a wrong result": (web.json_response({"result": {"points": 1}}), "provider_invalid"),
     "too busy": (
         web.Response(status=429, text="{}", headers={"Retry-After": "1"}),
         "provider_busy",

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from brain_server.commands import NoParams, Scope
 from brain_server.errors import ProviderError, Unavailable
-from brain_server.memory import New, Rebuild, keeper as module
+from brain_server.memory import New, Rebuild, embedder, keeper as module
 from brain_server.storage.tables import memories
 from tests.brain.memory.conftest import Place, person
 from tests.brain.memory.models import Hashing
@@ -229,3 +229,18 @@ async def test_a_database_that_is_busy_only_delays_it(
     place.database.read = busy  # type: ignore[method-assign, assignment]
     await place.settle()
     assert "The index of memory waits: The database is busy" in caplog.text
+
+
+async def test_every_hour_the_stored_vectors_are_cleaned(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedder, "KEPT_ROWS", 2)
+    await place.embedder.embed("one")
+    for text in ("two", "three"):
+        place.clock.advance(1)
+        await place.embedder.embed(text)
+    await place.settle()
+    assert await place.embedder.stored() == 3
+    place.clock.advance(module.CLEAN_EVERY)
+    await place.settle()
+    assert await place.embedder.stored() == 2
