@@ -10,6 +10,8 @@ from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
 
+from custom_components.kitty.protocol import Json
+
 from .conftest import ADA, DOOR
 from .fake_brain import FakeBrain, FakeError
 from .test_services import only_entities
@@ -109,7 +111,10 @@ async def test_a_person_without_rights_cannot_ask(
 async def test_a_refusal_is_told(
     hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
 ) -> None:
-    brain.answers["devices.request"] = FakeError("locked_out")
+    async def refuse(_params: Json, _caller: Json | None) -> Json:
+        raise FakeError("locked_out")
+
+    brain.answers["devices.request"] = refuse
     result = await ask(hass, ADA, device="Door", intent="unlock")
     assert result.error
     assert result.data["error"]
