@@ -250,6 +250,7 @@ class Devices:
             f"watch {order.command_id}",
             live.wait_for(lambda after: live.driver.confirms(order, before, after), deadline),
         )
+        await asyncio.sleep(0)  # from here on it watches, however fast the device is
         accepted = False
         try:
             async with asyncio.timeout(deadline + 10):
@@ -258,9 +259,13 @@ class Devices:
             checkpoint("sent")
             if outcome is not None:
                 return outcome
-            await self._gate.sent(order.command_id)
-            await live.driver.refresh()
-            return _judged(await watch)
+            # Written while the effect is looked for: its row only has to come before that of the end.
+            noted = self._tasks.start(f"sent {order.command_id}", self._gate.sent(order.command_id))
+            try:
+                await live.driver.refresh()
+                return _judged(await watch)
+            finally:
+                await noted
         except DeviceError as err:
             # Only an order that was not taken has certainly failed.
             status = CommandStatus.UNKNOWN if accepted else CommandStatus.FAILED
