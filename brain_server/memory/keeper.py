@@ -105,11 +105,9 @@ class Keeper:
         while True:
             self._awake.clear()
             await self.once()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(EVERY):
                     await self._awake.wait()
-            except TimeoutError:
-                continue
 
     async def finish(self) -> None:
         """Return when nothing is under way, or after a moment: a request that is cut off leaks a connection."""

@@ -12,6 +12,8 @@ K1: Final = 1.2
 B: Final = 0.6
 # An index in which half of the entries are gone is made anew.
 MOST_GONE: Final = 0.5
+# A word that nearly every text has tells them apart by less than this part; it would cost most of the time.
+NOTHING: Final = 0.01
 # More texts than these are searched in a thread.
 INLINE: Final = 2_000
 
@@ -104,6 +106,8 @@ class Index:
         average = self._length / max(1, len(self._slots)) or 1.0
         scores: defaultdict[int, float] = defaultdict(float)
         for word in asked & self._found.keys():
+            if weights[word] < NOTHING * most:
+                continue
             for slot, count in Counter(self._found[word]).items():
                 long = 1 - B + B * len(self._words[slot]) / average
                 scores[slot] += weights[word] * count * (K1 + 1) / (count + K1 * long)

@@ -70,6 +70,12 @@ def test_an_empty_index_finds_nothing() -> None:
     assert index().search("lamp", 5) == []
 
 
+def test_a_word_that_every_text_has_decides_only_when_there_is_no_other() -> None:
+    made = index(*(f"box {at}" for at in range(300)))
+    assert [entry for entry, _ in made.search("box 7", 5)] == ["7"]
+    assert len(made.search("box", 5)) == 5
+
+
 def test_a_removed_text_is_not_found() -> None:
     made = index("red lamp", "red door", "red car", "red box")
     made.remove("1")
