@@ -43,6 +43,7 @@ from brain_server.fabrication import Fabrication
 from brain_server.memory import Memory
 from brain_server.memory.cache import Answers
 from brain_server.memory.embedder import Embedder
+from brain_server.memory.qdrant import Qdrant
 from brain_server.observability import Health, Tasks
 from brain_server.protocol import Json
 from brain_server.providers import Use
@@ -179,7 +180,8 @@ class Brain:
         self.embedder = Embedder(
             db, lambda: asker.source(self.models.of_use(Use.EMBEDDING)), self.tasks, self.clock
         )
-        self.memory = Memory(db, self.embedder, self.bus, self.tasks, self.clock)
+        store = Qdrant(settings.qdrant_url, settings.qdrant_api_key) if settings.qdrant_url else None
+        self.memory = Memory(db, self.embedder, self.bus, self.tasks, self.clock, store)
         self.answers = Answers(
             db,
             self.embedder,

@@ -43,7 +43,9 @@ class Proposals(Tier):
             if proposal["tool"] == REQUEST
             else None
         )
-        text = words.proposal(proposal["tool"], arguments, device, foreign=foreign)
+        text = words.proposal(
+            proposal["tool"], arguments, device, foreign=foreign, what=proposal.get("what")
+        )
         return Reply(text=text, confidence=1.0, reason="proposed", asks=True)
 
     async def answer(self, turn: Turn) -> Reply | None:

@@ -304,7 +304,12 @@ class Toolbox:
             if answer.get("needs_person"):
                 return Ran(
                     text="The person is asked first.",
-                    proposal={"tool": spec["name"], "arguments": arguments},
+                    proposal={
+                        "tool": spec["name"],
+                        "arguments": arguments,
+                        # Home Assistant's own words for what it found that would be done.
+                        "what": visible(str(answer.get("what") or ""), 200),
+                    },
                 )
             return told(answer["result"], "home", error=bool(answer.get("error")))
 

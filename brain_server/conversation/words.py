@@ -358,10 +358,12 @@ def moment(second_of_day: int | None, today: str | None) -> str:
     return ", ".join(parts) or "The time is not known"
 
 
-def proposal(tool: str, arguments: Json, device: str | None, *, foreign: bool) -> str:
-    """Describe, in our own words, what a model wants done, and ask for a yes."""
+def proposal(
+    tool: str, arguments: Json, device: str | None, *, foreign: bool, what: str | None = None
+) -> str:
+    """Describe, in our own words or the house's, what a model wants done, and ask for a yes."""
     why = "I have read text from outside, so I ask first. " if foreign else ""
-    return f"{why}Shall I {_wanted(tool, arguments, device)}?"
+    return f"{why}Shall I {what or _wanted(tool, arguments, device)}?"
 
 
 def _wanted(tool: str, arguments: Json, device: str | None) -> str:
@@ -369,10 +371,11 @@ def _wanted(tool: str, arguments: Json, device: str | None) -> str:
     if device is not None and intent in _DOING:
         return _fill(_DOING, str(intent), device, arguments.get("params") or {})
     said = {name: str(value)[:60] for name, value in arguments.items() if value not in (None, "")}
-    if tool in _HOME_DOING:
+    verb = tool.rpartition("__")[2]
+    if verb in _HOME_DOING:
         target = said.get("name") or said.get("area") or said.get("floor") or "everything"
         kind = f" ({said['domain']})" if "domain" in said else ""
-        return _HOME_DOING[tool].format(target=target) + kind
+        return _HOME_DOING[verb].format(target=target) + kind
     if "question" in said:
         return f"search the web for “{said['question']}”"
     listed = ", ".join(f"{name} {value}" for name, value in said.items())
