@@ -202,7 +202,8 @@ class Tokens:
         news = [one for one in self._by_id.values() if one.last_used != one.noted]
         if not news:
             return
-        rows = [{"key": one.id, "at": one.last_used} for one in news]
+        used = [one.last_used for one in news]
+        rows = [{"key": one.id, "at": at} for one, at in zip(news, used, strict=True)]
         same = tokens.c.id == bindparam("key")
         query = update(tokens).where(same).values(last_used=bindparam("at"))
         try:
@@ -210,8 +211,8 @@ class Tokens:
         except Unavailable as err:
             _LOGGER.warning("When tokens were used is not stored: %s", err.code)
             return
-        for one, row in zip(news, rows, strict=True):
-            one.noted = row["at"]
+        for one, at in zip(news, used, strict=True):
+            one.noted = at
 
     def _last_integration(self, token_id: str) -> bool:
         now = self._clock()
