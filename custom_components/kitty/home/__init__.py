@@ -156,7 +156,8 @@ class HomeCommands:
 
     async def _do(self, turn: Turn, steps: tuple[Resolution, ...], *, dry: bool) -> HomeAnswer:
         """Carry the steps out."""
-        confidence = max(0.0, 1.0 - max(step.cost for step in steps) / 3)
+        # A thing that is named better than by its name alone costs less than nothing.
+        confidence = min(1.0, max(0.0, 1.0 - max(step.cost for step in steps) / 3))
         if dry:
             acted = tuple(
                 one for step in steps if step.outcome is Outcome.FOUND for one in step.calls

@@ -11,7 +11,7 @@ from .words import plain
 
 MOST_STEPS: Final = 8
 # A worse reading of the whole only counts where its parts make no better sense.
-CLEAR: Final = 0.9
+CLEAR: Final = 1.0
 GOOD: Final = frozenset({Outcome.FOUND, Outcome.ASK, Outcome.GUARDED})
 
 type Resolvers = Callable[[Scope], Resolver]

@@ -254,6 +254,16 @@ ENGLISH: Final = Lexicon(
         r"\b(?:do not|does not|never|did not|should not|must not|not|without|no longer|unless|instead of|"
         r"why|who|how come|should i|imagine|pretend|suppose)\b"
     ),
+    not_now=re.compile(
+        r"^(?:i|we|you|he|she|they|someone|somebody|everyone|everybody|nobody)\b"
+        r"|\b(?:when|whenever|every time|each time|as soon as|after|before|until|till|while|once|tomorrow|tonight|"
+        r"later|every (?:day|morning|evening|night|hour|week|weekday)|"
+        r"at (?:\d+(?::\d+)? ?(?:am|pm|oclock)|\d+:\d+|noon|midnight|sunset|sunrise|dawn|dusk)|"
+        r"on (?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)s?)\b"
+    ),
+    question=re.compile(
+        r"^(?:what|who|whose|whom|which|when|where|why|how|is|are|am|was|were|do|does|did|will|has|have|any)\b"
+    ),
     condition=(
         re.compile(r"^(?:if|in case|as long as) (?P<when>.+?)(?: then| ,)+ (?P<what>.+)$"),
         re.compile(r"^(?P<what>.+?)(?: ,)? (?:if|in case|as long as) (?P<when>.+)$"),

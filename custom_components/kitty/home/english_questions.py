@@ -225,7 +225,8 @@ _LISTS: Final = _asks(
     "in )?(?:my |the |our )?<list>",
     "(?:what|who|which <items>) (?:is|are) (?:on|in) (?:my |the |our )?<list> (?:to|that|for|i) (?P<i>.+)",
     "what (?:is )?is (?:on|in) (?:my |the |our )?<list> to (?P<i>.+)",
-    "what do (?:i|we) (?:need|have) to (?:do|get done|buy|get|finish|complete)(?: today| now| still)?",
+    "what do (?:i|we) (?:need|have) to (?:do|get done|finish|complete)(?: today| now| still)?",
+    "what do (?:i|we) (?:need|have) to (?P<b>buy|get|shop for)(?: today| now| still)?",
     "what (?:chores|tasks|errands|todos|jobs)(?: .+?)? (?:do|are|have|must|should) .+",
 )
 _HAS: Final = _asks(

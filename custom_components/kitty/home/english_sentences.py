@@ -30,6 +30,7 @@ _VALUE: Final = (
     r"(?:full|max|maximum|min|minimum|half|low|medium|high)(?: (?:{side}|blast|bright|open))?|"
     rf"{'|'.join(sorted(COLORS))}|(?:warm|soft|cool|cold|neutral) white|daylight)"
 ).replace("{side}", "brightness|volume|speed|temperature|position|color|humidity")
+_AMOUNT: Final = r"\d+(?:\.\d+)?(?: (?:percent|degrees?(?: (?:celsius|fahrenheit))?))?"
 _PLANT: Final = (
     "(?:trees?|plants?|flowers?|lawn|grass|bush|bushes|vegetables?|roses?|herbs?|hedges?|beds?)"
 )
@@ -63,6 +64,7 @@ def shape_of(shape: str) -> re.Pattern[str]:
     number = count()
     # A group may stand in several alternatives, and so needs a name of its own in each.
     shape = shape.replace("{plant}", _PLANT)
+    shape = re.sub(r"\{by\}", lambda _: f"(?P<by_{next(number)}>{_AMOUNT})", shape)
     shape = re.sub(r"\{n\}", lambda _: f"(?P<v_{next(number)}>{_VALUE})", shape)
     named = re.sub(r"\{(\w+)\}", lambda found: f"(?P<{found[1]}_{next(number)}>.+?)", shape)
     return re.compile(named)
@@ -81,7 +83,14 @@ _ON_OFF: Final = [
         "(?:i )?(?:need|want) {t} on",
         "give me (?:some |more )?{t}",
     ),
-    *_shapes(Action.TURN_ON, "{t} on", "on with {t}", "{t} on (?:in|at|on|for) {u}", penalty=0.05),
+    *_shapes(
+        Action.TURN_ON,
+        "{t} on",
+        "on with {t}",
+        "{t} on (?:in|at|on|for) {u}",
+        "{t} on (?P<u_99>outside|outdoors|inside|indoors|upstairs|downstairs|everywhere)",
+        penalty=0.05,
+    ),
     *_shapes(
         Action.TURN_ON,
         "(?:illuminate|light up|light|brighten up) {t}",
@@ -99,7 +108,12 @@ _ON_OFF: Final = [
         "(?:i )?(?:need|want) {t} off",
     ),
     *_shapes(
-        Action.TURN_OFF, "{t} off", "off with {t}", "{t} off (?:in|at|on|for) {u}", penalty=0.05
+        Action.TURN_OFF,
+        "{t} off",
+        "off with {t}",
+        "{t} off (?:in|at|on|for) {u}",
+        "{t} off (?P<u_99>outside|outdoors|inside|indoors|upstairs|downstairs|everywhere)",
+        penalty=0.05,
     ),
     *_shapes(Action.TURN_OFF, "(?:lights|light) out(?: {at} {t})?", domains=_LIGHT),
     *_shapes(Action.TURN_OFF, "darken {t}", domains=_LIGHT),
@@ -180,7 +194,7 @@ _PLAYERS: Final = [
         Action.PLAY,
         "(?:play|resume|unpause|continue|un pause)(?: (?:it|that|again|playing|playback|media))?",
         "(?:play|resume|unpause|continue|un pause)(?: again| playing| playback| media)? {at} {t}",
-        "(?:play|resume|unpause|continue|continue playing|resume playing|un pause|keep playing) {t}",
+        "(?:continue playing|resume playing|keep playing|start playing|play|resume|unpause|continue|un pause) {t}",
         "(?:keep playing|go on playing|go on|carry on|keep going)(?: {at} {t})?",
         "play {t} again",
         "{t} (?:play|resume|unpause)",
@@ -288,6 +302,7 @@ _CHANGES: Final = [
         "brighten {t} by {by}",
         "(?:make|turn|get) (?:it |that |them )?{much}brighter(?: {at} {t}| here)?",
         "(?:make|turn|get) {t} {much}brighter",
+        "(?:make|turn|get) {t} {by} brighter",
         "{t} {much}brighter",
         "{much}(?:brighter|more light)(?: {at} {t})?",
         "(?:it is|{t} is) (?:too|way too|much too) dark(?: in {here}| here)?",
@@ -301,6 +316,7 @@ _CHANGES: Final = [
         "dim {t} by {by}",
         "(?:make|turn|get) (?:it |that |them )?{much}(?:dimmer|darker)(?: {at} {t}| here)?",
         "(?:make|turn|get) {t} {much}(?:dimmer|darker)",
+        "(?:make|turn|get) {t} {by} (?:dimmer|darker)",
         "{t} {much}(?:dimmer|darker)",
         "{much}(?:dimmer|darker|less light)(?: {at} {t})?",
         "(?:it is|{t} is|{t} are) (?:too|way too|much too) bright(?: in {here}| here)?",
@@ -368,18 +384,24 @@ _SETS: Final = [
         "(?:want|need|like) {t} (?:at|to) {v}",
     ),
     *_shapes(Action.SET, "{t} (?:to|at) {v}", penalty=0.05),
-    *_shapes(Action.SET, "{t} {v}", penalty=0.1),
-    *_shapes(Action.SET, "{v} (?:in|on|for|at) {t}", "{v}", penalty=0.1),
     *_shapes(
         Action.SET,
-        "(?:make|set|turn) it {v} (?:in|on|for|at) {t}",
-        "{t} {v} (?:for|in|on) {u}",
+        "{t} {n}",
+        "{t} {n} (?:for|in|on|at) {u}",
+        "{n} (?:in|on|for|at|of) {t}",
+        "{n}",
         penalty=0.1,
+    ),
+    *_shapes(
+        Action.SET,
+        "(?:make|set|turn|change|get|keep|have)(?: it| that)? (?:to |at )?{n}(?: (?:in|on|for|at) {t})?",
+        penalty=0.05,
     ),
     *_shapes(
         Action.SET,
         "(?:dim|brighten|illuminate) {t} (?:up |down )?(?:to|at) {v}",
         "(?:dim|brighten) {t} {n}",
+        "{t} (?:dim|dimmed|brighten) (?:to|at) {n}",
         "(?:dim|brighten) (?:to|at) {n}(?: {at} {t})?",
         domains=_LIGHT,
     ),
@@ -392,6 +414,7 @@ _SETS: Final = [
     *_shapes(
         Action.SET,
         "(?:open|close|shut|raise|lower|pull up|pull down|roll up|roll down) {t} (?:up |down )?(?:to|at) {v}",
+        "(?:open|close|shut|raise|lower) {t} (?:up |down )?(?:to|at) {n} {at} {u}",
         "(?:open|raise) {t} (?:by )?{n}",
         domains=_COVER,
         attribute=Attribute.POSITION,

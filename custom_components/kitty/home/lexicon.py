@@ -128,6 +128,9 @@ class Lexicon:
     polite_end: re.Pattern[str]
     reason: re.Pattern[str]
     refusal: re.Pattern[str]
+    # What is no command for this moment: a report, a plan, a rule.
+    not_now: re.Pattern[str]
+    question: re.Pattern[str]
     condition: Sequence[re.Pattern[str]]
     statement: re.Pattern[str]
     joints: re.Pattern[str]

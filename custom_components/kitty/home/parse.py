@@ -8,6 +8,8 @@ from .lexicon import Action, Attribute, Lexicon, Template, Value, ValueKind
 from .words import plain, value_of
 
 LONGEST: Final = 240
+# Shapes with at least this penalty have no verb.
+VERBLESS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,10 @@ def _read(template: Template, text: str, lexicon: Lexicon) -> Iterator[Order]:
         wanted, side = _without_attribute(said["v"], lexicon)
         value = value_of(wanted, lexicon)
         if value is None:
+            return
+        # A bare number without a verb may be anything.
+        bare = value.kind is ValueKind.NUMBER and side is None
+        if bare and template.penalty >= VERBLESS and template.attribute is None:
             return
     by = value_of(said["by"], lexicon) if "by" in said else None
     if "by" in said and (by is None or by.kind in (ValueKind.WORD, ValueKind.COLOR)):

@@ -1,7 +1,7 @@
 """Carries steps out with the speaker's own rights, and says what was done."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from homeassistant.const import STATE_UNAVAILABLE
@@ -71,6 +71,8 @@ async def perform(
             if not awake:
                 said.append(lexicon.said["unavailable"].format(names=names_of(things, lexicon)))
                 continue
+            if call.domain == "todo" and (known := await _item(hass, call, awake, context)):
+                call = replace(call, data={**call.data, "item": known})  # noqa: PLW2901 - the same item
             problem = await _call(hass, call, awake, context)
             if problem is not None:
                 words: Mapping[str, Any] = {
@@ -109,6 +111,29 @@ def _grouped(step: Resolution) -> list[tuple[Call, list[Thing]]]:
         else:
             groups.append((call, [thing]))
     return groups
+
+
+async def _item(
+    hass: HomeAssistant, call: Call, lists: Sequence[Thing], context: Context
+) -> str | None:
+    """Return an item of a list as it is written there; None where it is a new one."""
+    if call.service == "add_item":
+        return None
+    targets = [thing.entity_id for thing in lists]
+    try:
+        found: Any = await hass.services.async_call(
+            "todo",
+            "get_items",
+            {"entity_id": targets},
+            blocking=True,
+            context=context,
+            return_response=True,
+        )
+    except HomeAssistantError:
+        return None
+    names = [str(one["summary"]) for entity_id in targets for one in found[entity_id]["items"]]
+    wanted = str(call.data["item"]).casefold()
+    return next((name for name in names if name.casefold() == wanted), None)
 
 
 async def _call(

@@ -515,6 +515,9 @@ class Questions:
         phrase = said.get("t") or said.get("l")
         domain = "todo" if topic.startswith("items") else "calendar"
         found: list[Thing] | None = None
+        if "b" in said:
+            lists = self._things(self._said["shopping"], lambda state: state.domain == domain)
+            found = [match.thing for match in lists] or None
         if phrase is not None:
             noun = " calendar" if domain == "calendar" else ""
             matches = self._things(f"{phrase}{noun}", lambda state: state.domain == domain)

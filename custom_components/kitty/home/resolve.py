@@ -93,7 +93,7 @@ class Resolver:
     def resolve(self, order: Order) -> Resolution:
         """Return what an order means."""
         able = self._able(order)
-        if not able:
+        if not able or (order.here and self._scope.area_id is None):
             return self._nothing(order)
         if self._is_pronoun(order.target):
             if focused := [able[one] for one in self._scope.focus if one in able]:
@@ -147,6 +147,8 @@ class Resolver:
     def _meant(self, order: Order, able: Mapping[str, _Able], mention: Mention) -> Resolution:
         """Return what the words of an order mean."""
         things = [one.thing for one in able.values()]
+        if mention.every and not mention.kinds:
+            things = [one for one in things if self._is_of_everything(order, one)]
         if order.here and self._scope.area_id:
             things = [one for one in things if one.area and one.area.id == self._scope.area_id]
         matches = self.matcher.matches(mention, things)
@@ -222,16 +224,16 @@ class Resolver:
             if guessed:
                 return self._ask(order, chosen, best[0].cost, reason="only_similar")
             return self._found(order, chosen, best[0].cost)
-        if self._together(best):
+        if self._together(order, best):
             return self._found(order, chosen, best[0].cost)
         return self._narrowed(order, chosen, best[0].cost)
 
-    def _together(self, best: Sequence[Match]) -> bool:
+    def _together(self, order: Order, best: Sequence[Match]) -> bool:
         """Tell whether one noun and one place mean all of these at once."""
         first = best[0]
         return (
             all(match.placed and not match.named for match in best)
-            and first.thing.domain in _TOGETHER
+            and (first.thing.domain in _TOGETHER or order.attribute is Attribute.VOLUME)
             and len({(match.thing.domain, match.thing.area) for match in best}) == 1
             and not any(is_risky(self._hass, match.thing, self._lexicon) for match in best)
         )
@@ -239,9 +241,10 @@ class Resolver:
     def _narrowed(self, order: Order, chosen: list[_Able], cost: float) -> Resolution:
         """Return the only one of the room, or a question."""
         here = self._in_room([one.thing for one in chosen])
-        if here:
+        if here and order.action is not Action.UNLOCK:
             near = [one for one in chosen if one.thing in here]
-            if len(near) == 1 or near[0].thing.domain == Platform.LIGHT:
+            loud = order.attribute is Attribute.VOLUME
+            if len(near) == 1 or near[0].thing.domain == Platform.LIGHT or loud:
                 return self._found(order, near, cost + 0.05)
             chosen = near
         if order.action is Action.TURN_OFF:
@@ -278,11 +281,7 @@ class Resolver:
 
     def _everything(self, order: Order, able: Mapping[str, _Able], mention: Mention) -> Resolution:
         """Return what "everything" means: what people switch off, or all that one deed is for."""
-        chosen = list(able.values())
-        if order.domains is None and order.attribute is None:
-            if order.action is not Action.TURN_OFF:
-                return self._nothing(order)
-            chosen = [one for one in chosen if one.thing.domain in _EVERYTHING]
+        chosen = [one for one in able.values() if self._is_of_everything(order, one.thing)]
         if order.excepted:
             matches = [
                 Match(
@@ -296,6 +295,12 @@ class Resolver:
             near = self._in_room([one.thing for one in chosen])
             chosen = [one for one in chosen if one.thing in near]
         return self._found(order, chosen, 0.2) if chosen else self._nothing(order)
+
+    def _is_of_everything(self, order: Order, thing: Thing) -> bool:
+        """Tell whether "everything" means a thing: where it is off, what people switch off."""
+        if order.domains is not None or order.attribute is not None:
+            return True
+        return order.action is Action.TURN_OFF and thing.domain in _EVERYTHING
 
     def _in_room(self, things: Iterable[Thing]) -> list[Thing]:
         """Return the things of the room in which is spoken."""

@@ -59,7 +59,9 @@ class Sky:
         truth = self._truth(said.get("w"), state, wanted)
         text = self._now(state) if wanted is None else self._then(state, wanted, days)
         if truth is not None:
-            text = self._lexicon.said["yes" if truth else "no"].format(reason=text.rstrip("."))
+            text = self._lexicon.said["yes" if truth else "no"].format(
+                reason=text[:1].lower() + text[1:].rstrip(".")
+            )
         return text, truth
 
     async def _forecast(self, state: State) -> list[dict[str, Any]]:

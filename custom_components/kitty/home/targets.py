@@ -78,7 +78,7 @@ def mention_of(text: str, lexicon: Lexicon, house: House, *, fuzzy: bool = True)
         stemmed = lexicon.stem(word)
         if word in lexicon.sides and stemmed not in known:
             outdoor = lexicon.sides[word]
-        elif word in lexicon.upstairs and stemmed not in known:
+        elif word in lexicon.upstairs and stemmed not in known and house.floors:
             storey = lexicon.upstairs[word]
         elif word not in skipped or (stemmed in known and word in lexicon.house):
             kept.append(stemmed)

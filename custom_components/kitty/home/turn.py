@@ -12,8 +12,9 @@ from .agenda import Agenda
 from .builtin import Said
 from .commands import Commands
 from .house import House, class_of, is_risky
-from .lexicon import Action, Lexicon
+from .lexicon import Action, Lexicon, Value, ValueKind
 from .memory import Pending, Turn as Before
+from .parse import orders
 from .questions import Questions, Reply
 from .resolve import Outcome, Resolution, Resolver, Scope
 from .sky import Sky
@@ -22,7 +23,24 @@ from .words import plain, similar, spell
 
 # A sentence as long as this answers no question; it is one of its own.
 LONGEST_ANSWER: Final = 6
-SURE: Final = 0.9
+SURE: Final = 1.0
+# A shape with a higher penalty has no verb of its own.
+WITH_A_VERB: Final = 0.06
+# What is done to things that are named.
+_HANDLED: Final = frozenset(
+    {
+        Action.TURN_ON,
+        Action.TURN_OFF,
+        Action.TOGGLE,
+        Action.OPEN,
+        Action.CLOSE,
+        Action.SET,
+        Action.UP,
+        Action.DOWN,
+        Action.START,
+        Action.STOP,
+    }
+)
 _WORDS_ONLY: Final = frozenset({Action.ADD_ITEM, Action.FINISH_ITEM, Action.REMOVE_ITEM})
 
 
@@ -58,6 +76,10 @@ class Turn:
         """Tell whether the speaker may see an entity; the house's own voice sees what is exposed."""
         return self.user is None or self.user.permissions.check_entity(entity_id, POLICY_READ)
 
+    def _may_read_all(self) -> bool:
+        """Tell whether nothing is hidden from the speaker."""
+        return self.user is None or self.user.permissions.access_all_entities(POLICY_READ)
+
     def resolver(self, scope: Scope) -> Resolver:
         """Return what finds the things of this house."""
         return Resolver(self.hass, self.house, self.lexicon, scope)
@@ -71,7 +93,8 @@ class Turn:
         refused = self.lexicon.refusal.search(text) is not None
         if refused and any(step.order.action not in _WORDS_ONLY for step in steps):
             steps = []
-        if self.before.pending is not None and not is_clear(steps):
+        worded = is_clear(steps) and all(step.order.penalty <= WITH_A_VERB for step in steps)
+        if self.before.pending is not None and not worded:
             answered = self._answered(self.before.pending, text)
             if answered is not None:
                 return answered
@@ -81,7 +104,10 @@ class Turn:
             return conditional
         if not steps and (reply := await self._questions(self.scope).answer(text)) is not None:
             return Understood(reply=reply)
-        return Understood(steps=tuple(steps), closed=refused or self._may_touch_guarded(text))
+        closed = refused or self._may_touch_guarded(text) or self._is_delicate(text)
+        # Home Assistant's own agent tells what it sees to everybody.
+        closed = closed or not self._may_read_all()
+        return Understood(steps=tuple(steps), closed=closed)
 
     def _commands(self, scope: Scope) -> Commands:
         """Return what reads commands."""
@@ -163,6 +189,43 @@ class Turn:
                 return [step.things.index(best[0].thing)]
         return []
 
+    def _names_a_stranger(self, text: str) -> bool:
+        """Tell whether a command names a thing by its kind and by a word that nobody here knows."""
+        for order in orders(text, self.lexicon):
+            vague = order.penalty > WITH_A_VERB or _is_word(order.value)
+            if order.action not in _HANDLED or vague:
+                continue
+            mention = mention_of(order.target, self.lexicon, self.house)
+            placed = {number for numbers, _kinds in mention.kinds for number in numbers}
+            strange = any(
+                number not in placed
+                and not word.said.isdigit()
+                and not self.house.vocabulary & word.options.keys()
+                for number, word in enumerate(mention.words)
+            )
+            if placed and strange:
+                return True
+        return False
+
+    def _is_delicate(self, text: str) -> bool:
+        """Tell whether nobody may guess at a sentence: it is no command for now, or names a way in."""
+        if self.lexicon.question.match(text):
+            return False
+        if self.lexicon.not_now.search(text) or self._names_a_stranger(text):
+            return True
+        mention = mention_of(text, self.lexicon, self.house, fuzzy=False)
+        matcher = Matcher(self.house, self.lexicon, lambda one: class_of(self.hass, one))
+        said = {word.said for word in mention.words}
+        for thing in self.house.things.values():
+            if not is_risky(self.hass, thing, self.lexicon):
+                continue
+            names = {word for name in (*thing.names, *thing.device_names) for word in name}
+            if names & said or any(_sounds(word, frozenset(names)) for word in said):
+                return True
+            if any(matcher.is_kind(kind, thing) for _at, kinds in mention.kinds for kind in kinds):
+                return True
+        return False
+
     def _may_touch_guarded(self, text: str) -> bool:
         """Tell whether Home Assistant's own agent might take the sentence for a guarded entity."""
         raw = [thing for thing in self.house.things.values() if thing.raw]
@@ -182,6 +245,11 @@ class Turn:
             )
             for thing in raw
         )
+
+
+def _is_word(value: Value | None) -> bool:
+    """Tell whether a value is only a word, which may be anything."""
+    return value is not None and value.kind is ValueKind.WORD
 
 
 def _sounds(word: str, known: frozenset[str]) -> bool:
