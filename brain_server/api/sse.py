@@ -94,38 +94,40 @@ async def stream(
 
     Raises what the command raises before anything was sent; later that is the last event.
     """
-    stream = _Stream(request, form)
     found, failed = None, None
     with while_connected(request):
         async with asyncio.TaskGroup() as group:
-            writer = group.create_task(stream.write())
+            flow = _Stream(request, form, group)
             try:
-                found = await run(stream.emit)
+                found = await run(flow.emit)
             except KittyError as err:
                 failed = err
             finally:
-                writer.cancel()
+                flow.stop()
         if failed is None:
             try:
                 last = form.result(found)
             except KittyError as err:
                 failed = err
         if failed is not None:
-            if not stream.begun:
+            if not flow.begun:
                 raise failed
             refused(failed, request.path)
             last = form.error(failed)
-        return await stream.end(last)
+        return await flow.end(last)
 
 
 class _Stream:
     """What waits to be sent to one caller."""
 
-    def __init__(self, request: web.Request, form: Form) -> None:
+    def __init__(self, request: web.Request, form: Form, group: asyncio.TaskGroup) -> None:
         self._request = request
         self._form = form
+        self._group = group
         self._waiting: list[bytes] = []
         self._news = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(HEARTBEAT, self._add, BEAT)
         trace = request_id.get() or ""
         self._response = web.StreamResponse(
             headers=HEADERS | {"X-Request-ID": trace, "X-Correlation-ID": trace}
@@ -134,26 +136,38 @@ class _Stream:
     @property
     def begun(self) -> bool:
         """Tell whether the caller has heard, or is about to hear, that all is well."""
-        return self._response.prepared or bool(self._waiting)
+        return self._writer is not None
 
     def emit(self, part: Json) -> None:
         """Take one part of the answer."""
-        self._waiting.append(self._form.delta(part))
-        self._news.set()
+        self._add(self._form.delta(part))
 
-    async def write(self) -> None:
+    def stop(self) -> None:
+        """Send nothing more but the end."""
+        self._timer.cancel()
+        if self._writer is not None:
+            self._writer.cancel()
+
+    def _add(self, data: bytes) -> None:
+        self._waiting.append(data)
+        if self._writer is None:
+            # The first word goes out at once, not when the model pauses for the first time.
+            self._writer = self._group.create_task(self._write(), eager_start=True)
+        else:
+            self._news.set()
+
+    async def _write(self) -> None:
         """Send what comes as it comes, and a sign of life when nothing does; for ever."""
-        while True:
-            try:
-                async with asyncio.timeout(HEARTBEAT):
-                    await self._news.wait()
-            except TimeoutError:
-                self._waiting.append(BEAT)
-            self._news.clear()
-            try:
+        # When nobody listens any more, whoever looks for that ends the command.
+        with suppress(ConnectionError):
+            while True:
                 await self._send()
-            except ConnectionError:
-                return  # nobody listens any more; whoever looks for that ends the command
+                try:
+                    async with asyncio.timeout(HEARTBEAT):
+                        await self._news.wait()
+                except TimeoutError:
+                    self._waiting.append(BEAT)
+                self._news.clear()
 
     async def end(self, last: bytes) -> web.StreamResponse:
         """Send the rest, and the last events."""

@@ -26,6 +26,9 @@ NO_MODEL: Final = (
     "I can tell the state of the workshop, lock and unlock doors, switch power and control prints."
 )
 
+# Made once: SQLAlchemy remembers with the statement what it has worked out about it.
+_INSERT: Final = insert(tables.decisions)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
@@ -183,7 +186,7 @@ class Router:
         stages = {name: round(seconds * 1000, 3) for name, seconds in turn.stages.items()}
         first, *rest = decision.attempts
         rows = [self._row(turn, first, stages), *(self._row(turn, one, None) for one in rest)]
-        connection.execute(insert(tables.decisions), rows)
+        connection.execute(_INSERT, rows)
 
     def _row(self, turn: Turn, attempt: Attempt, stages: Json | None) -> dict[str, Any]:
         reply = attempt.reply
