@@ -1,26 +1,23 @@
 """The main job, done and looked at from outside: each step says what it proved, or raises."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 import re
 import sys
 import time
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
-from script.house import config
+from script.house import config, mind
 from script.house.house import House
-from script.house.people import Answer, Json, Person, Refused
-from script.house.phones import Phone, button
+from script.house.people import Refused
+from script.house.phones import button
 from script.house.processes import Process
+from script.house.visit import CABINET_PENDING, CONNECTION, Step, Visit, Wrong, expect, said
 from script.house.waiting import until
 
 LASER_PENDING: Final = "binary_sensor.laser_room_laser_approval_pending"
 LASER_APPROVE: Final = "button.laser_room_laser_approve"
-CABINET_PENDING: Final = "binary_sensor.workshop_tool_cabinet_approval_pending"
-CONNECTION: Final = "binary_sensor.kitty_connection"
-UNLOCK: Final = f"lock.unlock {config.BOLT}"
 TURN_ON: Final = f"switch.turn_on {config.RELAY}"
 
 # What no line of Home Assistant's log may say about KITTY.
@@ -29,103 +26,6 @@ BAD_LINE: Final = re.compile(
     r"|kitty.*(?:deprecat|will stop working|will be removed|breaks in)",
     re.IGNORECASE,
 )
-
-
-class Wrong(AssertionError):
-    """Something is not as it must be; the message says what was found."""
-
-
-def expect(condition: Any, found: str) -> None:
-    """Raise Wrong with what was found instead."""
-    if not condition:
-        raise Wrong(found)
-
-
-@dataclass(slots=True)
-class Mark:
-    """How often the hardware had been used, and how often people had been asked, at one time."""
-
-    calls: int
-    bolt: int
-    relay: int
-    prompts: int
-
-
-@dataclass(slots=True)
-class Visit:
-    """One walk through the house, and what a step leaves for the steps after it."""
-
-    house: House
-    started: float = field(default_factory=time.time)
-    mark: Mark = field(default_factory=lambda: Mark(0, 0, 0, 0))
-    conversation_id: str = ""
-    laser_prompt: Json = field(default_factory=dict)
-    cabinet_prompt: Json = field(default_factory=dict)
-
-    @property
-    def demo(self) -> Person:
-        """Return the owner, who asks."""
-        return self.house.demo
-
-    @property
-    def demos_phone(self) -> Phone:
-        """Return the phone of the one who asks."""
-        return self.house.phone(self.house.demo)
-
-    @property
-    def annas_phone(self) -> Phone:
-        """Return the phone of the one who approves."""
-        return self.house.phone(self.house.anna)
-
-    def count(self, entity_id: str) -> int:
-        """Return a counter of the hardware."""
-        return int(float(self.demo.state(entity_id) or 0))
-
-    def set_mark(self) -> Mark:
-        """Remember how things stand now."""
-        self.mark = Mark(
-            calls=len(self.demo.calls),
-            bolt=self.count(config.BOLT_COUNTER),
-            relay=self.count(config.RELAY_COUNTER),
-            prompts=self.prompts(),
-        )
-        return self.mark
-
-    def prompts(self) -> int:
-        """Return how often somebody's phone was asked."""
-        return sum(len(phone.prompts()) for phone in self.house.exchange.phones.values())
-
-    async def until(self, entity_id: str, state: str, limit: float = 10.0) -> float:
-        """Wait for a state; returns the seconds that it took."""
-        return await self.demo.until(
-            lambda: self.demo.state(entity_id) == state, f"{entity_id} is {state}", limit
-        )
-
-    async def unlocked_once(self) -> None:
-        """Check that since the mark the bolt was withdrawn exactly once, by one service call."""
-        await self.demo.until(
-            lambda: self.count(config.BOLT_COUNTER) > self.mark.bolt, "The bolt moved"
-        )
-        await self.demo.caught_up()
-        moved = self.count(config.BOLT_COUNTER) - self.mark.bolt
-        called = self.demo.called(self.mark.calls)[UNLOCK]
-        expect((moved, called) == (1, 1), f"{moved} times withdrawn by {called} service calls")
-
-    async def audit(self, **filters: Any) -> list[Json]:
-        """Return rows of the audit chain since this walk began."""
-        answer = await self.demo.ask("kitty.get_audit", limit=1000, **filters)
-        return [row for row in answer["items"] if row["at"] >= self.started]
-
-    async def audited(self, kind: str, **about: Any) -> Json:
-        """Wait until the audit chain holds a row, and return it."""
-
-        async def found() -> Json | None:
-            rows = await self.audit(kind=kind)
-            fit = [row for row in rows if about.items() <= row.items()]
-            return fit[-1] if fit else None
-
-        row = await until(found, f"The audit chain holds {kind}", 10.0)
-        return row or {}
 
 
 async def cabinet_is_left_waiting(visit: Visit) -> str:
@@ -141,7 +41,7 @@ async def assist_tells_the_state(visit: Visit) -> str:
     """'Is the workshop door locked?' is answered from what is seen."""
     answer = await visit.demo.say("is the workshop door locked?")
     expect(re.search(r"\blocked\b", answer.text), f"It said {answer.text!r}")
-    return _quote(answer)
+    return said(answer)
 
 
 async def unlocking_is_asked_back(visit: Visit) -> str:
@@ -153,7 +53,7 @@ async def unlocking_is_asked_back(visit: Visit) -> str:
     await visit.until(config.DOOR, "unlocking")
     expect(visit.demo.state(config.BOLT) == "locked", "The bolt has moved")
     expect(visit.count(config.BOLT_COUNTER) == visit.mark.bolt, "The bolt has moved")
-    return _quote(answer)
+    return said(answer)
 
 
 async def a_conversation_has_one_owner(visit: Visit) -> str:
@@ -186,7 +86,7 @@ async def confirming_unlocks_once(visit: Visit) -> str:
     expect(seen is not None and seen < answer.seen_before, "It said so before it had happened")
     await visit.until(config.DOOR, "unlocked")
     await visit.unlocked_once()
-    return _quote(answer)
+    return said(answer)
 
 
 async def locking_needs_nobody(visit: Visit) -> str:
@@ -197,7 +97,7 @@ async def locking_needs_nobody(visit: Visit) -> str:
     await visit.until(config.BOLT, "locked")
     await visit.until(config.DOOR, "locked")
     expect(visit.prompts() == visit.mark.prompts, "Somebody was asked to approve it")
-    return _quote(answer)
+    return said(answer)
 
 
 async def laser_asks_the_other(visit: Visit) -> str:
@@ -290,7 +190,7 @@ async def a_print_is_started(visit: Visit) -> str:
     await visit.until(config.PRINTER, "printing", 30.0)
     file = visit.demo.state(config.PRINTER_FILE)
     expect(file == "bracket.gcode", f"It prints {file}")
-    return f"{asked.text!r} {_quote(answer)}"
+    return f"{asked.text!r} {said(answer)}"
 
 
 async def pausing_needs_nobody(visit: Visit) -> str:
@@ -322,7 +222,7 @@ async def a_killed_brain_forgets_nothing(visit: Visit) -> str:
     await visit.unlocked_once()
     prompts = visit.prompts() - visit.mark.prompts
     expect(prompts == 2, f"The two phones were asked {prompts} times together")
-    return f"brain and link back after {back:.1f} s, {_quote(answer)}"
+    return f"brain and link back after {back:.1f} s, {said(answer)}"
 
 
 async def the_door_locks_without_the_brain(visit: Visit) -> str:
@@ -333,10 +233,11 @@ async def the_door_locks_without_the_brain(visit: Visit) -> str:
     took = await visit.until(config.BOLT, "locked")
     await visit.until(config.DOOR, "locked")
     answer = await visit.demo.say("lock the workshop door")
+    expect("not connected" in answer.text, f"Assist said {answer.text!r}")
     await visit.house.start_brain()
     await visit.until(CONNECTION, "on", 30.0)
     await visit.audited("ha_safe_direction", user_id=visit.demo.user_id)
-    return f"locked after {took * 1000:.0f} ms, {_quote(answer)}"
+    return f"locked after {took * 1000:.0f} ms, {said(answer)}"
 
 
 async def a_restart_keeps_what_is_pending(visit: Visit) -> str:
@@ -405,7 +306,7 @@ async def the_record_names_people(visit: Visit) -> str:
     expect(
         [row["user_id"] for row in asked] == [visit.demo.user_id], "The chain does not name Demo"
     )
-    return f"{found[-1]!r}, {_quote(answer)}"
+    return f"{found[-1]!r}, {said(answer)}"
 
 
 async def the_cabinet_has_expired(visit: Visit) -> str:
@@ -454,8 +355,6 @@ async def home_assistant_has_no_complaint(visit: Visit) -> str:
     return f"{len(text.splitlines())} lines read"
 
 
-type Step = Callable[[Visit], Awaitable[str]]
-
 STEPS: Final[tuple[Step, ...]] = (
     cabinet_is_left_waiting,
     assist_tells_the_state,
@@ -473,10 +372,12 @@ STEPS: Final[tuple[Step, ...]] = (
     pausing_needs_nobody,
     a_killed_brain_forgets_nothing,
     the_door_locks_without_the_brain,
+    mind.the_hit_ratio_is_switched_on,
     a_restart_keeps_what_is_pending,
     a_power_cut_keeps_what_is_pending,
     the_record_names_people,
     the_cabinet_has_expired,
+    *mind.STEPS,
     the_audit_chain_holds,
     home_assistant_has_no_complaint,
 )
@@ -503,7 +404,3 @@ async def _closed_once(visit: Visit) -> None:
     closed = visit.count(config.RELAY_COUNTER) - visit.mark.relay
     called = visit.demo.called(visit.mark.calls)[TURN_ON]
     expect((closed, called) == (1, 1), f"{closed} times closed by {called} service calls")
-
-
-def _quote(answer: Answer) -> str:
-    return f"{answer.text!r} in {answer.seconds * 1000:.0f} ms"

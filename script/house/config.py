@@ -69,8 +69,12 @@ counter:
 frontend:
 history:
 input_boolean:
+  bench_lamp_lit:
+    name: Bench lamp lit
   bolt_withdrawn:
     name: Bolt withdrawn
+  ceiling_lamp_lit:
+    name: Ceiling lamp lit
   relay_closed:
     name: Relay closed
 logbook:
@@ -84,6 +88,25 @@ recorder:
   commit_interval: 1
 system_health:
 template:
+  - light:
+      - name: Bench lamp
+        unique_id: demo_bench_lamp
+        state: "{{{{ is_state('input_boolean.bench_lamp_lit', 'on') }}}}"
+        turn_on:
+          - action: input_boolean.turn_on
+            target: {{entity_id: input_boolean.bench_lamp_lit}}
+        turn_off:
+          - action: input_boolean.turn_off
+            target: {{entity_id: input_boolean.bench_lamp_lit}}
+      - name: Ceiling lamp
+        unique_id: demo_ceiling_lamp
+        state: "{{{{ is_state('input_boolean.ceiling_lamp_lit', 'on') }}}}"
+        turn_on:
+          - action: input_boolean.turn_on
+            target: {{entity_id: input_boolean.ceiling_lamp_lit}}
+        turn_off:
+          - action: input_boolean.turn_off
+            target: {{entity_id: input_boolean.ceiling_lamp_lit}}
   - lock:
       - name: Door bolt
         unique_id: demo_door_bolt
@@ -116,11 +139,19 @@ zone:
 RAW_ENTITIES: Final = (
     "lock.door_bolt",
     "switch.laser_relay",
+    "input_boolean.bench_lamp_lit",
     "input_boolean.bolt_withdrawn",
+    "input_boolean.ceiling_lamp_lit",
     "input_boolean.relay_closed",
     "counter.bolt_withdrawn",
     "counter.relay_closed",
 )
+
+# The workshop's ordinary lamps, which KITTY knows from Home Assistant alone.
+BENCH_LAMP: Final = "light.bench_lamp"
+CEILING_LAMP: Final = "light.ceiling_lamp"
+LAMPS: Final = (BENCH_LAMP, CEILING_LAMP)
+SHOPPING_LIST: Final = "todo.shopping_list"
 
 DOOR: Final = "lock.workshop_workshop_door"
 BOLT: Final = "lock.door_bolt"

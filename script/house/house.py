@@ -264,6 +264,7 @@ class House:
                 "config/entity_registry/update", entity_id=entity_id, hidden_by="user"
             )
         await self._expose(config.RAW_ENTITIES, expose=False)
+        _require(await self.demo.flow("", "shopping_list", {}), "create_entry")
         if self.with_kitty:
             await self.add_kitty()
             await self.add_dashboard()
@@ -312,6 +313,10 @@ class House:
             await self.demo.ws("config/area_registry/delete", area_id=area["area_id"])
         for name, icon in (("Workshop", "mdi:hammer-wrench"), ("Laser room", "mdi:laser-pointer")):
             await self.demo.ws("config/area_registry/create", name=name, icon=icon)
+        for entity_id in config.LAMPS:
+            await self.demo.ws(
+                "config/entity_registry/update", entity_id=entity_id, area_id="workshop"
+            )
         trackers = {
             one.account.username: f"device_tracker.{one.account.username}_s_phone"
             for one in (self.demo, self.anna)
@@ -345,7 +350,8 @@ class House:
 
     async def add_kitty(self) -> None:
         """Set KITTY up through its own forms: the brain, the devices, the rules, then Assist."""
-        made = await self.demo.flow("", "kitty", {"url": self.brain_url, "token": self.brain_token})
+        brain = {"url": self.brain_url, "token": self.brain_token}
+        made = await self.demo.flow("", "kitty", {"next_step_id": "brain"}, brain)
         _require(made, "create_entry")
         await self.furnish(made["result"]["entry_id"])
 

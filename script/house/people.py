@@ -32,8 +32,12 @@ class Answer:
     text: str
     conversation_id: str
     asks: bool
-    # How many state changes had been seen when the first word came.
+    # How many state changes had been seen when the first word came, and when that was.
     seen_before: int
+    first_heard: float
+    # The words as they were streamed, and the tools whose use was shown.
+    heard: str
+    tools: tuple[str, ...]
     seconds: float
 
 
@@ -213,6 +217,9 @@ class Person:
             },
         )
         seen_before: int | None = None
+        first_heard = 0.0
+        heard: list[str] = []
+        tools: list[str] = []
         output: Json | None = None
         while True:
             frame = await self._receive(60.0)
@@ -223,7 +230,9 @@ class Person:
             event = frame.get("event", {})
             delta = (event.get("data") or {}).get("chat_log_delta", {})
             if seen_before is None and (delta.get("content") or event.get("type") == "intent-end"):
-                seen_before = len(self.changes)
+                seen_before, first_heard = len(self.changes), time.perf_counter()
+            heard += [delta["content"]] if delta.get("content") else []
+            tools += [call["tool_name"] for call in delta.get("tool_calls") or ()]
             if event.get("type") == "intent-end":
                 output = event["data"]["intent_output"]
             if event.get("type") == "error":
@@ -238,6 +247,9 @@ class Person:
             conversation_id=output["conversation_id"],
             asks=output["continue_conversation"],
             seen_before=seen_before or 0,
+            first_heard=first_heard,
+            heard="".join(heard),
+            tools=tuple(tools),
             seconds=time.perf_counter() - started,
         )
 

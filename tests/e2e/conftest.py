@@ -7,8 +7,8 @@ from playwright.async_api import Browser, async_playwright
 import pytest
 import pytest_asyncio
 
-from script.house.check import Visit
 from script.house.house import ROOT, House
+from script.house.visit import Visit
 
 HOUSES = ROOT / ".cache" / "e2e"
 NEXT_RELEASE = ROOT / ".cache" / "ha-2026.11"

@@ -9,9 +9,9 @@ from playwright.async_api import Browser, Locator, Page, expect
 import pytest
 
 from script.house import config
-from script.house.check import Visit
 from script.house.house import ROOT, House
 from script.house.people import Account
+from script.house.visit import Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -66,6 +66,7 @@ async def test_kitty_is_added_in_the_browser(house_without_kitty: House, browser
         await page.get_by_role("button", name="Add integration").click()
         await page.get_by_placeholder("Search for a brand name").fill("KITTY")
         await page.locator("ha-integration-list-item", has_text="KITTY").first.click()
+        await page.get_by_text("Connect to a brain").click()
         address, token = (page.locator("ha-form input").nth(number) for number in (0, 1))
         await address.fill(house.brain_url)
         await token.fill(house.brain_token)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from script.house.check import STEPS, Step, Visit, the_cabinet_has_expired
+from script.house.check import STEPS, the_cabinet_has_expired
+from script.house.visit import Step, Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -4,14 +4,9 @@ from homeassistant.const import __version__ as this_release
 import pytest
 
 from script.house import config
-from script.house.check import (
-    STEPS,
-    Step,
-    Visit,
-    home_assistant_has_no_complaint,
-    the_cabinet_has_expired,
-)
+from script.house.check import STEPS, home_assistant_has_no_complaint, the_cabinet_has_expired
 from script.house.house import House
+from script.house.visit import Step, Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -3,10 +3,11 @@
 import pytest
 
 from script.house import config
-from script.house.check import Visit, home_assistant_has_no_complaint
+from script.house.check import home_assistant_has_no_complaint
 from script.house.house import House
 from script.house.people import Refused
 from script.house.phones import button
+from script.house.visit import Visit
 from script.house.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
