@@ -36,7 +36,7 @@ class HomeTier(Tier):
             return None
         return Reply(
             text=str(answer["text"]),
-            confidence=float(answer.get("confidence", 1.0)),
+            confidence=min(1.0, max(0.0, float(answer.get("confidence", 1.0)))),
             reason=f"home:{answer.get('reason', 'command')}"[:64],
             asks=bool(answer.get("asks")),
             certain=bool(answer.get("handled")),

@@ -575,6 +575,12 @@ async def test_a_person_who_is_gone_has_no_rights(house: House, hass: HomeAssist
     assert answer["data"]["error"] is True
 
 
+async def test_no_command_is_surer_than_sure(house: House) -> None:
+    """The brain keeps how sure an answer is as a share of one."""
+    answer = await house.ask("ha.converse", text="turn on the kitchen light", language="en")
+    assert 0.0 <= answer["data"]["confidence"] <= 1.0
+
+
 async def test_a_plain_command_needs_no_model(house: House) -> None:
     """The brain hands the words back, and hears what was done."""
     answer = await house.ask("ha.converse", text="turn on the kitchen light", language="en")
