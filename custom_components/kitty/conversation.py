@@ -45,6 +45,9 @@ AGENT: Final = EntityDescription(key="conversation", translation_key="conversati
 # Nobody waits for a model that is being warmed up, and a brain without one has nothing to warm.
 WARM_TIMEOUT: Final = 5.0
 
+# Why the home leaves something alone that only the brain may touch.
+GUARDED: Final = "guarded"
+
 # What an answer tells about itself besides its words.
 ABOUT: Final = ("tier", "confidence", "cost")
 
@@ -226,7 +229,7 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
     async def _answer(self, turn: Turn, result: Json) -> AsyncGenerator[Delta]:
         """Yield an answer for the chat log, and leave its end in ``result``.
 
-        While the brain is away, Home Assistant's own commands still work.
+        While the brain is away, Home Assistant's own commands still work, but none to what the brain guards.
         """
         client = self.coordinator.config_entry.runtime_data.client
         if client.connected:
@@ -235,7 +238,7 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
             self._brain_ids[turn.conversation_id] = result["conversation_id"]
             return
         alone = await self._house.answer(turn)
-        if not alone["handled"]:
+        if not alone["handled"] or alone["reason"] == GUARDED:
             raise BrainUnavailable
         result |= {"text": alone["text"], "continue_conversation": alone["asks"]}
         yield {"role": "assistant", "content": alone["text"]}
@@ -247,17 +250,22 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         shown: list[Json] = []
         params = self._params(turn)
         yield {"role": "assistant"}
-        async for part in client.stream("conversation.process", params, caller=turn.caller):
-            if "result" in part:
-                result.update(part["result"])
-            elif text := part["delta"].get("text"):
-                spoken = True
-                yield {"content": text}
-            elif call := part["delta"].get("tool"):
-                shown.append(call)
-                for delta in _tool_deltas([call]):
-                    yield delta
-                yield {"role": "assistant"}
+        try:
+            async for part in client.stream("conversation.process", params, caller=turn.caller):
+                if "result" in part:
+                    result.update(part["result"])
+                elif text := part["delta"].get("text"):
+                    spoken = True
+                    yield {"content": text}
+                elif call := part["delta"].get("tool"):
+                    shown.append(call)
+                    for delta in _tool_deltas([call]):
+                        yield delta
+                    yield {"role": "assistant"}
+        except BrainUnavailable as err:
+            if err.code in BUSY or not (spoken or shown):
+                raise
+            raise KittyError("brain_cut_off") from err
         if not result:
             raise BrainUnavailable
         done: list[Json] = (result.get("data") or {}).get("tool_calls") or []

@@ -31,6 +31,7 @@ from .conftest import ADA, BOB, DOOR, ZONE
 from .fake_brain import FakeBrain, FakeError
 from .workshop import (  # noqa: F401
     PRINTER,
+    REAL_LOCK,
     gone,
     push,
     settled,
@@ -264,6 +265,19 @@ async def test_an_answer_that_breaks_off_is_a_brain_that_is_away(
     """Half an answer is none."""
     brain.answers["conversation.process"] = lambda _params, _caller: {}
     assert said(await speak(hass)).startswith("The brain is not connected")
+
+
+async def test_an_answer_that_breaks_off_in_the_middle_says_so(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Whoever heard the beginning must not take it for the whole."""
+
+    async def half(_params: Json, _caller: Json | None) -> AsyncIterator[Json]:
+        yield {"text": "The door is "}
+        await brain.drop()
+
+    brain.answers["conversation.process"] = half
+    assert said(await speak(hass)).startswith("I was cut off")
 
 
 async def test_what_the_brain_did_shows_as_tool_calls(
@@ -538,3 +552,14 @@ async def test_without_the_brain_the_lights_still_work(
     assert result.response.response_type.value == "action_done"
     assert [call.data["entity_id"] for call in (*calls, *also)] == ["light.kitchen"]
     assert (calls or also)[0].context.user_id == ADA
+
+
+async def test_without_the_brain_nobody_is_sent_to_it(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """What only the brain may move cannot be asked for; people hear what they can do."""
+    hass.states.async_set(REAL_LOCK, "unlocked", {"friendly_name": "Cellar door"})
+    async_expose_entity(hass, "conversation", REAL_LOCK, True)
+    await gone(hass, brain, workshop)
+    answer = said(await speak(hass, "lock the cellar door"))
+    assert answer.endswith("These doors can still be locked in Home Assistant: Door")
