@@ -67,7 +67,7 @@ TODAY: Final = "sensor.brain_spent_today"
 MONTH: Final = "sensor.brain_spent_this_month"
 STEP: Final = "sensor.brain_budget"
 LAST: Final = "sensor.brain_last_answer"
-BREAKER: Final = "sensor.claude_circuit_breaker"
+BREAKER: Final = "sensor.claude_readiness"
 PROBLEM: Final = "binary_sensor.claude_problem"
 
 
