@@ -1,0 +1,276 @@
+"""Providers: set up, looked at, changed, removed; their keys kept and never shown."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brain_server.app import Brain
+from brain_server.errors import ProviderError
+from brain_server.providers import ProviderInfo
+from brain_server.storage.tables import providers
+from tests.brain.home import Home, Refused, running
+from tests.brain.minds.double import Double, call
+from tests.brain.stage import FAR, NEAR, Scripts, far, near, rows
+from tests.standins.tiny_gguf import tiny_gguf
+
+
+def real() -> Any:
+    """Return the class of the double as the brain knows it."""
+    return __import__("brain_server.providers.double", fromlist=["Double"]).Double
+
+
+async def test_the_kinds_are_those_that_are_there_with_their_forms(home: Home):
+    kinds = {one["name"]: one for one in (await home.command("providers.kinds"))["items"]}
+    assert {"anthropic", "llama_cpp", "mcp", "openai", "openai_compatible"} <= kinds.keys()
+    (key,) = [one for one in kinds["double"]["options"] if one["name"] == "key"]
+    assert (key["type"], key["required"]) == ("secret", False)
+
+
+async def test_a_provider_is_there_again_after_a_restart_with_its_key(tmp_path: Path):
+    async with running(tmp_path) as brain, Home(brain) as home:
+        await home.furnish()
+        made = await far(home)
+    async with running(tmp_path, life=2) as brain:
+        model = brain.models.get(made)
+        assert model.row.options["key"] == FAR["options"]["key"]
+        assert (model.row.tier, model.row.price_out) == ("frontier", 15.0)
+
+
+async def test_a_provider_of_a_kind_that_is_gone_does_not_stop_the_brain(tmp_path: Path):
+    async with running(tmp_path) as brain:
+        await brain.brain_db.write(
+            lambda connection: connection.execute(
+                providers.insert().values(
+                    provider="gone", name="Gone", tier="local", uses=[], options={}, created_at=1.0
+                )
+            )
+        )
+    async with running(tmp_path, life=2) as brain:
+        assert brain.models.all() == []
+
+
+async def test_a_change_without_the_key_keeps_the_key(home: Home, brain: Brain):
+    made = await far(home)
+    changed = FAR | {"provider_id": made, "name": "Other", "options": {"part": "x", "key": "***"}}
+    seen = await home.command("providers.put", changed)
+    assert (seen["name"], seen["options"]) == ("Other", {"part": "x", "key": "***"})
+    assert brain.models.get(made).row.options["key"] == FAR["options"]["key"]
+    (row,) = await rows(brain, providers)
+    assert row["name"] == "Other"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"provider": "nothing"}, "unknown_provider"),
+        ({"provider_id": "f" * 32}, "provider_not_found"),
+        ({"options": {}}, "invalid_option"),
+        ({"options": {"part": "x", "more": 1}}, "invalid_option"),
+        ({"price_in": -1}, "invalid_params"),
+        ({"uses": ["flying"]}, "invalid_params"),
+        ({"name": ""}, "invalid_params"),
+    ],
+)
+async def test_what_cannot_be_set_up_is_refused(home: Home, change: dict[str, Any], code: str):
+    assert await home.refusal("providers.put", NEAR | change) == code
+    assert (await home.command("providers.list"))["items"] == []
+
+
+async def test_two_providers_of_one_name_are_refused(home: Home):
+    await near(home)
+    assert await home.refusal("providers.put", NEAR) == "name_taken"
+
+
+async def test_only_what_a_kind_can_do_can_be_wanted_of_it(home: Home):
+    web = {"provider": "web_double", "name": "Web", "options": {}, "uses": ["tools"]}
+    assert await home.refusal("providers.put", web) == "invalid_option"
+
+
+async def test_a_key_that_is_not_accepted_is_refused_and_nothing_is_stored(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+):
+    await near(home, name="First")
+
+    async def check(_self: Any) -> ProviderInfo:
+        raise ProviderError("provider_auth", "Wrong key")
+
+    monkeypatch.setattr(real(), "check", check)
+    assert await home.refusal("providers.put", FAR) == "provider_auth"
+    assert [one["name"] for one in (await home.command("providers.list"))["items"]] == ["First"]
+
+
+async def test_a_model_that_is_missing_is_stored_and_shown_as_ill(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+):
+    await near(home, name="First")
+
+    async def check(_self: Any) -> ProviderInfo:
+        raise ProviderError("model_missing", "Expected A, found B", expected="A", found=["B"])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(real(), "check", check)
+        made = await home.command("providers.put", FAR)
+    assert made["trouble"]["code"] == "model_missing"
+    health = await home.command("system.health")
+    assert health["parts"]["models"] == {"ok": False, "detail": "Claude: Expected A, found B"}
+    seen = await home.command("providers.check", {"provider_id": made["id"]})
+    assert seen["trouble"] is None
+    assert (await home.command("system.health"))["parts"]["models"]["ok"]
+
+
+async def test_a_provider_that_does_not_answer_at_all_is_ill(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+):
+    made = await near(home)
+
+    async def check(_self: Any) -> ProviderInfo:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    monkeypatch.setattr(real(), "check", check)
+    monkeypatch.setattr("brain_server.routing.models.CHECK_TIMEOUT", 0.05)
+    seen = await home.command("providers.check", {"provider_id": made})
+    assert seen["trouble"]["code"] == "provider_unreachable"
+
+
+async def test_providers_are_looked_at_now_and_then(
+    home: Home, brain: Brain, monkeypatch: pytest.MonkeyPatch
+):
+    made = await near(home)
+
+    async def check(_self: Any) -> ProviderInfo:
+        raise ProviderError("provider_unreachable", "Gone")
+
+    monkeypatch.setattr(real(), "check", check)
+    monkeypatch.setattr("brain_server.routing.models.WATCHED_EVERY", 0.01)
+    brain.tasks.start("more looks", brain.models.watch())
+    told = await home.event("provider.updated", lambda one: one["trouble"] is not None)
+    assert (told["id"], told["trouble"]["code"]) == (made, "provider_unreachable")
+
+
+async def test_a_removed_provider_is_gone_with_its_key(home: Home, brain: Brain):
+    made = await far(home)
+    await home.command("providers.remove", {"provider_id": made})
+    assert await home.event("provider.removed") == {"id": made}
+    assert await rows(brain, providers) == []
+    with pytest.raises(Refused, match="provider_not_found"):
+        await home.command("providers.check", {"provider_id": made})
+
+
+async def test_a_disabled_provider_is_not_asked(home: Home, scripts: Scripts):
+    await near(home, enabled=False)
+    assert "none is configured" in (await home.say("is ABS stronger than PLA"))["text"]
+
+
+async def test_the_house_gets_its_model_ready_when_somebody_is_about_to_speak(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+):
+    warmed = asyncio.Event()
+
+    async def warm(_self: Any) -> None:
+        warmed.set()
+        raise ProviderError("model_crashed", "Gone")
+
+    made = await near(home)
+    await far(home)
+    monkeypatch.setattr(real(), "warm", warm)
+    assert await home.command("providers.warm") == {"warming": [made]}
+    await asyncio.wait_for(warmed.wait(), 5)
+    told = await home.event("provider.updated", lambda one: one["trouble"] is not None)
+    assert told["trouble"]["code"] == "model_crashed"
+
+
+async def test_it_is_advised_whether_a_model_fits(home: Home, tmp_path: Path):
+    path = await asyncio.to_thread(tiny_gguf, tmp_path)
+    small = await home.command("providers.advise", {"model": str(path), "context": 512})
+    assert small["fits"]
+    assert 0 < small["needs_mb"] <= small["free_mb"]
+    missing = {"model": str(tmp_path / "nothing.gguf")}
+    assert await home.refusal("providers.advise", missing) == "model_missing"
+
+
+async def test_how_fast_a_model_writes_is_shown(home: Home, scripts: Scripts):
+    await near(home)
+    scripts["near"] = lambda _request: ["One ", "two ", "three."]
+    await home.say("is ABS stronger than PLA")
+    (seen,) = (await home.command("providers.list"))["items"]
+    assert seen["tokens_per_second"] > 0
+
+
+async def test_no_key_stands_in_any_log_line_or_event(
+    home: Home, scripts: Scripts, caplog: pytest.LogCaptureFixture
+):
+    await far(home)
+    scripts["far"] = lambda _request: [ProviderError("provider_failed", "No", http_status=500)]
+    await home.say("is ABS stronger than PLA")
+    told = json.dumps(home.events) + json.dumps(home.frames) + caplog.text
+    assert "planted" not in told
+
+
+async def test_a_model_for_code_is_asked_for_code(home: Home, scripts: Scripts):
+    await near(home, name="Coder", uses=["code"], options={"part": "coder"})
+    await near(home, uses=["tools"])
+    scripts["coder"] = lambda _request: ["def f(): ..."]
+    assert (await home.say("write a python function that parses a line"))["text"] == "def f(): ..."
+    assert "near" not in Double.heard
+
+
+async def test_a_failed_answer_of_the_web_is_tried_again_within_its_limits(
+    home: Home, scripts: Scripts
+):
+    """A 503 is worth another try; the second one answers."""
+    tries: list[int] = []
+
+    def play(_request: Any) -> list[Any]:
+        tries.append(1)
+        return (
+            [ProviderError("provider_failed", "Busy", http_status=503)]
+            if len(tries) == 1
+            else ["Yes."]
+        )
+
+    await near(home)
+    scripts["near"] = play
+    assert (await home.say("is ABS stronger than PLA"))["text"] == "Yes."
+    assert len(tries) == 2
+
+
+async def test_a_question_that_is_too_long_is_trimmed_and_asked_again(
+    home: Home, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("brain_server.retry.LLM.__class__.waits", lambda _self: iter([0.0]))
+
+    lengths: list[int] = []
+
+    def play(request: Any) -> list[Any]:
+        lengths.append(len(request.messages))
+        return [ProviderError("context_exceeded", "Too long")] if len(lengths) == 1 else ["Now."]
+
+    await near(home)
+    scripts["near"] = lambda _request: ["Well, " + "so " * 200]
+    said = await home.say("what is the melting point of tin")
+    for number in range(3):
+        await home.say(f"and {number}", conversation_id=said["conversation_id"])
+    scripts["near"] = play
+    more = await home.say("and now", conversation_id=said["conversation_id"])
+    assert more["text"] == "Now."
+    assert lengths[1] < lengths[0]
+
+
+async def test_a_wish_for_an_unknown_tool_is_answered_and_the_model_goes_on(
+    home: Home, scripts: Scripts
+):
+    await near(home)
+    seen: list[str] = []
+
+    def play(request: Any) -> list[Any]:
+        found = [message.text for message in request.messages if message.author == "tool"]
+        seen.extend(found)
+        return ["Never mind."] if found else [call("make_coffee")]
+
+    scripts["near"] = play
+    assert (await home.say("is ABS stronger than PLA"))["text"] == "Never mind."
+    assert seen == ["There is no tool 'make_coffee'."]
