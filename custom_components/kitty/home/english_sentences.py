@@ -43,6 +43,9 @@ _MUCH: Final = (
 _LATER: Final = r"(?: (?P<late>a (?:little |tiny )?bit|a little|a touch|slightly|a lot|some))?"
 
 
+_GROUP: Final = re.compile(r"\(\?:([^()\[\]]*)\)")
+
+
 def _shapes(
     action: Action,
     *shapes: str,
@@ -57,6 +60,11 @@ def _shapes(
     ]
 
 
+def _longest_first(choices: str) -> str:
+    """Return the choices of a group, the longest first."""
+    return "|".join(sorted(choices.split("|"), key=len, reverse=True))
+
+
 def shape_of(shape: str) -> re.Pattern[str]:
     """Compile a shape; each ``{name}`` is a group."""
     for name, words in (("much", _MUCH), ("late", _LATER), ("at", _AT), ("song", _SONG)):
@@ -66,6 +74,8 @@ def shape_of(shape: str) -> re.Pattern[str]:
     shape = shape.replace("{plant}", _PLANT)
     shape = re.sub(r"\{by\}", lambda _: f"(?P<by_{next(number)}>{_AMOUNT})", shape)
     shape = re.sub(r"\{n\}", lambda _: f"(?P<v_{next(number)}>{_VALUE})", shape)
+    # Of two readings the longer verb is meant: "lock up" before "lock".
+    shape = _GROUP.sub(lambda found: f"(?:{_longest_first(found[1])})", shape)
     named = re.sub(r"\{(\w+)\}", lambda found: f"(?P<{found[1]}_{next(number)}>.+?)", shape)
     return re.compile(named)
 

@@ -25,6 +25,9 @@ _EVERYTHING: Final = frozenset(
 # Several of one kind in one named place are meant together.
 _TOGETHER: Final = frozenset({Platform.LIGHT, Platform.COVER})
 
+# "All" of one thing is that one; but nothing is opened by so loose a word.
+_SECURES: Final = frozenset({Action.CLOSE, Action.LOCK, Action.TURN_OFF, Action.STOP, Action.DRY})
+
 _SENSIBLE: Final[Mapping[Action, tuple[frozenset[str], ...]]] = {
     Action.PAUSE: (frozenset({"playing", "cleaning", "mowing"}), frozenset({"buffering", "on"})),
     Action.PLAY: (frozenset({"paused"}), frozenset({"idle", "standby", "on"})),
@@ -196,6 +199,9 @@ class Resolver:
             if here:
                 best = [match for match in best if match.thing in here]
         chosen = [able[match.thing.entity_id] for match in best]
+        risky = any(is_risky(self._hass, one.thing, self._lexicon) for one in chosen)
+        if mention.every and risky and order.action not in _SECURES:
+            return self._ask(order, chosen, best[0].cost, reason="one_at_a_time")
         if not mention.every and len(chosen) > 1:
             chosen = self._sensible(order, chosen)
         return self._found(order, chosen, best[0].cost)
