@@ -18,7 +18,11 @@ from brain_server.protocol import hello_bytes
 from brain_server.safety.keys import verify
 from tests.brain.home import TOKEN, Home, Socket, at_home, running, until
 
-PARTS = {"devices", "events", "commands", "jobs", "health", "audit"}
+PARTS = {"devices", "events", "commands", "jobs", "health", "audit"} | {
+    "providers",
+    "budget",
+    "mind",
+}
 
 
 def tick(brain: Brain, number: int, **more: str) -> int:

@@ -178,9 +178,11 @@ async def test_one_broken_part_is_red_and_the_others_are_not(home: Home, rest: R
 
 
 async def test_a_diagnosis_tells_how_long_each_part_took(home: Home, rest: Rest) -> None:
-    """Databases, tasks and Home Assistant, with milliseconds."""
+    """Databases, models, memory, tasks and Home Assistant, with milliseconds."""
     checks = (await rest.get("/api/v1/system.diagnose")).data["checks"]
     assert {check["name"] for check in checks} == {
+        "models",
+        "memory",
         "safety_database",
         "brain_database",
         "tasks",

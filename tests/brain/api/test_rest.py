@@ -16,6 +16,8 @@ from brain_server.app import Brain
 from brain_server.observability import counters
 from brain_server.protocol import MAX_FRAME_BYTES
 from tests.brain.home import Answered, Home, Rest, running, until
+from tests.brain.stage import near
+from tests.standins.tiny_gguf import tiny_gguf
 
 GETS = {
     "system.info": "",
@@ -36,17 +38,40 @@ GETS = {
     "devices.get": "?device_id={device}",
     "commands.get": "?command_id={command}",
     "conversation.messages": "?conversation_id=c",
+    "conversation.list": "",
+    "decisions.list": "",
+    "decisions.summary": "?conversation_id=c",
+    "spending.list": "",
+    "budget.status": "",
+    "privacy.get": "",
+    "providers.kinds": "",
+    "providers.list": "",
+    "providers.advise": "?model={model}",
+    "cache.status": "",
+    "runs.list": "",
+    "relations.query": "",
+    "relations.worker": "?use=tools",
 }
+# A token is nobody's memory: these are for people, whom Home Assistant vouches for.
+PERSONAL = {"memory.status", "memory.list", "memory.export", "memory.search"}
 METADATA = {"request_id", "processing_time_ms", "timestamp"}
 PROBLEM = {"type", "title", "status", "detail", "instance", "code", "correlation_id"}
 
 
 async def furnished(home: Home) -> dict[str, str]:
-    """Add a lamp that was switched on; returns the ids of both."""
+    """Add a model, its file, and a lamp that was switched on; returns what they are called."""
+    await near(home)
+    models = home.brain.settings.data_dir / "models"
+    await asyncio.to_thread(models.mkdir)
+    file = await asyncio.to_thread(tiny_gguf, models)
     lamp = await home.puppet("lamp", "light")
     lamp.shows = {"on": True}
     done = await home.request(lamp.context.device_id, "light_on", wait=5)
-    return {"device": lamp.context.device_id, "command": done["command"]["id"]}
+    return {
+        "device": lamp.context.device_id,
+        "command": done["command"]["id"],
+        "model": file.name,
+    }
 
 
 def assert_enveloped(answer: Answered) -> None:
@@ -61,7 +86,7 @@ async def test_every_reading_command_is_a_route_with_the_envelope(home: Home, re
     """The same commands as on the WebSocket, each under its own address."""
     ids = await furnished(home)
     reading = {name for name, spec in home.brain.dispatcher.commands.items() if spec.read_only}
-    assert reading == set(GETS)
+    assert reading == set(GETS) | PERSONAL
     for action, query in GETS.items():
         answer = await rest.get(f"/api/v1/{action}{query.format(**ids)}")
         assert (action, answer.status) == (action, 200)
@@ -73,11 +98,20 @@ async def test_every_command_runs_over_the_one_route_for_actions(home: Home, res
     ids = await furnished(home)
     for action in GETS:
         params = {"device_id": ids["device"], "command_id": ids["command"], "conversation_id": "c"}
+        params |= {"model": ids["model"], "query": "q", "use": "tools"}
         wanted = home.brain.dispatcher.commands[action].params.__struct_fields__
         needed = {name: value for name, value in params.items() if name in wanted}
         answer = await rest.act(action, needed)
         assert (action, answer.status) == (action, 200)
         assert_enveloped(answer)
+
+
+@pytest.mark.parametrize("action", sorted(PERSONAL))
+async def test_what_a_person_told_is_not_for_programs(rest: Rest, action: str) -> None:
+    """Over REST nobody speaks for a person."""
+    query = "?query=q" if action == "memory.search" else ""
+    answer = await rest.get(f"/api/v1/{action}{query}")
+    assert (answer.status, answer.code) == (403, "person_needed")
 
 
 async def test_a_request_that_people_must_decide_is_accepted_with_an_id(
@@ -398,7 +432,8 @@ def test_the_times_are_those_that_were_promised(brain: Brain) -> None:
     """Thirty seconds for a command, sixty for those that think or count."""
     times = {name: spec.timeout for name, spec in brain.dispatcher.commands.items()}
     long = {name for name, seconds in times.items() if seconds == 60}
-    assert long == {"conversation.process", "audit.verify"}
+    thinking = {"conversation.process", "generate.text", "generate.data", "generate.image"}
+    assert long == thinking | {"audit.verify"}
     assert set(times.values()) == {30, 60}
 
 
