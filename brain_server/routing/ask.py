@@ -101,7 +101,7 @@ class Asker:
         box = [_fitted(request, model.context)]
 
         def trim() -> bool:
-            smaller = trimmed(box[0], round(tokens_of(box[0]) * 0.6) + request.max_tokens)
+            smaller = shorter(box[0])
             box[0] = smaller or box[0]
             return smaller is not None
 
@@ -261,9 +261,18 @@ def tokens_of(request: ModelRequest) -> int:
 
 
 def trimmed(request: ModelRequest, context: int) -> ModelRequest | None:
-    """Return a request that fits into a context, its oldest middle left out; None when nothing is left.
+    """Return a request that fits into a context, its oldest parts left out; None when it cannot."""
+    fitting: ModelRequest | None = request
+    while fitting is not None and tokens_of(fitting) + request.max_tokens > context:
+        fitting = shorter(fitting)
+    return fitting
 
-    The system's words and the last thing that a person said stay, with everything after it.
+
+def shorter(request: ModelRequest) -> ModelRequest | None:
+    """Return a request without the older half of what was said before; None when nothing is left.
+
+    The system's words and the last thing that a person said stay, with everything after it; of that only
+    the longest answer of a tool is cut.
     """
     messages = list(request.messages)
     last = max(
@@ -272,18 +281,15 @@ def trimmed(request: ModelRequest, context: int) -> ModelRequest | None:
     head = [message for message in messages[:last] if message.author is Author.SYSTEM]
     middle = [message for message in messages[:last] if message.author is not Author.SYSTEM]
     tail = messages[last:]
-    while True:
-        smaller = replace(request, messages=(*head, *middle, *tail))
-        if tokens_of(smaller) + request.max_tokens <= context:
-            return smaller
-        if middle:
+    if middle:
+        middle = middle[(len(middle) + 1) // 2 :]
+        while middle and middle[0].author is Author.TOOL:  # an answer without its question
             del middle[0]
-            while middle and middle[0].author is Author.TOOL:  # an answer without its question
-                del middle[0]
-        elif (shorter := _shortened(tail)) is not None:
-            tail = shorter
-        else:
-            return None
+    elif (cut := _shortened(tail)) is not None:
+        tail = cut
+    else:
+        return None
+    return replace(request, messages=(*head, *middle, *tail))
 
 
 def _shortened(tail: Sequence[Message]) -> list[Message] | None:
