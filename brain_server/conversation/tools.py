@@ -25,6 +25,7 @@ from brain_server.house import HomeAssistantLink
 from brain_server.observability import request_id
 from brain_server.protocol import DIRECT_CHANNELS, INTENTS, Channel, Json
 from brain_server.providers import Tool, ToolCall
+from brain_server.shape import misfit
 
 REQUEST: Final = "workshop_request"
 SEARCH: Final = "search_web"
@@ -205,6 +206,8 @@ class Toolbox:
             return Ran(text=f"There is no tool {call.name[:64]!r}.", error=True)
         if call.arguments is None:
             return Ran(text="The arguments were not a JSON object.", error=True)
+        if wrong := misfit(call.arguments, one.tool.parameters):
+            return Ran(text=f"invalid_params: {wrong}", error=True)
         if needs_person(one, call.arguments, reading, self._names):
             return Ran(
                 text="The person is asked first.",

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from brain_server.app import Brain
+from brain_server.errors import ProviderError
 from brain_server.protocol import Json
 from brain_server.storage.tables import decisions, messages, runs
 from tests.brain.home import Home, running, until
@@ -226,3 +227,87 @@ async def test_a_long_run_is_told_later(
     assert told["owner"] == "ada"
     await until(lambda: True, "nothing")
     assert (await rows(brain, messages))[-1]["text"] == "At last."
+
+
+async def test_a_step_can_wait_for_a_device(home: Home, brain: Brain, scripts: Scripts):
+    first, second = await printer(home, "A"), await printer(home, "B")
+    second.shows = {"status": "idle", "nozzle": {"actual": 21.0}, "bed": {"actual": 21.0}}
+    a, b = first.context.device_id, second.context.device_id
+    heard: list[str] = []
+
+    def play(request: Any) -> list[Any]:
+        if is_plan(request):
+            return [plan(("1", "Wait for A", "wait", []), ("2", "Pause B", "tools", ["1"]))]
+        if found := answers(request):
+            heard.extend(found)
+            return ["So it is."]
+        if goal(request) == "Wait for A":
+            return [call("wait_until", device_id=a, condition="cool", minutes=1)]
+        return [call("wait_until", device_id=b, condition="locked", minutes=0.001)]
+
+    scripts["near"] = play
+    await near(home)
+    number = await home.send(
+        type="command",
+        action="conversation.process",
+        params={"text": ASKED},
+        caller={"user_id": "ada", "channel": "assist"},
+    )
+    await home.event("run.updated", lambda one: one["steps"][0]["status"] == "running")
+    first.show(status="idle", nozzle={"actual": 30.0}, bed={"actual": 25.0})
+    await home.answer(number, 10)
+    assert heard == ["It is.", "It did not come to that."]
+    del brain
+
+
+async def test_a_person_sees_their_own_runs(home: Home, scripts: Scripts):
+    scripts["near"] = lambda request: (
+        [plan(("1", "One", "tools", []), ("2", "Two", "tools", ["1"]))]
+        if is_plan(request)
+        else ["Done."]
+    )
+    await near(home)
+    await home.say(ASKED)
+    mine = {"caller": {"user_id": "ada", "channel": "assist"}}
+    listed = (await home.command("runs.list", {"status": "completed"}, **mine))["items"]
+    assert [one["goal"] for one in listed] == [ASKED]
+    after = {"cursor": listed[0]["id"]}
+    assert (await home.command("runs.list", after, **mine))["items"] == []
+    others = {"caller": {"user_id": "bob", "channel": "assist"}}
+    assert (await home.command("runs.list", {}, **others))["items"] == []
+    assert len((await home.command("runs.list"))["items"]) == 1
+
+
+@pytest.mark.parametrize("text", ["no plan at all", '{"steps": []}', '{"steps": [{"id": "1"}]}'])
+async def test_a_plan_that_is_none_is_answered_without_one(
+    home: Home, brain: Brain, scripts: Scripts, text: str
+):
+    scripts["near"] = lambda request: [text] if is_plan(request) else ["An answer."]
+    await near(home)
+    assert (await home.say(ASKED))["text"] == "An answer."
+    assert {row["reason"] for row in await rows(brain, decisions)} == {
+        "provider_invalid",
+        "answered",
+    }
+
+
+async def test_a_plan_of_one_step_is_simply_answered(home: Home, brain: Brain, scripts: Scripts):
+    scripts["near"] = lambda request: (
+        [plan(("1", "One", "tools", []))] if is_plan(request) else ["An answer."]
+    )
+    await near(home)
+    assert (await home.say(ASKED))["text"] == "An answer."
+    assert await rows(brain, runs) == []
+
+
+async def test_a_step_whose_model_fails_says_why(home: Home, brain: Brain, scripts: Scripts):
+    scripts["near"] = lambda request: (
+        [plan(("1", "One", "tools", []), ("2", "Two", "tools", []))]
+        if is_plan(request)
+        else [ProviderError("model_crashed", "Gone")]
+    )
+    await near(home)
+    said = await home.say(ASKED)
+    assert "the model crashed" in said["text"]
+    (row,) = await rows(brain, runs)
+    assert [step["status"] for step in row["steps"]] == ["failed", "failed"]

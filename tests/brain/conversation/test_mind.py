@@ -10,7 +10,7 @@ from brain_server.app import Brain
 from brain_server.errors import ProviderError
 from brain_server.providers import Usage, Words
 from brain_server.storage.tables import decisions, messages, spending
-from tests.brain.home import Home, until
+from tests.brain.home import Home, Refused, until
 from tests.brain.minds.double import Double, answers, call, everything, sure
 from tests.brain.stage import Scripts, far, near, rows
 
@@ -460,3 +460,81 @@ async def test_an_answer_that_used_tools_is_not_kept(home: Home, scripts: Script
     await home.say(QUESTION)
     await home.say(QUESTION)
     assert len(Double.heard["near"]) == 4
+
+
+# -- what is asked first ------------------------------------------------------------------------------
+
+
+async def test_a_proposal_that_cannot_be_done_says_so(home: Home, scripts: Scripts):
+    home.tools = [TURN_ON]
+    home.tool_results["HassTurnOn"] = {"result": {}, "error": True}
+    await near(home)
+    scripts["near"] = lambda request: (
+        ["Fine."] if answers(request) else [call("HassTurnOn", name="Heater")]
+    )
+    said = await home.say("what is the melting point of tin", context_id="one")
+    more = await home.say("yes", conversation_id=said["conversation_id"], context_id="two")
+    assert more["text"] == "Home Assistant could not do that. Fine."
+
+
+async def test_saying_something_else_drops_a_proposal(home: Home, scripts: Scripts):
+    home.tools = [TURN_ON]
+    await near(home)
+    scripts["near"] = lambda request: (
+        [call("HassTurnOn", name="Heater")] if len(request.messages) == 2 else ["An answer."]
+    )
+    said = await home.say("what is the melting point of tin", context_id="one")
+    await home.say("how tall is a horse", conversation_id=said["conversation_id"], context_id="two")
+    more = await home.say("yes", conversation_id=said["conversation_id"], context_id="three")
+    assert more["text"] == "There is nothing waiting for your answer."
+    assert home.called == []
+
+
+async def test_a_house_that_does_not_answer_leaves_the_tools_of_the_workshop(
+    home: Home, scripts: Scripts
+):
+    async def broken(_params: dict[str, Any]) -> dict[str, Any]:
+        raise Refused({"error": {"code": "no_such_turn", "message": "No"}})
+
+    home.answers["ha.tools"] = home.answers["ha.converse"] = broken
+    await near(home)
+    scripts["near"] = lambda _request: ["Fine."]
+    assert (await home.say("what is the melting point of tin", context_id="x"))["text"] == "Fine."
+    names = [tool.name for tool in Double.heard["near"][0].tools]
+    assert "workshop_request" in names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"intent": "lock"}, "lacks device_id"),
+        ({"device_id": 5, "intent": "lock"}, "is not of type string"),
+        ({"device_id": "x", "intent": "explode"}, "is not one of"),
+        ({"device_id": "x", "intent": "lock", "now": True}, "is unknown"),
+    ],
+)
+async def test_a_wish_that_makes_no_sense_is_told_to_the_model(
+    home: Home, scripts: Scripts, arguments: dict[str, Any], told: str
+):
+    await near(home)
+    scripts["near"] = lambda request: (
+        ["Fine."] if answers(request) else [call("workshop_request", **arguments)]
+    )
+    assert (await home.say("please lock the nothing door"))["text"] == "Fine."
+    (heard,) = answers(Double.heard["near"][-1])
+    assert heard.startswith("invalid_params: $")
+    assert told in heard
+
+
+async def test_a_wish_for_a_device_that_is_not_there_is_refused_after_the_yes(
+    home: Home, scripts: Scripts
+):
+    await near(home)
+    wish = {"device_id": "nothing", "intent": "lock"}
+    scripts["near"] = lambda request: (
+        ["Fine."] if answers(request) else [call("workshop_request", **wish)]
+    )
+    said = await home.say("tell me about the melting point of tin")
+    more = await home.say("yes", conversation_id=said["conversation_id"])
+    assert "lock nothing" in said["text"]
+    assert "no such device" in more["text"].lower()
