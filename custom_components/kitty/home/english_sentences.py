@@ -20,7 +20,6 @@ _RUNS: Final = frozenset({"script", "scene", "automation", "button", "input_butt
 
 _HALF: Final = Value(kind=ValueKind.PERCENT, number=50)
 _QUARTER: Final = Value(kind=ValueKind.PERCENT, number=25)
-_FULL: Final = Value(kind=ValueKind.PERCENT, number=100)
 
 _UNIT: Final = "(?:percent|degrees?(?: (?:celsius|fahrenheit))?|kelvin)"
 # A value that can be told from a name without a "to" before it.

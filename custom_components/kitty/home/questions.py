@@ -12,7 +12,7 @@ from homeassistant.util import dt as dt_util
 from .agenda import Agenda
 from .clock import spoken_time
 from .house import House, Thing, class_of
-from .lexicon import Attribute, Kind, Lexicon
+from .lexicon import Lexicon
 from .past import last_time
 from .perform import listed, names_of
 from .resolve import Scope
@@ -562,6 +562,3 @@ def _shows(domain: str, attribute: str) -> Callable[[State], bool]:
 def _plainly(thing: Thing) -> Match:
     """Return a thing as found without having been named."""
     return Match(thing=thing, cost=0.2, named=False, exact=False, placed=False, guessed=False)
-
-
-__all__ = ["Attribute", "Kind", "Questions", "Reply"]

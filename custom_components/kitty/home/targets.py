@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .house import NO_CLASS, House, Place, Thing
+from .house import House, Place, Thing
 from .lexicon import Kind, Lexicon
 from .words import similar
 
@@ -395,6 +395,3 @@ def _storeys(floors: Mapping[str, Place], lexicon: Lexicon) -> dict[str, int]:
         for floor_id, level in levels.items()
         if level is not None and level >= 0
     }
-
-
-__all__ = ["NO_CLASS", "Match", "Matcher", "Mention", "Word", "best_of", "mention_of"]

@@ -72,6 +72,15 @@ DONE: dict[str, Changes] = {
         "light.bedroom_light": "on",
         "light.guest_bedroom_light": "on",
     },
+    "turn the bedroom and bathroom lights on": {
+        "light.bedroom_light": "on",
+        "light.mirror": "on",
+    },
+    "turn on the mirror, path lights and coffee maker": {
+        "light.mirror": "on",
+        "light.path_lights": "on",
+        "switch.coffee_maker": "on",
+    },
     "turn on the bedroom light, then set it to 20%": {
         "light.bedroom_light": "on",
         "light.bedroom_light:brightness": 51,

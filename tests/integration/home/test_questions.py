@@ -1,5 +1,8 @@
 """Questions about the home: plain short answers from what is known."""
 
+from datetime import timedelta
+
+from homeassistant.util import dt as dt_util
 import pytest
 
 from .conftest import Home
@@ -86,3 +89,22 @@ async def test_what_nobody_kept_is_not_made_up(home: Home) -> None:
 async def test_what_the_home_cannot_know_is_for_a_model(home: Home, question: str) -> None:
     """No answer is better than a wrong one."""
     assert await home.say(question) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "ahead"),
+    [("what is happening tomorrow", 1), ("what do I have the day after tomorrow", 2)],
+)
+async def test_a_day_can_be_named(home: Home, question: str, ahead: int) -> None:
+    """Each day has its own events."""
+    answer = await home.say(question)
+    assert answer is not None
+    assert answer.text.startswith(("Dentist", "Visit of Aunt May")[ahead - 1])
+
+
+async def test_a_weekday_is_the_next_one(home: Home) -> None:
+    """The day of the dentist, by its name."""
+    weekday = f"{dt_util.now() + timedelta(days=1):%A}"
+    answer = await home.say(f"what do I have on {weekday}")
+    assert answer is not None
+    assert answer.text.startswith("Dentist tomorrow")
