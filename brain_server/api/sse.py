@@ -69,7 +69,7 @@ def while_connected(request: web.Request) -> Iterator[None]:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a handler runs in a task
     loop = task.get_loop()
-    timer: asyncio.TimerHandle | None = None
+    timer: asyncio.TimerHandle
 
     def look() -> None:
         nonlocal timer
@@ -79,12 +79,11 @@ def while_connected(request: web.Request) -> Iterator[None]:
         else:
             timer = loop.call_later(LOOK_EVERY, look)
 
-    look()
+    timer = loop.call_later(LOOK_EVERY, look)
     try:
         yield
     finally:
-        if timer is not None:
-            timer.cancel()
+        timer.cancel()
 
 
 async def stream(

@@ -10,8 +10,10 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel
 import pytest
 
+from brain_server.api.openai_form import Answer, read
 from brain_server.app import Brain
 from brain_server.errors import ProviderError
+from brain_server.protocol import Json
 from brain_server.storage.tables import decisions, spending
 from tests.brain.api.sdk import ASKED, BELL, LAMP, picture, scripts, sdk, streamed, words
 from tests.brain.home import Home, Rest, until
@@ -86,6 +88,15 @@ async def test_the_usage_of_a_stream_comes_last_for_who_asks_for_it(
     assert {chunk.usage for chunk in others} == {None}
 
 
+@pytest.mark.parametrize("tokens", [(None, 3), (3, None)])
+def test_tokens_that_nobody_counted_are_not_made_up(tokens: tuple[int | None, int | None]) -> None:
+    found: Json = {"text": "Hello.", "calls": [], "finish": "stop", "tier": "local", "model": "m"}
+    found |= {"provider_id": "p", "confidence": 1.0, "cost": 0.0}
+    answer = Answer(read({"model": "auto", "messages": ASKED}), "1")
+    told = answer.whole(found | {"tokens_in": tokens[0], "tokens_out": tokens[1]})
+    assert told["usage"] is None
+
+
 async def test_a_stream_is_the_bytes_that_openai_sends(
     home: Home, rest: Rest, scripts: Scripts
 ) -> None:
@@ -127,6 +138,7 @@ async def test_the_model_gets_what_was_sent(home: Home, sdk: AsyncOpenAI, script
         {"role": "developer", "content": [{"type": "text", "text": "Be kind."}]},
         {"role": "user", "content": "Hi."},
         {"role": "assistant", "content": None, "refusal": "No."},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "Still no."}]},
         {"role": "user", "content": [{"type": "text", "text": one} for one in ("And", "now?")]},
     ]
     await sdk.chat.completions.create(
@@ -138,6 +150,7 @@ async def test_the_model_gets_what_was_sent(home: Home, sdk: AsyncOpenAI, script
         ("system", "Be kind."),
         ("user", "Hi."),
         ("assistant", "No."),
+        ("assistant", "Still no."),
         ("user", "And\nnow?"),
     ]
     assert (heard.temperature, heard.max_tokens, heard.schema, heard.tools) == (0.25, 77, None, ())
@@ -246,6 +259,19 @@ async def test_a_tool_is_called_and_its_answer_is_used(
     (known,) = Double.heard["near"][-1].tools
     assert (known.name, known.description) == ("lamp", "Switch a lamp")
     assert known.parameters == LAMP["function"]["parameters"]
+
+
+@pytest.mark.parametrize("arguments", ["{", "[]"])
+async def test_a_call_of_the_past_that_was_none_stays_one(
+    home: Home, sdk: AsyncOpenAI, scripts: Scripts, arguments: str
+) -> None:
+    await near(home)
+    scripts["near"] = lambda _request: ["Sorry."]
+    past = {"id": "c", "type": "function", "function": {"name": "lamp", "arguments": arguments}}
+    told = {"role": "tool", "tool_call_id": "c", "content": "This is no JSON"}
+    said: Any = [*ASKED, {"role": "assistant", "tool_calls": [past]}, told]
+    await sdk.chat.completions.create(model="auto", messages=said)
+    assert Double.heard["near"][0].messages[1].calls[0].arguments is None
 
 
 async def test_a_tool_is_called_in_a_stream(home: Home, sdk: AsyncOpenAI, scripts: Scripts) -> None:
