@@ -1,18 +1,27 @@
 """How sure an answer is, and what a question asks for."""
 
 import math
+import random
 
+from hypothesis import given, strategies as st
 import pytest
 
 from brain_server.routing.judge import (
     BROKEN_CALL,
+    CURVE,
     CUT_OFF,
     EMPTY,
     IGNORANT,
+    MOST_OF_ORDER,
     UNTOLD_FRONTIER,
     UNTOLD_LOCAL,
+    WEIGHTS,
+    Curve,
+    calibrate,
     confidence,
     signals,
+    squash,
+    traits,
 )
 
 SURE = [math.log(0.97)] * 20
@@ -22,8 +31,8 @@ UNSURE = [math.log(0.25)] * 20
 def test_likely_tokens_make_a_sure_answer_and_unlikely_ones_do_not():
     sure = confidence("It is 21 degrees.", SURE, finish="stop", is_local=True)
     unsure = confidence("It is 21 degrees.", UNSURE, finish="stop", is_local=True)
-    assert sure > 0.85
-    assert unsure < 0.4
+    assert sure > 0.8
+    assert unsure < 0.25
 
 
 def test_confidence_grows_with_the_likelihood_of_the_tokens():
@@ -83,6 +92,34 @@ def test_a_question_that_needs_thought_is_harder_than_a_plain_one():
     assert hard.difficulty > 0.8
 
 
+@pytest.mark.parametrize(
+    ("harder", "easier"),
+    [
+        ("lock it", "lock the front door of the workshop"),
+        ("who am I meeting for dinner?", "who am I meeting according to my personal calendar?"),
+        ("turn off all the lights in the kitchen", "turn off the light in the kitchen"),
+        ("close the blinds if it is sunny outside", "close the blinds of the living room now"),
+        ("turn on every fan except the one upstairs", "turn on the fan in the hall upstairs"),
+    ],
+)
+def test_what_leaves_more_to_guess_is_harder(harder: str, easier: str):
+    assert signals(harder).difficulty > signals(easier).difficulty
+
+
+def test_an_order_stays_with_who_has_the_tools_however_little_it_says():
+    assert signals("everything off").difficulty == MOST_OF_ORDER
+
+
+def test_an_order_that_needs_thought_is_no_plain_order():
+    text = "Make a plan, compare the printers, explain the trade-offs and write a script in Python"
+    assert signals(text).difficulty > MOST_OF_ORDER
+
+
+@pytest.mark.parametrize("text", ["", "   ", "???", "a" * 5000])
+def test_every_trait_has_a_weight_whatever_was_said(text: str):
+    assert traits(text).keys() == WEIGHTS.keys()
+
+
 def test_code_is_seen():
     assert signals("Write a Python function that parses G-code").is_code
     assert not signals("How are you?").is_code
@@ -100,3 +137,54 @@ def test_code_is_seen():
 )
 def test_a_person_can_name_the_model(text: str, wants: str | None):
     assert signals(text).wants == wants
+
+
+def rated(curve: Curve, count: int) -> list[tuple[float, bool]]:
+    """Return answers drawn by lot from a model whose curve is known."""
+    draw = random.Random(5)
+    means = [math.log(draw.uniform(0.2, 1.0)) for _ in range(count)]
+    return [(mean, draw.random() < curve(mean)) for mean in means]
+
+
+def test_calibration_finds_the_curve_of_a_model_from_rated_answers():
+    found = calibrate(rated(Curve(0.5, 1.5), 20_000))
+    assert found == pytest.approx((0.5, 1.5), abs=0.1)
+
+
+def test_calibration_without_answers_changes_nothing():
+    assert calibrate([]) == CURVE
+
+
+def test_a_handful_of_answers_moves_the_curve_only_a_little():
+    found = calibrate([(-0.1, False)] * 3)
+    assert abs(found.a - CURVE.a) < 1.6
+    assert found(-0.1) < CURVE(-0.1)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(-12.0, 0.0), st.booleans()),
+        max_size=60,
+    )
+)
+def test_calibration_ends_at_the_best_curve_whatever_was_rated(pairs: list[tuple[float, bool]]):
+    found = calibrate(pairs)
+    # There the slope of the loss is nothing: the data's pull and that of the start are even.
+    off = [(found(mean) - good, mean) for mean, good in pairs]
+    assert found.a - CURVE.a + sum(one for one, _ in off) == pytest.approx(0, abs=1e-6)
+    assert found.b - CURVE.b + sum(one * mean for one, mean in off) == pytest.approx(0, abs=1e-5)
+
+
+def test_confidence_follows_the_curve_of_its_model():
+    steep = confidence("So.", UNSURE, finish="stop", is_local=True, curve=Curve(1.8, 10.0))
+    assert steep < confidence("So.", UNSURE, finish="stop", is_local=True)
+
+
+def test_the_first_curve_says_what_its_comment_says():
+    assert [round(CURVE(math.log(share)), 2) for share in (0.9, 0.5, 0.25)] == [0.82, 0.53, 0.18]
+
+
+def test_impossible_tokens_leave_no_confidence():
+    assert confidence("So.", [-math.inf], finish="stop", is_local=True) == 0.0
+    assert squash(-1e6) == 0.0
+    assert squash(1e6) == 1.0
