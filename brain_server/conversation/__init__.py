@@ -97,7 +97,8 @@ class Conversations:
     @command("conversation.process", Scope.CONTROL, streams=True, timeout=PROCESSING_TIMEOUT)
     async def process(self, caller: Caller, params: Process, emit: Callable[[Json], None]) -> Json:
         """Answer one turn; the answer is only given once it is recorded."""
-        conversation_id = params.conversation_id or await self._left_off(caller, params.text)
+        known = params.conversation_id or await self._left_off(caller, params.text)
+        conversation_id = known or new_id()
         heard = False
 
         def tell(part: Json) -> None:
@@ -107,7 +108,9 @@ class Conversations:
 
         lock = self._locks.setdefault(conversation_id, asyncio.Lock())
         async with lock:
-            row = await self._db.read(lambda connection: _row(connection, conversation_id))
+            row = None
+            if known is not None:
+                row = await self._db.read(lambda connection: _row(connection, conversation_id))
             if row is not None and not _is_in(row, caller.user_id):
                 raise Forbidden(
                     "not_your_conversation", "This conversation belongs to another person"
@@ -146,10 +149,10 @@ class Conversations:
             "data": decision.reply.data,
         }
 
-    async def _left_off(self, caller: Caller, text: str) -> str:
-        """Return the conversation that a person wants to go on with on another device, or a new one."""
+    async def _left_off(self, caller: Caller, text: str) -> str | None:
+        """Return the conversation that a person wants to go on with on another device, if that is meant."""
         if caller.user_id is None or not _GO_ON.match(text):
-            return new_id()
+            return None
         query = (
             select(conversations.c.id)
             .where(conversations.c.owner == caller.user_id)
@@ -157,8 +160,7 @@ class Conversations:
             .order_by(conversations.c.last_message_at.desc())
             .limit(1)
         )
-        found = await self._db.read(lambda connection: connection.execute(query).scalar())
-        return found or new_id()
+        return await self._db.read(lambda connection: connection.execute(query).scalar())
 
     @command("conversation.list", Scope.CONTROL, read_only=True)
     async def listed(self, caller: Caller, params: Page) -> Json:
