@@ -11,8 +11,8 @@ from openai import AsyncOpenAI
 import pytest
 
 from brain_server.providers import ProviderContext, Use, Words
-from brain_server.providers.llama_cpp.schema import mismatch
 from brain_server.providers.openai_compatible import OpenAICompatible
+from brain_server.shape import misfit
 from tests.brain.providers.llama_house import LONG, parts_of, question, usage_of, words_of
 from tests.standins.llama_server import LlamaServer
 from tests.standins.tiny_gguf import tiny_gguf
@@ -85,7 +85,7 @@ async def test_our_provider_hears_the_words_one_by_one(compatible: OpenAICompati
 
 async def test_our_provider_gets_json_that_fits(compatible: OpenAICompatible) -> None:
     parts = await parts_of(compatible.stream(question("light", schema=SCHEMA, max_tokens=200)))
-    assert mismatch(json.loads(words_of(parts)), SCHEMA) is None
+    assert misfit(json.loads(words_of(parts)), SCHEMA) is None
 
 
 async def test_the_server_is_free_within_a_second_after_an_answer_was_closed(
