@@ -1,5 +1,6 @@
 """The list of verbs: made from methods, checked at the door, paged in one way."""
 
+from enum import StrEnum
 import itertools
 from typing import Any
 
@@ -21,6 +22,7 @@ from brain_server.commands import (
     as_page,
     collect,
     command,
+    input_schema,
     paged,
     prepare,
 )
@@ -30,7 +32,7 @@ from brain_server.errors import Forbidden, InvalidRequest
 class Doors:
     """Something with verbs."""
 
-    @command("doors.list", Scope.READ, read_only=True)
+    @command("doors.list", Scope.READ, read_only=True, tool="List all doors.")
     async def list(self, _caller: Caller, _params: Page) -> str:
         """List the doors.
 
@@ -83,6 +85,48 @@ def test_two_verbs_of_one_name_are_a_mistake() -> None:
     """The list has each once."""
     with pytest.raises(ValueError, match=r"doors\.list"):
         collect(Doors(), Doors())
+
+
+class Colour(StrEnum):
+    """One of a few."""
+
+    RED = "red"
+
+
+class Paint(Params):
+    """With what."""
+
+    colour: Colour
+    layers: list[Named] = []
+
+
+def test_a_schema_holds_all_that_it_speaks_of() -> None:
+    """A model cannot follow references."""
+    schema = input_schema(Command(action="a", scope=Scope.READ, params=Paint))
+    layer = {
+        "title": "Named",
+        "description": "A parameter with a type.",
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "count": {"type": "integer", "default": 1}},
+        "required": ["name"],
+        "additionalProperties": False,
+    }
+    colour = {"title": "Colour", "description": "One of a few.", "enum": ["red"]}
+    assert schema == {
+        "description": "With what.",
+        "type": "object",
+        "properties": {
+            "colour": colour,
+            "layers": {"type": "array", "items": layer, "default": []},
+        },
+        "required": ["colour"],
+        "additionalProperties": False,
+    }
+
+
+def test_a_verb_is_no_tool_of_models_unless_it_says_so() -> None:
+    """What is forgotten is not offered."""
+    assert {spec.tool for spec in collect(Doors()).values()} == {"List all doors.", None}
 
 
 PAIRS = list(itertools.product(Scope, Scope))

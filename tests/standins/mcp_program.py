@@ -108,7 +108,11 @@ def main(port: int, *options: str) -> None:
     for option in options:
         if option.startswith("token="):
             app = guarded(app, option.removeprefix("token="))
-    listening = socket.create_server(("127.0.0.1", port))
+    # Named as TCP, so that answers in two parts do not wait for each other.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(("127.0.0.1", port))
+    listening.listen()
     sys.stdout.write("listening\n")
     sys.stdout.flush()
     config = uvicorn.Config(app, log_level="error", lifespan="on")

@@ -1,8 +1,7 @@
 """The MCP provider: against the real servers of both SDKs, and against servers that say odd things."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 import json
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,21 @@ import pytest
 
 from brain_server.errors import InvalidRequest, ProviderError
 from brain_server.protocol import Json
-from brain_server.providers import ProviderContext, Tool, ToolAnswer
+from brain_server.providers import ProviderContext, ToolAnswer
 from brain_server.providers.mcp import (
-    MOST_PAGES,
-    MOST_TOOLS,
     Mcp,
-    search_argument,
-    search_tool,
 )
-from brain_server.providers.mcp.tools import MOST_ANSWER, MOST_DESCRIPTION, MOST_SCHEMA
+from brain_server.providers.mcp.tools import MOST_ANSWER
 from brain_server.providers.mcp.wire import MOST_MESSAGE, STATELESS_VERSION, in_header
+from tests.brain.providers.mcp_house import (
+    HELLO,
+    LIST,
+    Again,
+    Script,
+    raw,
+    scripted,
+    talking,
+)
 from tests.standins.mcp_server import NEXT, McpServer
 from tests.standins.web import serving
 
@@ -33,19 +37,6 @@ KINDS = {
 }
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 needs_next = pytest.mark.skipif(not NEXT.exists(), reason=f"needs the next MCP SDK in {NEXT}")
-
-
-@asynccontextmanager
-async def talking(url: str, **options: Any) -> AsyncIterator[Mcp]:
-    """Give a provider for the time of a block."""
-    async with ClientSession() as session:
-        made = Mcp(
-            ProviderContext(
-                provider_id="p", options={"url": url} | options, session=session, data_dir=Path()
-            )
-        )
-        yield made
-        await made.close()
 
 
 def started(options: list[str] | None = None, **more: Any) -> Iterator[McpServer]:
@@ -213,78 +204,6 @@ async def test_the_newest_era_is_spoken_where_it_is_known() -> None:
 
 # -- servers that say odd things ----------------------------------------------------------------------
 
-LIST: Json = {
-    "tools": [
-        {
-            "name": "look",
-            "description": "Look",
-            "inputSchema": {"type": "object"},
-            "annotations": {"readOnlyHint": True},
-        }
-    ]
-}
-HELLO: Json = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {}}
-
-
-class Script:
-    """A server that answers each method as it is told, and keeps what it was asked."""
-
-    def __init__(self, **answers: Any) -> None:
-        """Take the answers by the last word of the method: a result, an error, or a whole response."""
-        self.answers = {
-            "discover": {"error": {"code": -32601, "message": "Method not found"}},
-            "initialize": HELLO,
-            "initialized": raw("", 202),
-            "list": LIST,
-        } | answers
-        self.asked: list[tuple[Json, dict[str, str]]] = []
-
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
-        """Answer one POST."""
-        if request.method == "DELETE":
-            self.asked.append(({"method": "DELETE"}, dict(request.headers)))
-            return web.Response(status=405)
-        message = await request.json()
-        self.asked.append((message, dict(request.headers)))
-        answer = self.answers[str(message.get("method", "none")).rpartition("/")[2]]
-        if isinstance(answer, list):
-            answer = answer.pop(0)
-        if callable(answer):
-            answer = await answer(request, message)
-        if isinstance(answer, web.StreamResponse):
-            return answer.clone() if isinstance(answer, Again) else answer
-        told = answer if "error" in answer else {"result": answer}
-        session = {"Mcp-Session-Id": "s1"} if message.get("method") == "initialize" else {}
-        return web.json_response({"jsonrpc": "2.0", "id": message["id"]} | told, headers=session)
-
-    def methods(self) -> list[str]:
-        """Return the methods that were asked, in order."""
-        return [message.get("method", "answer") for message, _ in self.asked]
-
-
-class Again(web.Response):
-    """A response that can be sent more than once."""
-
-    def clone(self) -> web.Response:
-        """Return another one like it."""
-        return web.Response(body=self.body, status=self.status, headers=self.headers)
-
-
-def raw(body: bytes | str, status: int = 200, **headers: str) -> Again:
-    """Return an answer byte for byte."""
-    data = body.encode() if isinstance(body, str) else body
-    told = {"Content-Type": "application/json"} | {
-        k.replace("_", "-"): v for k, v in headers.items()
-    }
-    return Again(body=data, status=status, headers=told)
-
-
-@asynccontextmanager
-async def scripted(script: Script, **options: Any) -> AsyncIterator[Mcp]:
-    """Give a provider of a scripted server."""
-    async with serving(mcp=script) as url, talking(f"{url}/mcp", **options) as mcp:
-        yield mcp
-
 
 async def failure(script: Script, **options: Any) -> ProviderError:
     """Return the error with which a call ends."""
@@ -292,12 +211,6 @@ async def failure(script: Script, **options: Any) -> ProviderError:
         with pytest.raises(ProviderError) as caught:
             await mcp.call("look", {})
     return caught.value
-
-
-async def said(**result: Any) -> ToolAnswer:
-    """Return what becomes of a result."""
-    async with scripted(Script(call=result)) as mcp:
-        return await mcp.call("look", {})
 
 
 @pytest.mark.parametrize(
@@ -645,195 +558,3 @@ async def test_a_tool_that_wants_to_ask_back_has_failed() -> None:
 def test_a_text_in_a_header_is_wrapped_where_it_must(text: str, header: str) -> None:
     """So that what is read is what was meant."""
     assert in_header(text) == header
-
-
-# -- tools --------------------------------------------------------------------------------------------
-
-
-def listed(**tool: Any) -> Json:
-    """Return a tool of a list."""
-    return LIST["tools"][0] | tool
-
-
-async def offered(*tools: Any, **options: Any) -> list[Tool]:
-    """Return what becomes of a list of tools."""
-    async with scripted(Script(list={"tools": list(tools)}), **options) as mcp:
-        return list(await mcp.tools())
-
-
-async def test_what_is_no_tool_is_not_offered() -> None:
-    """Nor what is too large to be shown, or too odd to be called."""
-    odd = [
-        None,
-        "look",
-        {"name": "look"},
-        listed(name=7),
-        listed(name="\u732b"),
-        listed(inputSchema=None),
-        listed(inputSchema={"type": "array"}),
-        listed(inputSchema={"type": "object", "description": "x" * MOST_SCHEMA}),
-        listed(annotations=None),
-        listed(annotations={"readOnlyHint": "true"}),
-        listed(annotations={"readOnlyHint": False}),
-    ]
-    assert await offered(*odd) == []
-
-
-async def test_of_two_tools_of_one_name_the_first_is_offered() -> None:
-    """A later one cannot take its place."""
-    tools = await offered(listed(name="a.b", description="first"), listed(name="a b"))
-    assert [(tool.name, tool.description) for tool in tools] == [("a_b", "first")]
-
-
-async def test_what_a_server_says_of_its_tools_is_made_plain() -> None:
-    """Without characters that nobody would see, and not without end."""
-    hidden = "Look\u200b\u202e \x1b[0m\U000e0041" + "x" * 2000
-    schema = {"type": "object", "properties": {"a\u200bb": {"enum": ["\u202ex", 1, None]}}}
-    (tool,) = await offered(listed(description=hidden, inputSchema=schema))
-    assert tool.description == ("Look [0m" + "x" * 2000)[:MOST_DESCRIPTION]
-    assert tool.parameters == {"type": "object", "properties": {"ab": {"enum": ["x", 1, None]}}}
-
-
-async def test_a_tool_without_a_description_has_none() -> None:
-    """It is offered all the same."""
-    (tool,) = await offered({"name": "look", "inputSchema": {"type": "object"}}, tools="look")
-    assert (tool.description, tool.read_only) == ("", False)
-
-
-async def test_not_more_tools_are_offered_than_a_model_can_read() -> None:
-    """The first ones, and only they can be called."""
-    many = [listed(name=f"t{number}") for number in range(MOST_TOOLS + 5)]
-    async with scripted(Script(list={"tools": many})) as mcp:
-        assert len(await mcp.tools()) == MOST_TOOLS
-        assert (await mcp.call(f"t{MOST_TOOLS}", {})).error
-
-
-async def test_all_pages_of_a_list_are_read() -> None:
-    """Each with the cursor of the one before."""
-    pages = [{"tools": [listed(name="a")], "nextCursor": "c1"}, {"tools": [listed(name="b")]}]
-    script = Script(list=pages)
-    async with scripted(script) as mcp:
-        assert [tool.name for tool in await mcp.tools()] == ["a", "b"]
-    assert script.asked[-2][0]["params"] == {"cursor": "c1"}
-
-
-async def test_a_list_without_end_is_ended() -> None:
-    """After twenty pages."""
-    script = Script(list=LIST | {"nextCursor": "again"})
-    async with scripted(script) as mcp:
-        await mcp.tools()
-    assert script.methods().count("tools/list") == MOST_PAGES
-
-
-# -- answers ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("result", "text"),
-    [
-        ({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, "a\nb"),
-        ({"content": [{"type": "text", "text": "a\u200bb\x07"}]}, "ab"),
-        ({"content": [{"type": "audio", "data": "eA=="}]}, "[audio , not shown]"),
-        ({"content": [{"type": "resource", "resource": {}}]}, "[something else, not shown]"),
-        ({"content": [{"type": "text"}, 7]}, "[something else, not shown]\n" * 2),
-        ({"structuredContent": {"a": "\u00e9"}}, '{"a": "\u00e9"}'),
-        ({"content": [], "structuredContent": 0}, "0"),
-        ({"content": [{"type": "text", "text": "a"}], "structuredContent": {"b": 1}}, "a"),
-        ({"content": "none"}, ""),
-        ({}, ""),
-    ],
-)
-async def test_an_answer_becomes_text(result: Json, text: str) -> None:
-    """Whatever it is made of."""
-    assert await said(**result) == ToolAnswer(text=text.rstrip("\n"))
-
-
-@pytest.mark.parametrize(("flag", "error"), [(True, True), (False, False), ("yes", False)])
-async def test_a_failed_answer_is_marked(flag: Any, error: bool) -> None:
-    """Only by what says so plainly."""
-    assert (await said(content=[], isError=flag)).error is error
-
-
-async def test_arguments_that_do_not_fit_are_told_to_who_can_mend_them() -> None:
-    """To the model, as the answer of the tool."""
-    refused = {"error": {"code": -32602, "message": "no \u200bsuch place"}}
-    async with scripted(Script(call=refused)) as mcp:
-        assert await mcp.call("look", {}) == ToolAnswer(text="no such place", error=True)
-
-
-# -- the search ---------------------------------------------------------------------------------------
-
-
-def tool(name: str, description: str = "", *needed: str, **properties: str) -> Tool:
-    """Return a tool with parameters of these types."""
-    schema = {name: {"type": kind} for name, kind in (properties or {"query": "string"}).items()}
-    parameters = {"type": "object", "properties": schema, "required": list(needed)}
-    return Tool(name=name, description=description, parameters=parameters, read_only=True)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "web_search",
-        "brave_web_search",
-        "tavily-search",
-        "tavily_search",
-        "searxng_web_search",
-        "search_web",
-        "duckduckgo_search",
-        "google_search",
-        "kagi_search_fetch",
-        "web_search_exa",
-        "search",
-        "Search",
-    ],
-)
-def test_a_web_search_is_found_by_its_name(name: str) -> None:
-    """Of every server that people use."""
-    others = [tool("fetch", "Fetch a URL", url="string"), tool("search_files"), tool("list_tools")]
-    assert search_tool([*others, tool(name)]) == tool(name)
-
-
-@pytest.mark.parametrize(
-    "one",
-    [
-        tool("search_files"),
-        tool("search_repositories"),
-        tool("image_search"),
-        tool("search_memory", "Search the web of memories"),
-        tool("fetch", "Fetch a page of the web", url="string"),
-        tool("web_search", count="integer"),
-        Tool(name="web_search", description="", parameters={"type": "object"}),
-        Tool(name="web_search", description="", parameters={"properties": {"query": 1}}),
-    ],
-)
-def test_what_searches_elsewhere_is_no_web_search(one: Tool) -> None:
-    """Nor what takes no words."""
-    assert search_tool([one]) is None
-
-
-def test_of_several_the_plainest_web_search_is_taken() -> None:
-    """One for the web before one for anything, and that before one for a part of the web."""
-    local, bare = tool("brave_local_search"), tool("search")
-    about, web_ = tool("search", "Search the internet"), tool("brave_web_search")
-    assert search_tool([]) is None
-    assert search_tool([local]) is local
-    assert search_tool([local, bare]) is bare
-    assert search_tool([local, bare, about]) is about
-    assert search_tool([local, bare, about, web_]) is web_
-    assert search_tool([web_, tool("tavily_search")]) is web_
-
-
-@pytest.mark.parametrize(
-    ("one", "name"),
-    [
-        (tool("s", q="string"), "q"),
-        (tool("s", "", "text", query="string", text="string"), "text"),
-        (tool("s", "", "words", words="string"), "words"),
-        (tool("s", words="string"), None),
-        (tool("s", query="integer"), None),
-    ],
-)
-def test_the_words_of_a_search_have_their_place(one: Tool, name: str | None) -> None:
-    """The known name that is needed, else a known one, else the one that is needed."""
-    assert search_argument(one) == name
