@@ -140,7 +140,7 @@ class Signals:
     steps: int
     # Something is to be done only after something else has happened.
     later: bool
-    # It is about this house and workshop, whose state may be another one in a minute.
+    # It is about this house and workshop, whose state may be another one in a minute, or an order.
     of_house: bool
     # The model that the person named: "ask Claude why ...".
     wants: str | None
@@ -208,7 +208,7 @@ def signals(text: str) -> Signals:
         is_code=bool(found["code"]),
         steps=1 + int(found["steps"]),
         later=bool(_LATER.search(text)),
-        of_house=bool(about_house),
+        of_house=about_house or not found["unnamed"] or bool(found["order"]),
         wants=named[1].strip() if named else None,
     )
 

@@ -120,6 +120,21 @@ def test_every_trait_has_a_weight_whatever_was_said(text: str):
     assert traits(text).keys() == WEIGHTS.keys()
 
 
+@pytest.mark.parametrize(
+    ("text", "of_house"),
+    [
+        ("Open the smart curtain", True),
+        ("skip this song", True),
+        ("is the vacuum running?", True),
+        ("what is in my calendar?", True),
+        ("What is the capital of France?", False),
+        ("Why does PETG warp?", False),
+    ],
+)
+def test_what_is_about_the_house_or_an_order_to_it_is_seen(text: str, *, of_house: bool):
+    assert signals(text).of_house is of_house
+
+
 def test_code_is_seen():
     assert signals("Write a Python function that parses G-code").is_code
     assert not signals("How are you?").is_code
