@@ -32,7 +32,7 @@ from brain_server.conversation.overview import Overview
 from brain_server.conversation.proposals import Proposals
 from brain_server.conversation.relations import Relations
 from brain_server.conversation.remembering import Remembering, Told
-from brain_server.conversation.search import Search
+from brain_server.conversation.search import Pages, Search
 from brain_server.conversation.tools import Toolbox, spoken
 from brain_server.devices import Devices, Request
 from brain_server.devices.evidence import Evidence
@@ -40,6 +40,7 @@ from brain_server.devices.registry import Registry
 from brain_server.devices.telemetry import Telemetry
 from brain_server.errors import InvalidRequest, Unavailable
 from brain_server.fabrication import Fabrication
+from brain_server.fetch import Fetcher
 from brain_server.memory import Memory
 from brain_server.memory.cache import Answers
 from brain_server.memory.embedder import Embedder
@@ -85,6 +86,7 @@ class Brain:
         self.bus = Bus()
         self.tasks = Tasks()
         self.health = Health()
+        self._last_health: Json | None = None
         self.port = settings.port
 
     async def start(self) -> None:
@@ -180,7 +182,9 @@ class Brain:
         self.embedder = Embedder(
             db, lambda: asker.source(self.models.of_use(Use.EMBEDDING)), self.tasks, self.clock
         )
-        store = Qdrant(settings.qdrant_url, settings.qdrant_api_key) if settings.qdrant_url else None
+        store = (
+            Qdrant(settings.qdrant_url, settings.qdrant_api_key) if settings.qdrant_url else None
+        )
         self.memory = Memory(db, self.embedder, self.bus, self.tasks, self.clock, store)
         self.answers = Answers(
             db,
@@ -215,8 +219,9 @@ class Brain:
         search = Search(self.models, self.privacy)
         first_tier = FirstTier(self.devices, self.gate, self.safety_db, self.bus, self.clock)
         remembering = Remembering(self.memory, self.embedder)
-        self.toolbox = Toolbox(self.link, self._request, search, first_tier.name_of)
-        proposals = Proposals(first_tier, self.toolbox, search)
+        pages = Pages(Fetcher(), self.privacy)
+        self.toolbox = Toolbox(self.link, self._request, search, pages, first_tier.name_of)
+        proposals = Proposals(first_tier, self.toolbox, search, pages)
         things = lambda: [live.view() for live in self.registry.all()]  # noqa: E731 - a name for two uses
         mind = Mind(
             self.models,
@@ -356,13 +361,12 @@ class Brain:
     async def snapshot(self) -> Json:
         """Return all state for a new subscriber."""
         work = await self.gate.open_work()
-        parts = await self.health.run()
         return {
             "devices": [live.view() for live in self.registry.all()],
             "events": [event for _, event in work if event is not None],
             "commands": [command for command, _ in work],
             "jobs": await self.fabrication.open_jobs(),
-            "health": System.summary(parts),
+            "health": await self._look_at_health(),
             "providers": [model.view() for model in self.models.all()],
             "budget": await self.budget.view(),
             "mind": self.overview.view(),
@@ -384,14 +388,18 @@ class Brain:
         return "Home Assistant is not connected" if paired else None
 
     async def _watch_health(self) -> None:
-        """Tell clients when a part falls ill or is well again."""
-        last: Json | None = None
+        """Look at every part now and then."""
         while True:
-            now = System.summary(await self.health.run())
-            if last not in (None, now):
-                self.bus.publish("health.updated", now)
-            last = now
+            await self._look_at_health()
             await asyncio.sleep(HEALTH_EVERY)
+
+    async def _look_at_health(self) -> Json:
+        """Return how the parts are; clients are told when one falls ill or is well again, whoever looked."""
+        now = System.summary(await self.health.run())
+        if self._last_health not in (None, now):
+            self.bus.publish("health.updated", now)
+        self._last_health = now
+        return now
 
     async def _housekeeping(self, telemetry: Telemetry) -> None:
         while True:

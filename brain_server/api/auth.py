@@ -243,7 +243,9 @@ class Tokens:
             alive = (*others, tokens.c.expires_at.is_distinct_from(REVOKED))
             gone = list(connection.execute(select(tokens.c.digest).where(*alive)).scalars())
             connection.execute(delete(tokens).where(*alive))
-            if not connection.execute(update(tokens).where(mine).values(from_setting=True)).rowcount:
+            if not connection.execute(
+                update(tokens).where(mine).values(from_setting=True)
+            ).rowcount:
                 connection.execute(insert(tokens).values(row))
             return gone
 

@@ -77,12 +77,13 @@ _FINAL: Final = frozenset(
 )
 
 
-class Refused(InvalidRequest):
+class Unreadable(InvalidRequest):
     """A field that is wrong, or that asks for what cannot be had."""
 
-    def __init__(self, param: str, message: str, says: str = "invalid_value") -> None:
-        """Take the field, a sentence, and OpenAI's code."""
-        super().__init__("invalid_params", message, param=param, says=says)
+
+def unreadable(param: str, message: str, says: str = "invalid_value") -> Unreadable:
+    """Return the error about a field, with a sentence and OpenAI's code."""
+    return Unreadable("invalid_params", message, param=param, says=says)
 
 
 # -- requests -----------------------------------------------------------------------------------------
@@ -184,31 +185,31 @@ class Chat:
 
 
 def read(body: Any) -> Chat:
-    """Return what a body asks for. Raises Refused."""
+    """Return what a body asks for. Raises Unreadable."""
     if not isinstance(body, dict):
-        raise Refused("", "The body is not a JSON object", "invalid_type")
+        raise unreadable("", "The body is not a JSON object", "invalid_type")
     for name, neutral in NEUTRAL.items():
         if (given := body.get(name)) is not None and given not in neutral:
-            raise Refused(name, f"{name} is not supported here", "unsupported_parameter")
+            raise unreadable(name, f"{name} is not supported here", "unsupported_parameter")
     known = {name: body[name] for name in body if name not in IGNORED and name not in NEUTRAL}
     try:
         chat = msgspec.convert(known, _Chat)
     except msgspec.ValidationError as err:
-        raise unreadable(str(err)) from err
+        raise misread(str(err)) from err
     return _understood(chat)
 
 
-def unreadable(said: str) -> Refused:
+def misread(said: str) -> Unreadable:
     """Return the refusal of what does not have the form, with the field that msgspec named."""
     if unknown := _UNKNOWN.search(said):
-        return Refused(unknown[1], f"{unknown[1]} is not known here", "unknown_parameter")
+        return unreadable(unknown[1], f"{unknown[1]} is not known here", "unknown_parameter")
     place = _PLACE.search(said)
-    return Refused(place[1] if place else "", said.partition(" - at ")[0], "invalid_type")
+    return unreadable(place[1] if place else "", said.partition(" - at ")[0], "invalid_type")
 
 
 def _understood(chat: _Chat) -> Chat:
     if not chat.messages:
-        raise Refused("messages", "There is no message", "empty_array")
+        raise unreadable("messages", "There is no message", "empty_array")
     schemas = {one.function.name: _parameters(one, at) for at, one in enumerate(chat.tools or ())}
     most = chat.max_completion_tokens if chat.max_tokens is None else chat.max_tokens
     params: Json = {
@@ -221,7 +222,7 @@ def _understood(chat: _Chat) -> Chat:
     forced, is_named = _forced(chat, schemas)
     if forced is not None:
         if params["schema"] is not None:
-            raise Refused("tool_choice", "A tool cannot be forced into a response_format")
+            raise unreadable("tool_choice", "A tool cannot be forced into a response_format")
         params["schema"] = _one_call(forced)
         params["messages"].insert(0, {"role": "system", "content": _order(chat, forced)})
     elif chat.tool_choice != "none":
@@ -263,9 +264,9 @@ def _message(said: _Said, place: str) -> Json:
                 pictures.append(_picture(url, f"{place}.content[{at}].image_url"))
             case _:
                 where = f"{place}.content[{at}]"
-                raise Refused(where, "This part of a message is not supported here")
+                raise unreadable(where, "This part of a message is not supported here")
     if said.role == "tool" and said.tool_call_id is None:
-        raise Refused(f"{place}.tool_call_id", "A tool's answer needs the id of its call")
+        raise unreadable(f"{place}.tool_call_id", "A tool's answer needs the id of its call")
     return {
         "role": "system" if said.role == "developer" else said.role,
         "content": "\n".join(texts) or said.refusal or "",
@@ -281,7 +282,7 @@ def _message(said: _Said, place: str) -> Json:
 def _picture(url: str, place: str) -> Json:
     found = _DATA_URL.fullmatch(url)
     if found is None:
-        raise Refused(
+        raise unreadable(
             f"{place}.url",
             "A picture comes as a data: URL with base64; nothing is fetched from the web",
             "invalid_image_url",
@@ -309,7 +310,7 @@ def _schema(wanted: _Format | None) -> Json | None:
         case _Format(type="json_schema", json_schema=_Schema(schema=schema)):
             return whole(schema or {}, "response_format.json_schema.schema")
         case _Format(type="json_schema"):
-            raise Refused("response_format.json_schema", "The schema is missing")
+            raise unreadable("response_format.json_schema", "The schema is missing")
         case _:
             return None
 
@@ -326,12 +327,14 @@ def whole(schema: Json, place: str) -> Json:
 
     def inlined(value: Any, depth: int) -> Any:
         if depth > MOST_LEVELS or next(count) > MOST_PARTS:
-            raise Refused(place, "A schema that holds itself, or is this large, is not supported")
+            raise unreadable(
+                place, "A schema that holds itself, or is this large, is not supported"
+            )
         match value:
             case {"$ref": str(name), **rest} if isinstance(parts.get(name), dict):
                 return inlined(parts[name] | rest, depth + 1)
             case {"$ref": str()}:
-                raise Refused(place, "A reference of the schema leads nowhere")
+                raise unreadable(place, "A reference of the schema leads nowhere")
             case dict():
                 return {
                     key: inlined(part, depth + 1)
@@ -358,7 +361,7 @@ def _forced(chat: _Chat, schemas: Mapping[str, Json]) -> tuple[Mapping[str, Json
         case _Choice(function=_Named(name=name)) if name in schemas:
             return {name: schemas[name]}, True
         case _Choice() | "required":
-            raise Refused("tool_choice", "There is no such tool in tools")
+            raise unreadable("tool_choice", "There is no such tool in tools")
         case _:
             return None, False
 
@@ -526,7 +529,7 @@ def refusal(err: KittyError) -> tuple[int, Json, dict[str, str]]:
         err.code, (err.status, _kind(err.status), err.fields.get("says", err.code), None)
     )
     if err.code == "invalid_params" and "param" not in err.fields:
-        err_ = unreadable(err.message)  # what ``generate.text`` itself would not take
+        err_ = misread(err.message)  # what ``generate.text`` itself would not take
         param, code = err_.fields["param"] or None, err_.fields["says"]
     error = {
         "message": err.message,

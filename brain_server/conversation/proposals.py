@@ -7,7 +7,8 @@ from brain_server.conversation import words
 from brain_server.conversation.first_tier import FirstTier
 from brain_server.conversation.rules import compile_home, understand
 from brain_server.conversation.rules.model import Act, Cancel, Confirm, Here, Home
-from brain_server.conversation.tools import REQUEST, SEARCH, Ran, Toolbox
+from brain_server.conversation.tools import READ, REQUEST, SEARCH, Ran, Toolbox
+from brain_server.conversation.trust import shown
 from brain_server.errors import KittyError
 from brain_server.protocol import Json
 from brain_server.routing import Reply, Tier, TierName, Turn
@@ -25,11 +26,13 @@ class Proposals(Tier):
         first: FirstTier,
         toolbox: Toolbox,
         search: Callable[[str, str], Awaitable[str]],
+        read: Callable[[str, str], Awaitable[str]],
     ) -> None:
         """Take the first tier, whose words these are, the tools, and the web."""
         self._first = first
         self._toolbox = toolbox
         self._search = search
+        self._read = read
 
     async def ask(self, turn: Turn, ran: Ran, *, foreign: bool) -> Reply:
         """Return the question that a paused chain waits for."""
@@ -81,7 +84,9 @@ class Proposals(Tier):
                 return reply
             if tool == SEARCH:
                 found = await self._search(str(arguments.get("question", "")), turn.conversation_id)
-                return Reply(text=found, confidence=1.0, reason="searched", outside=True)
+                return _found(found)
+            if tool == READ:
+                return _found(await self._read(arguments["url"], turn.conversation_id))
             answer = await self._toolbox.in_house(tool, arguments, turn.caller, confirmed=True)
         except KittyError as err:
             return Reply(text=words.refused(err), confidence=1.0, reason=err.code)
@@ -95,3 +100,7 @@ class Proposals(Tier):
             reason="proposal_done",
             data={"tool_calls": [call | {"error": bool(answer.get("error"))}]},
         )
+
+
+def _found(text: str) -> Reply:
+    return Reply(text=shown(text), confidence=1.0, reason="searched", outside=True)

@@ -5,6 +5,7 @@ from typing import Final
 
 from brain_server.conversation.trust import quoted, visible
 from brain_server.errors import KittyError, Unavailable
+from brain_server.fetch import Fetcher
 from brain_server.providers import Author, Message
 from brain_server.providers.mcp.tools import search_argument, search_tool
 from brain_server.routing.models import Models
@@ -52,6 +53,22 @@ class Search:
             if not found.error:
                 return visible(found.text, MOST_FOUND)
         raise last or Unavailable("no_search", "There is no server that can search")
+
+
+class Pages:
+    """Reads public pages, where the rules allow that anything leaves the house."""
+
+    def __init__(self, fetcher: Fetcher, privacy: Privacy) -> None:
+        """Take the one fetcher and the rules."""
+        self._fetcher = fetcher
+        self._privacy = privacy
+
+    async def __call__(self, question: str, conversation_id: str) -> str:
+        """Return the words of the page at an address; raises as the fetcher does, and Forbidden ``offline_mode``."""
+        del conversation_id
+        self._privacy.check(leaves_house=True, pieces=(Piece(kind=Kind.PROMPT, text=question),))
+        page = await self._fetcher.fetch(question)
+        return visible(f"{page.title}\n{page.text}" if page.title else page.text, MOST_FOUND)
 
 
 def messages(question: str, found: str) -> Sequence[Message]:

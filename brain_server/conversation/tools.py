@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from brain_server.commands import Caller, Command
-from brain_server.conversation.trust import Trust, plain_name, quoted, visible
+from brain_server.commands import Caller, Command, input_schema
+from brain_server.conversation.trust import Trust, plain_name, quoted, unquoted, visible
 from brain_server.errors import KittyError
 from brain_server.house import HomeAssistantLink
 from brain_server.observability import request_id
@@ -29,6 +29,7 @@ from brain_server.shape import misfit
 
 REQUEST: Final = "workshop_request"
 SEARCH: Final = "search_web"
+READ: Final = "read_web_page"
 HOME_TIMEOUT: Final = 15.0
 MOST_RESULT: Final = 12_000
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_.:+/-]{0,64}")
@@ -168,13 +169,15 @@ class Toolbox:
         self,
         link: HomeAssistantLink,
         request: Requests,
-        web: Web | None,
+        web: Web,
+        read: Web,
         names: Callable[[str], str],
     ) -> None:
-        """Take the road to Home Assistant, the road to the gate, the web, and what devices are called."""
+        """Take the roads to Home Assistant, the gate, a search and a page, and what devices are called."""
         self._link = link
         self._request = request
         self._web = web
+        self._read = read
         self._names = names
         self._commands: Mapping[str, Command] = {}
         self._dispatch: Callable[[Command, Caller, Json], Awaitable[Any]]
@@ -194,8 +197,9 @@ class Toolbox:
         """Return what a model is offered for this caller, by name."""
         offered = [self._reader(spec, caller) for spec in self._commands.values()]
         offered.append(self._requester(caller, conversation_id))
-        if web and self._web is not None:
-            offered.append(self._searcher(self._web, conversation_id))
+        if web:
+            offered.append(self._searcher(conversation_id))
+        offered.append(self._page_reader(conversation_id))
         offered += await self._of_house(caller)
         return {one.tool.name: one for one in offered}
 
@@ -226,7 +230,7 @@ class Toolbox:
             {
                 "name": call.name,
                 "arguments": call.arguments,
-                "result": {"text": visible(ran.text, 500)},
+                "result": {"text": visible(unquoted(ran.text), 500)},
                 "error": ran.error,
             }
         )
@@ -242,7 +246,7 @@ class Toolbox:
         tool = Tool(
             name=spec.action.replace(".", "_"),
             description=spec.tool or spec.summary,
-            parameters=schema_of(spec),
+            parameters=input_schema(spec),
             read_only=True,
         )
         return Offered(tool=tool, effect=Effect.READ, run=run)
@@ -272,9 +276,27 @@ class Toolbox:
         )
         return Offered(tool=tool, effect=Effect.REQUEST, run=run)
 
-    def _searcher(self, web: Web, conversation_id: str) -> Offered:
+    def _page_reader(self, conversation_id: str) -> Offered:
         async def run(arguments: Json) -> Ran:
-            found = await web(str(arguments.get("question", "")), conversation_id)
+            found = await self._read(arguments["url"], conversation_id)
+            return Ran(text=quoted(found[:MOST_RESULT], "web"), trust=Trust.OUTSIDE)
+
+        tool = Tool(
+            name=READ,
+            description="Read a public web page whose address the person has given.",
+            parameters={
+                "type": "object",
+                "properties": {"url": {"type": "string", "maxLength": 2000}},
+                "required": ["url"],
+                "additionalProperties": False,
+            },
+            read_only=True,
+        )
+        return Offered(tool=tool, effect=Effect.OUTWARD, run=run)
+
+    def _searcher(self, conversation_id: str) -> Offered:
+        async def run(arguments: Json) -> Ran:
+            found = await self._web(str(arguments.get("question", "")), conversation_id)
             return Ran(text=quoted(found[:MOST_RESULT], "web"), trust=Trust.OUTSIDE)
 
         tool = Tool(
@@ -355,7 +377,9 @@ def needs_person(
         case Effect.READ:
             return False
         case Effect.OUTWARD:
-            return reading.is_foreign
+            # An address that nobody has said may hold anything in its words.
+            url = arguments.get("url")
+            return reading.is_foreign or (url is not None and str(url) not in reading.said)
         case Effect.HOME:
             return reading.is_foreign or not _home_carried(arguments, _words(reading.said))
         case Effect.REQUEST:
@@ -407,10 +431,3 @@ def _is_plain(value: Any) -> bool:
             return bool(_TOKEN.fullmatch(value)) or plain_name(value) is not None
         case _:
             return True
-
-
-def schema_of(spec: Command) -> Json:
-    """Return the JSON Schema of a command's parameters, whole and without references."""
-    (schema,), parts = msgspec.json.schema_components([spec.params])
-    found = parts[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
-    return {name: value for name, value in found.items() if name != "title"}

@@ -33,6 +33,7 @@ _PICTURE: Final = re.compile(r"!\[([^\]]{0,200})\]\s*(?:\([^)]{0,2000}\)|\[[^\]]
 _LINK: Final = re.compile(r"\[([^\]]{1,200})\]\(\s*<?([^)\s>]{1,2000})>?[^)]{0,200}\)")
 _DEFINITION: Final = re.compile(r"(?m)^\s{0,3}\[[^\]]{1,200}\]:\s*\S+.*$")
 _TAG: Final = re.compile(r"</?[A-Za-z!][^>]{0,2000}>?")
+_MARKS: Final = re.compile(r"\A<outside [^\n]*>\n|\n</outside [^\n]*>\Z")
 _URL: Final = re.compile(r"(?i)\b(?:https?|ftp|data|javascript|file):[^\s<>\"')\]]+")
 
 
@@ -62,6 +63,11 @@ def quoted(text: str, source: str) -> str:
     """Return text from outside between marks that the text itself cannot know."""
     mark = secrets.token_hex(6)
     return f"<outside source={source!r} mark={mark}>\n{visible(text)}\n</outside mark={mark}>"
+
+
+def unquoted(text: str) -> str:
+    """Return what :func:`quoted` was given, for people to read."""
+    return _MARKS.sub("", text)
 
 
 def shown(text: str) -> str:

@@ -378,5 +378,7 @@ def _wanted(tool: str, arguments: Json, device: str | None) -> str:
         return _HOME_DOING[verb].format(target=target) + kind
     if "question" in said:
         return f"search the web for “{said['question']}”"
+    if "url" in said:
+        return f"read the page {said['url']}"
     listed = ", ".join(f"{name} {value}" for name, value in said.items())
     return f"run {tool}{f' with {listed}' if listed else ''}"

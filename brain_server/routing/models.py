@@ -42,6 +42,8 @@ _LOGGER = logging.getLogger(__name__)
 CHECK_TIMEOUT: Final = 10.0
 WATCHED_EVERY: Final = 300.0
 SMOOTHING: Final = 0.3
+# What comes all at once, as the wish for a tool does, tells nothing of how fast a model writes.
+SHORTEST_WRITING: Final = 0.1
 ORDER: Final = tuple(TierName)
 
 
@@ -353,7 +355,7 @@ class Models:
 
     def worked(self, model: Model, tokens: int | None = None, seconds: float = 0.0) -> None:
         """Note that a provider answered, and how fast it wrote."""
-        if tokens and seconds > 0:
+        if tokens and seconds >= SHORTEST_WRITING:
             now, before = tokens / seconds, model.tokens_per_second
             mean = now if before is None else before + SMOOTHING * (now - before)
             model.tokens_per_second = round(mean, 1)

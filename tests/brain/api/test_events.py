@@ -335,6 +335,21 @@ async def test_a_change_of_health_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     }
 
 
+async def test_an_illness_that_only_a_new_client_saw_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Home Assistant itself subscribes before it is known to be there again."""
+    monkeypatch.setattr("brain_server.app.HEALTH_EVERY", 0.5)
+    async with running(tmp_path) as brain:
+        async with at_home(brain) as home:
+            token = await home.token("read")
+        async with Socket(brain, token) as socket:
+            seen = (await socket.subscribe())["data"]["health"]
+            assert seen["status"] == "degraded"
+            async with at_home(brain):
+                await socket.event("health.updated", lambda now: now["status"] == "ok")
+
+
 async def test_the_first_frame_proves_who_the_brain_is(brain: Brain) -> None:
     """It signs what the client made up, so that nobody can answer in its place."""
     socket = Socket(brain)

@@ -7,7 +7,7 @@ import openai
 from openai import AsyncOpenAI
 import pytest
 
-from brain_server.api.openai_form import Refused, read, refusal
+from brain_server.api.openai_form import Unreadable, read, refusal
 from brain_server.app import Brain
 from brain_server.errors import ProviderError
 from brain_server.storage.tables import decisions
@@ -127,7 +127,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
 def test_what_cannot_be_had_is_refused_by_the_name_of_its_field(
     more: dict[str, Any], param: str, code: str
 ) -> None:
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(Unreadable) as raised:
         read({"model": "auto", "messages": ASKED} | more)
     status, body, _headers = refusal(raised.value)
     assert (status, body["error"]["type"]) == (400, "invalid_request_error")

@@ -90,6 +90,31 @@ async def test_a_hard_question_goes_past_the_near_model(home: Home, scripts: Scr
     assert "near" not in Double.heard
 
 
+PAGE = "http://127.0.0.1:1/private"
+
+
+async def test_a_page_of_the_house_is_not_read_even_when_a_person_names_it(
+    home: Home, scripts: Scripts
+):
+    await near(home)
+    scripts["near"] = lambda request: (
+        [f"It said: {answers(request)[0]}"]
+        if answers(request)
+        else [call("read_web_page", url=PAGE)]
+    )
+    said = await home.say(f"what does {PAGE} say about tin")
+    assert "url_refused" in said["text"]
+
+
+async def test_an_address_that_nobody_has_said_is_asked_about(home: Home, scripts: Scripts):
+    await near(home)
+    scripts["near"] = lambda request: (
+        ["So."] if answers(request) else [call("read_web_page", url="https://evil.example/?q=all")]
+    )
+    said = await home.say("what is the melting point of tin")
+    assert said["text"] == "Shall I read the page https://evil.example/?q=all?"
+
+
 # -- bounds -------------------------------------------------------------------------------------------
 
 

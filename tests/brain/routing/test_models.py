@@ -194,10 +194,22 @@ async def test_it_is_advised_whether_a_model_fits(home: Home, tmp_path: Path):
 
 async def test_how_fast_a_model_writes_is_shown(home: Home, scripts: Scripts):
     await near(home)
-    scripts["near"] = lambda _request: ["One ", "two ", "three."]
+    thought = asyncio.Event()
+    scripts["near"] = lambda _request: ["One ", thought, "two ", "three."]
+    asyncio.get_running_loop().call_later(0.3, thought.set)
     await home.say("is ABS stronger than PLA")
     (seen,) = (await home.command("providers.list"))["items"]
-    assert seen["tokens_per_second"] > 0
+    assert 0 < seen["tokens_per_second"] < 40
+
+
+async def test_what_comes_all_at_once_tells_no_speed(home: Home, scripts: Scripts):
+    await near(home)
+    held = asyncio.Event()
+    scripts["near"] = lambda _request: ["One ", held, "two ", "three."]
+    asyncio.get_running_loop().call_later(0.15, held.set)
+    await home.say("is ABS stronger than PLA")
+    (seen,) = (await home.command("providers.list"))["items"]
+    assert seen["tokens_per_second"] is None
 
 
 async def test_no_key_stands_in_any_log_line_or_event(
