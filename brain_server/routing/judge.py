@@ -124,6 +124,9 @@ _LATER: Final = re.compile(
     r"(?i)\b(?:and then|after(?:wards| that)?|once|as soon as|when|until|first)\b.*\b(?:is|are|has|have|reaches|"
     r"then|finish(?:es|ed)?|done|cools?|ready)\b|\b(?:is|are|has|finish(?:es|ed)?|done|ready)\b.{0,40}\bthen\b"
 )
+# "If it is cold then heat" is about now; only these wait for something.
+_IF: Final = re.compile(r"(?i)^\W*(?:please\s+)?if\b")
+_UNTIL: Final = re.compile(r"(?i)\b(?:when|once|until|after(?:wards)?|as soon as|and then)\b")
 _OVERRIDE: Final = re.compile(
     r"(?i)^\s*(?:please\s+)?(?:ask|use|let|have)\s+(?:the\s+)?([\w .:-]{2,40}?)(?:\s+model)?\s*"
     r"(?:,|:|\bto\b|\babout\b|\banswer\b|\bwhat\b|\bwhich\b|\bfor\b|\bwhy\b|\bhow\b|\bwho\b|\bwhen\b|\bwhere\b|\bif\b|\bwhether\b)"
@@ -207,7 +210,7 @@ def signals(text: str) -> Signals:
         freshness=round(freshness, 3),
         is_code=bool(found["code"]),
         steps=1 + int(found["steps"]),
-        later=bool(_LATER.search(text)),
+        later=bool(_LATER.search(text)) and not (_IF.search(text) and not _UNTIL.search(text)),
         of_house=about_house or not found["unnamed"] or bool(found["order"]),
         wants=named[1].strip() if named else None,
     )

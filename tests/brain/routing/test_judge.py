@@ -135,6 +135,21 @@ def test_what_is_about_the_house_or_an_order_to_it_is_seen(text: str, *, of_hous
     assert signals(text).of_house is of_house
 
 
+@pytest.mark.parametrize(
+    ("text", "later"),
+    [
+        ("When the print is done then turn off the light", True),
+        ("Once the nozzle is cool, open the door", True),
+        ("Heat the bed and then, when it is ready, start the print", True),
+        ("If the printer is done, wait until it has cooled, then turn it off", True),
+        ("If the temperature is above 23 then set the heating to 22", False),
+        ("Turn on the light", False),
+    ],
+)
+def test_what_has_to_wait_is_told_from_what_depends_on_now(text: str, *, later: bool):
+    assert signals(text).later is later
+
+
 def test_code_is_seen():
     assert signals("Write a Python function that parses G-code").is_code
     assert not signals("How are you?").is_code
