@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 import signal
+import socket
 import sys
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +14,7 @@ from unittest.mock import patch
 
 from homeassistant.core import HomeAssistant, ServiceCall
 from homeassistant.loader import DATA_CUSTOM_COMPONENTS
+from homeassistant.setup import async_setup_component
 from pytest_homeassistant_custom_component.common import MockUser, async_test_home_assistant
 
 from custom_components.kitty.gate import Executor
@@ -67,11 +69,22 @@ def offer_door(hass: HomeAssistant, effects: Path, step: str) -> None:
     hass.services.async_register("lock", "unlock", unlock)
 
 
+def free_port() -> int:
+    """Return a port that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 async def live(config_dir: str, brain: dict[str, str], step: str) -> None:
     """Set the house up and wait for the end."""
     arm(step)
     async with async_test_home_assistant(config_dir=config_dir) as hass:
         hass.data.pop(DATA_CUSTOM_COMPONENTS)
+        # Never the port that a real house has.
+        where = {"server_host": ["127.0.0.1"], "server_port": free_port()}
+        assert await async_setup_component(hass, "http", {"http": where})
         for user_id, name in ((ADA, "Ada"), (BOB, "Bob")):
             MockUser(id=user_id, name=name).add_to_hass(hass)
         offer_door(hass, Path(config_dir) / "effects", step)
