@@ -10,12 +10,14 @@ from homeassistant.config_entries import (
 )
 from homeassistant.const import CONF_NAME
 from homeassistant.core import callback
+from homeassistant.data_entry_flow import section
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.selector import (
     BooleanSelector,
     SelectOptionDict,
     SelectSelector,
     SelectSelectorConfig,
+    SelectSelectorMode,
     TextSelector,
 )
 import probatio as vol
@@ -27,12 +29,20 @@ from .protocol import Json
 from .providers import forget_provider
 
 CONF_ENABLED: Final = "enabled"
+CONF_MORE: Final = "more"
 CONF_PRICE_IN: Final = "price_in"
 CONF_PRICE_OUT: Final = "price_out"
 CONF_TIER: Final = "tier"
 CONF_USES: Final = "uses"
 
-TIERS: Final = ("local", "mcp", "frontier", "agent")
+LOCAL: Final = "local"
+TIERS: Final = (LOCAL, "mcp", "frontier", "agent")
+# Where people may say that a model stands; the others are for what answers in steps, or searches.
+PLACES: Final = (LOCAL, "frontier")
+# As people read them. What a model can do beside words is chosen by whoever knows that it can;
+# the large ones all see pictures.
+USES: Final = ("tools", "reasoning", "code", "vision", "embedding", "image")
+WORDS: Final = frozenset({"tools", "reasoning", "code"})
 # What Home Assistant keeps of a provider, to show it while the brain is away.
 INFO: Final = (CONF_TIER, CONF_USES)
 
@@ -108,8 +118,8 @@ class ProviderSubentryFlow(ConfigSubentryFlow):
     ) -> SubentryFlowResult:
         """Ask what the kind wants to know, and have the brain keep and try it."""
         errors: dict[str, str] = {}
-        if user_input is not None:
-            view = await self._async_put(user_input, errors)
+        if user_input is not None and not self._lacks_prices(user_input, errors):
+            view = await self._async_put(user_input | user_input.get(CONF_MORE, {}), errors)
             if view is not None and not self._objects_to(view, errors):
                 return self._keep(view)
         shown = user_input or self._shown()
@@ -118,7 +128,7 @@ class ProviderSubentryFlow(ConfigSubentryFlow):
             data_schema=self.add_suggested_values_to_schema(self._schema(), shown),
             errors=errors,
             description_placeholders={
-                "provider": self._kind["title"],
+                "provider": self._spoken,
                 "error": self._error,
                 **self._form.words(),
             },
@@ -145,12 +155,20 @@ class ProviderSubentryFlow(ConfigSubentryFlow):
         self._kinds = {kind["name"]: kind for kind in answer["items"]}
         return None
 
+    def _lacks_prices(self, form: Json, errors: dict[str, str]) -> bool:
+        """Tell whether the form leaves open what a model elsewhere costs: it would never be asked."""
+        if self._tier(form) == LOCAL or not self._kind["uses"]:
+            return False
+        missing = [key for key in (CONF_PRICE_IN, CONF_PRICE_OUT) if form.get(key) is None]
+        errors |= dict.fromkeys(missing, "price_missing")
+        return bool(missing)
+
     async def _async_put(self, form: Json, errors: dict[str, str]) -> Json | None:
         """Have the brain keep and try the provider; else say at which field something is wrong."""
         params = {
             "provider": self._kind["name"],
             "name": form[CONF_NAME],
-            "tier": form[CONF_TIER],
+            "tier": self._tier(form),
             "options": self._form.filled(form),
             "enabled": form[CONF_ENABLED],
         }
@@ -192,6 +210,9 @@ class ProviderSubentryFlow(ConfigSubentryFlow):
         field = self._form.field_of(name=named, kind=_KINDS.get(code))
         if field is None and named in (CONF_NAME, CONF_TIER, CONF_USES):
             field = named
+        # What is folded away shows no error; the sentence says which it is.
+        if field in {str(one) for one in self._parts()[1]}:
+            field = None
         errors[field or "base"] = code if code in _AT else "refused"
 
     def _keep(self, view: Json) -> SubentryFlowResult:
@@ -219,30 +240,78 @@ class ProviderSubentryFlow(ConfigSubentryFlow):
         old = self._old.get(CONF_OPTIONS)
         return OptionForm(entry=self._get_entry(), options=self._kind["options"], old=old)
 
-    def _schema(self) -> vol.Schema:
-        """Return the form: name and place, what the kind wants to know, what it is for and costs."""
-        tiers = SelectSelectorConfig(options=list(TIERS), translation_key="tier")
-        fields: dict[vol.Marker, Any] = {
-            vol.Required(CONF_NAME): TextSelector(),
-            **self._form.fields(),
-            vol.Required(CONF_TIER, default=self._kind["tier"]): SelectSelector(tiers),
-        }
-        if self._kind["uses"]:
-            uses = SelectSelectorConfig(
-                options=list(self._kind["uses"]), multiple=True, translation_key="model_use"
+    def _parts(self) -> tuple[dict[vol.Marker, Any], dict[vol.Marker, Any]]:
+        """Return the fields of the kind that everybody fills in, and those that can be left as they are."""
+        fields = self._form.fields()
+        plain = {
+            name
+            for name, option in self._form.slots
+            if option["type"] == "secret"
+            or (
+                option["required"] and option.get("default") is None and option["type"] != "boolean"
             )
-            fields |= {
-                vol.Required(CONF_USES, default=list(self._kind["uses"])): SelectSelector(uses),
-                vol.Optional(CONF_PRICE_IN): number(0, None),
-                vol.Optional(CONF_PRICE_OUT): number(0, None),
-            }
+        }
+        first = {marker: one for marker, one in fields.items() if str(marker) in plain}
+        more = {marker: one for marker, one in fields.items() if str(marker) not in plain}
+        return first, more
+
+    def _schema(self) -> vol.Schema:
+        """Return the form: what everybody fills in, what it is for and costs, then the rest, folded away."""
+        first, more = self._parts()
+        fields: dict[vol.Marker, Any] = {vol.Required(CONF_NAME): TextSelector(), **first}
+        if self._may_move:
+            places = [one for one in TIERS if one in (*PLACES, self._old.get(CONF_TIER))]
+            tiers = SelectSelectorConfig(options=places, translation_key="tier")
+            fields[vol.Required(CONF_TIER, default=self._kind["tier"])] = SelectSelector(tiers)
+        if self._kind["uses"]:
+            fields |= self._use_and_price()
         fields[vol.Required(CONF_ENABLED, default=True)] = BooleanSelector()
+        if more:
+            fields[vol.Required(CONF_MORE)] = section(vol.Schema(more), {"collapsed": True})
         return vol.Schema(fields)
+
+    def _use_and_price(self) -> dict[vol.Marker, Any]:
+        """Return the fields for what a model is asked, and what that costs where it can cost anything."""
+        kind: Json = self._kind
+        able = sorted(kind["uses"], key=lambda use: USES.index(use) if use in USES else len(USES))
+        certain = WORDS if kind["tier"] == LOCAL else {*WORDS, "vision"}
+        usual = [use for use in able if use in certain] or able
+        uses = SelectSelectorConfig(
+            options=able,
+            multiple=True,
+            mode=SelectSelectorMode.LIST,
+            translation_key="model_use",
+        )
+        fields: dict[vol.Marker, Any] = {
+            vol.Required(CONF_USES, default=usual): SelectSelector(uses)
+        }
+        if self._may_move or self._tier({}) != LOCAL:
+            fields |= {
+                vol.Optional(key): number(0, None) for key in (CONF_PRICE_IN, CONF_PRICE_OUT)
+            }
+        return fields
+
+    @property
+    def _spoken(self) -> str:
+        """Return what people call the kind: nobody says what stands in brackets."""
+        title: str = self._kind["title"]
+        return title.partition(" (")[0]
+
+    @property
+    def _may_move(self) -> bool:
+        """Tell whether only people know where it stands: a server of one's own can be anywhere."""
+        options: list[Json] = self._kind["options"]
+        return self._kind["tier"] == LOCAL and any(one["type"] == "url" for one in options)
+
+    def _tier(self, form: Json) -> str:
+        """Return where it stands: as the form says, where it asks; else as it was, or as its kind does."""
+        return str(form.get(CONF_TIER) or self._old.get(CONF_TIER) or self._kind["tier"])
 
     def _shown(self) -> Json:
         """Return what the form shows first: what is known, else defaults; never a secret."""
         keys = (CONF_NAME, CONF_TIER, CONF_USES, CONF_PRICE_IN, CONF_PRICE_OUT, CONF_ENABLED)
         known = {key: self._old[key] for key in keys if self._old.get(key) is not None}
         if not self._old:
-            known = {CONF_NAME: self._name or self._kind["title"]}
-        return known | self._form.shown()
+            known = {CONF_NAME: self._name or self._spoken}
+        told = self._form.shown()
+        return known | told | {CONF_MORE: told}

@@ -315,11 +315,19 @@ class Person:
 
 
 def _by_label(shown: Json, answer: Json) -> Json:
-    """Return an answer whose keys are fields; a key may also be the label that a person reads."""
+    """Return an answer whose keys are fields; a key may also be the label that a person reads.
+
+    What belongs into a part of the form that is folded away is put there.
+    """
     words = shown.get("description_placeholders") or {}
     fields = {
         text: f"option_{key.removeprefix('label_')}"
         for key, text in words.items()
         if key.startswith("label_")
     }
-    return {fields.get(key, key): value for key, value in answer.items()}
+    filled = {fields.get(key, key): value for key, value in answer.items()}
+    for part in shown.get("data_schema") or ():
+        if part.get("type") == "expandable":
+            inside = {one["name"] for one in part["schema"]} & filled.keys()
+            filled[part["name"]] = {name: filled.pop(name) for name in inside}
+    return filled

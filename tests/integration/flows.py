@@ -1,6 +1,6 @@
 """What the tests of flows share: a house, a person with a phone, and an eye on every word shown."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 import json
 from pathlib import Path
 import re
@@ -91,6 +91,14 @@ def _words_of(manager: Any, flow: Any) -> Mapping[str, Any] | None:
     return words
 
 
+def _words_of_fields(words: Mapping[str, Any], fields: Iterable[Any]) -> Iterator[Any]:
+    """Yield the label and the help of fields; the name of a field may be its words."""
+    for field in map(str, fields):
+        of_its_own = field if " " in field else None
+        yield words.get("data", {}).get(field, of_its_own)
+        yield words.get("data_description", {}).get(field, of_its_own)
+
+
 def _missing(words: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a result shows that has no words, or words that it cannot fill in."""
     used: list[Any] = []
@@ -98,11 +106,12 @@ def _missing(words: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[st
     match result["type"]:
         case FlowResultType.FORM:
             used = [step.get("title"), step.get("description", "")]
-            for field in map(str, result["data_schema"].schema):
-                # The name of a field may be its words.
-                words_of_its_own = field if " " in field else None
-                used.append(step.get("data", {}).get(field, words_of_its_own))
-                used.append(step.get("data_description", {}).get(field, words_of_its_own))
+            for marker, field in result["data_schema"].schema.items():
+                folded = step.get("sections", {}).get(str(marker), {})
+                if isinstance(field, data_entry_flow.section):
+                    used += [folded.get("name"), *_words_of_fields(folded, field.schema.schema)]
+                else:
+                    used += _words_of_fields(step, [marker])
             used += [words["error"].get(error) for error in (result["errors"] or {}).values()]
         case FlowResultType.MENU:
             used = [step.get("title"), step.get("description", "")]

@@ -60,6 +60,14 @@ STEP: Final = {
     vol.Optional("description"): TEXT,
     vol.Optional("data"): WORDS,
     vol.Optional("data_description"): WORDS,
+    vol.Optional("sections"): {
+        str: {
+            vol.Optional("name"): TEXT,
+            vol.Optional("description"): TEXT,
+            vol.Optional("data"): WORDS,
+            vol.Optional("data_description"): WORDS,
+        }
+    },
     vol.Optional("menu_options"): WORDS,
     vol.Optional("submit"): TEXT,
 }

@@ -30,13 +30,27 @@ CLAUDE: Final[Json] = {
     "name": "anthropic",
     "title": "Claude",
     "tier": "frontier",
-    "uses": ["reasoning", "tools"],
+    "uses": ["reasoning", "tools", "vision"],
     "options": [
         option("base_url", "url"),
         option("api_key", "secret"),
         option("model"),
         option("context", "number", required=False, default=32000),
     ],
+}
+OLLAMA: Final[Json] = {
+    "name": "compatible",
+    "title": "Compatible server (Ollama and others)",
+    "tier": "local",
+    "uses": ["code", "drawing", "embedding", "image", "reasoning", "tools", "vision"],
+    "options": [option("base_url", "url"), option("model"), option("sure", "boolean")],
+}
+LLAMA: Final[Json] = {
+    "name": "llama",
+    "title": "Local model",
+    "tier": "local",
+    "uses": ["embedding"],
+    "options": [option("model")],
 }
 SEARCH: Final[Json] = {
     "name": "mcp",
@@ -50,12 +64,20 @@ ANSWERS: Final = {
     "option_1": "http://claude.invalid",
     "option_2": KEY,
     "option_3": "claude",
-    "option_4": 32000.0,
-    "tier": "frontier",
     "uses": ["reasoning"],
     "price_in": 3.0,
     "price_out": 15.0,
     "enabled": True,
+    "more": {"option_4": 32000.0},
+}
+AT_HOME: Final = {
+    "name": "Ollama",
+    "option_1": "http://ollama.invalid",
+    "option_2": "qwen",
+    "tier": "local",
+    "uses": ["tools"],
+    "enabled": True,
+    "more": {"option_3": False},
 }
 OPTIONS: Final = {
     "base_url": "http://claude.invalid",
@@ -88,7 +110,7 @@ def view(params: Json, **changes: Any) -> Json:
 async def entry(hass: HomeAssistant, brain: FakeBrain) -> MockConfigEntry:
     """Return an entry, set up, of a brain that can ask models."""
     brain.answers |= {
-        "providers.kinds": lambda _params, _caller: {"items": [CLAUDE, SEARCH]},
+        "providers.kinds": lambda _params, _caller: {"items": [CLAUDE, OLLAMA, LLAMA, SEARCH]},
         "providers.put": lambda params, _caller: view(params),
         "providers.list": lambda _params, _caller: {
             "items": [view(params) for params in brain.sent("providers.put")[-1:]]
@@ -107,6 +129,12 @@ async def start(hass: HomeAssistant, entry: MockConfigEntry) -> Any:
 async def form(hass: HomeAssistant, entry: MockConfigEntry, kind: str = "anthropic") -> Any:
     """Go to the form of a kind."""
     return await answer(hass, await start(hass, entry), provider=kind)
+
+
+def folded(result: Any) -> dict[str, Any]:
+    """Return what is shown first of what is folded away."""
+    more = fields(result)["more"].schema.schema
+    return {str(one): one.description["suggested_value"] for one in more if one.description}
 
 
 def only(entry: MockConfigEntry) -> ConfigSubentry:
@@ -166,10 +194,97 @@ async def test_the_form_shows_what_the_kind_proposes(
 ) -> None:
     """Every word is the brain's."""
     result = await form(hass, entry)
-    assert shown(result) == {"name": "Claude", "option_4": 32000}
+    assert shown(result) == {"name": "Claude"}
+    assert folded(result) == {"option_4": 32000}
     assert fields(result)["option_2"].config["type"] == "password"
-    assert fields(result)["uses"].config["options"] == ["reasoning", "tools"]
+    assert fields(result)["uses"].config["options"] == ["tools", "reasoning", "vision"]
     assert result["description_placeholders"]["label_3"] == "The model"
+
+
+async def test_the_name_that_is_proposed_can_be_said(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    """Nobody asks "OpenAI-compatible server (Ollama, llama.cpp, LM Studio, vLLM)"."""
+    assert shown(await form(hass, entry, "compatible"))["name"] == "Compatible server"
+
+
+async def test_what_can_be_left_as_it_is_is_folded_away(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    """First comes what everybody fills in."""
+    result = await form(hass, entry, "compatible")
+    first = ["name", "option_1", "option_2", "tier", "uses", "price_in", "price_out", "enabled"]
+    assert list(fields(result)) == [*first, "more"]
+    assert fields(result)["more"].options == {"collapsed": True}
+
+
+@pytest.mark.parametrize(
+    ("kind", "uses"),
+    [
+        ("anthropic", ["tools", "reasoning", "vision"]),
+        ("compatible", ["tools", "reasoning", "code"]),
+        ("llama", ["embedding"]),
+    ],
+)
+async def test_what_is_told_goes_to_no_model_that_nobody_chose_for_it(
+    hass: HomeAssistant, entry: MockConfigEntry, kind: str, uses: list[str]
+) -> None:
+    """Most models neither draw nor make vectors; one that does nothing else is there for that."""
+    markers = (await form(hass, entry, kind))["data_schema"].schema
+    proposed = {str(marker): marker.default for marker in markers}
+    assert proposed["uses"]() == uses
+
+
+@pytest.mark.parametrize("kind", ["anthropic", "llama", "mcp"])
+async def test_where_it_stands_is_not_asked_where_it_is_known(
+    hass: HomeAssistant, entry: MockConfigEntry, kind: str
+) -> None:
+    """A maker's server is elsewhere, whatever anybody says."""
+    assert "tier" not in fields(await form(hass, entry, kind))
+
+
+async def test_a_server_of_ones_own_is_in_the_house_or_elsewhere(
+    hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry
+) -> None:
+    """In the house it needs no price."""
+    result = await form(hass, entry, "compatible")
+    assert fields(result)["tier"].config["options"] == ["local", "frontier"]
+    result = await answer(hass, result, **AT_HOME)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    (put,) = brain.sent("providers.put")
+    assert (put["tier"], put["price_in"], put["options"]["sure"]) == ("local", None, False)
+
+
+async def test_a_place_that_somebody_gave_it_otherwise_stays(
+    hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry
+) -> None:
+    """The form shows what the brain has."""
+    await answer(hass, await form(hass, entry, "compatible"), **AT_HOME)
+    brain.answers["providers.list"] = lambda _params, _caller: {
+        "items": [view(brain.sent("providers.put")[-1], tier="agent")]
+    }
+    flow = await entry.start_subentry_reconfigure_flow(hass, only(entry).subentry_id)
+    assert fields(flow)["tier"].config["options"] == ["local", "frontier", "agent"]
+    assert shown(flow)["tier"] == "agent"
+
+
+async def test_a_model_elsewhere_needs_its_prices(
+    hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry
+) -> None:
+    """Without them it would be there and never be asked; it may cost nothing."""
+    elsewhere = AT_HOME | {"tier": "frontier", "price_in": 0}
+    result = await answer(hass, await form(hass, entry, "compatible"), **elsewhere)
+    assert result["errors"] == {"price_out": "price_missing"}
+    assert brain.sent("providers.put") == []
+    result = await answer(hass, result, **elsewhere, price_out=0)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_a_model_that_the_brain_runs_has_no_price(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    """It costs nothing per question."""
+    assert {"price_in", "price_out"}.isdisjoint(fields(await form(hass, entry, "llama")))
 
 
 async def test_a_server_of_tools_has_neither_uses_nor_prices(
@@ -178,7 +293,7 @@ async def test_a_server_of_tools_has_neither_uses_nor_prices(
     """It is no model."""
     result = await form(hass, entry, "mcp")
     assert {"uses", "price_in", "price_out"}.isdisjoint(fields(result))
-    await answer(hass, result, name="Search", option_1="http://x", tier="mcp", enabled=False)
+    await answer(hass, result, name="Search", option_1="http://x", enabled=False)
     assert brain.sent("providers.put") == [
         {
             "provider": "mcp",
@@ -197,6 +312,7 @@ async def test_a_server_of_tools_has_neither_uses_nor_prices(
         (refuse("name_taken"), {"name": "name_taken"}),
         (refuse("invalid_option", field="model"), {"option_3": "invalid_option"}),
         (refuse("invalid_option", field="uses"), {"uses": "invalid_option"}),
+        (refuse("invalid_option", field="context"), {"base": "invalid_option"}),
         (refuse("invalid_option", field="other"), {"base": "invalid_option"}),
         (refuse("not_supported"), {"base": "refused"}),
         (trouble("provider_unreachable"), {"option_1": "provider_unreachable"}),
@@ -275,7 +391,10 @@ async def test_a_provider_is_changed(
 ) -> None:
     """The secret is never shown, and stays where its field is left empty."""
     flow = await entry.start_subentry_reconfigure_flow(hass, added.subentry_id)
-    assert shown(flow) == {key: one for key, one in ANSWERS.items() if key != "option_2"}
+    assert shown(flow) == {
+        key: one for key, one in ANSWERS.items() if key not in ("option_2", "more")
+    }
+    assert folded(flow) == {"option_4": 32000}
     answers = {key: one for key, one in ANSWERS.items() if key != "option_2"}
     result = await answer(hass, flow, **(answers | {"name": "Opus", "option_3": "opus"}))
     assert result["reason"] == "reconfigure_successful"
@@ -292,7 +411,7 @@ async def test_a_provider_that_the_brain_has_lost_is_made_anew(
     brain.answers["providers.list"] = lambda _params, _caller: {"items": []}
     brain.answers["providers.put"] = lambda params, _caller: view(params, id="b2" * 16)
     flow = await entry.start_subentry_reconfigure_flow(hass, added.subentry_id)
-    assert shown(flow) == {"name": "Claude", "option_4": 32000}
+    assert (shown(flow), folded(flow)) == ({"name": "Claude"}, {"option_4": 32000})
     await answer(hass, flow, **ANSWERS)
     assert "provider_id" not in brain.sent("providers.put")[1]
     assert (only(entry).data["provider_id"], only(entry).unique_id) == ("b2" * 16, "b2" * 16)
