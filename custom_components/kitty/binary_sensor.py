@@ -28,6 +28,9 @@ from .providers import trouble_of
 
 PARALLEL_UPDATES = 0
 
+# The part of the brain's health that is its connection to us.
+OURSELVES: Final = "home_assistant"
+
 
 @dataclass(frozen=True, kw_only=True)
 class BrainBinaryDescription(BinarySensorEntityDescription):
@@ -57,15 +60,21 @@ class ProviderBinaryDescription(BinarySensorEntityDescription):
 
 def _degraded(snapshot: Snapshot) -> bool | None:
     """Tell whether a part of the brain does not do its work."""
-    status = snapshot.health.get("status")
-    return None if status is None else status != "ok"
+    return bool(_ill(snapshot)) if snapshot.health else None
 
 
 def _broken_parts(snapshot: Snapshot) -> dict[str, Any]:
     """Return the parts that do not do their work, each with its reason."""
+    return {"parts": _ill(snapshot)}
+
+
+def _ill(snapshot: Snapshot) -> dict[str, Any]:
+    """Return what ails each part. That we are connected, we know better than the brain, which learns it last."""
     parts: Json = snapshot.health.get("parts", {})
     return {
-        "parts": {name: part.get("detail") for name, part in parts.items() if not part.get("ok")}
+        name: part.get("detail")
+        for name, part in parts.items()
+        if not part.get("ok") and name != OURSELVES
     }
 
 

@@ -56,6 +56,16 @@ async def test_an_ill_part_of_the_brain_is_named(
     assert (shown.state, shown.attributes["parts"]) == ("on", {"disk": "full"})
 
 
+async def test_whoever_hears_it_is_connected(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """After a start of Home Assistant the brain knows last that it is there."""
+    parts = {"home_assistant": {"ok": False, "detail": "Home Assistant is not connected"}}
+    await push(hass, brain, "health.updated", {"status": "degraded", "parts": parts})
+    shown = state(hass, "binary_sensor.brain_health")
+    assert (shown.state, shown.attributes["parts"]) == ("off", {})
+
+
 @pytest.mark.parametrize(
     ("online", "connection", "problem"),
     [("online", "on", "off"), ("offline", "off", "off"), ("fault", "on", "on")],
