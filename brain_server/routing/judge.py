@@ -36,7 +36,8 @@ EMPTY: Final = 0.05
 
 _IGNORANT: Final = re.compile(
     r"(?i)\bI(?:'m| am) (?:not sure|unsure|unable|not able)\b|\bI (?:don't|do not|can't|cannot) "
-    r"(?:know|answer|help|access|browse|provide|find|determine|tell)\b|\bas an AI\b|"
+    r"(?:know|answer|help|access|browse|provide|find|determine|tell|have (?:\w+ ){0,2}(?:information|access|data|"
+    r"details|knowledge))\b|\bas an AI\b|"
     r"\bno (?:access|information|idea)\b|\bmy (?:knowledge|training)\b"
 )
 _FRESH: Final = re.compile(
@@ -103,6 +104,11 @@ _NAMED: Final = re.compile(
 )
 _SOMEBODY: Final = re.compile(
     r"(?i)\b(?:i|we|us|my|our|anyone|anybody|someone|somebody|everyone|everybody)\b"
+)
+# What somebody has to do, or who comes: another thing tomorrow.
+_OWN: Final = re.compile(
+    r"(?i)\b(?:am i|are we|(?:do|did|will|can|should) (?:i|we) (?:have|need|meet|get|go)|"
+    r"(?:is|was|has|will) (?:anyone|anybody|someone|somebody))\b"
 )
 _SEVERAL: Final = re.compile(
     r"(?i)\b(?:all|every|everything|everywhere|both|each|any|whole|entire|how many|which)\b"
@@ -211,7 +217,7 @@ def signals(text: str) -> Signals:
         is_code=bool(found["code"]),
         steps=1 + int(found["steps"]),
         later=bool(_LATER.search(text)) and not (_IF.search(text) and not _UNTIL.search(text)),
-        of_house=about_house or not found["unnamed"] or bool(found["order"]),
+        of_house=about_house or not found["unnamed"] or bool(found["order"] or _OWN.search(text)),
         wants=named[1].strip() if named else None,
     )
 
