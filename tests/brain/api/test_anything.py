@@ -286,6 +286,7 @@ def test_no_frame_at_all_ends_a_socket(bench: Bench) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)
 def test_a_tester_that_knows_the_description_finds_nothing(bench: Bench) -> None:
     """Schemathesis makes requests of the description, good ones and bad ones; no answer is a 500."""
     described = bench.run(_described(bench))
@@ -294,7 +295,7 @@ def test_a_tester_that_knows_the_description_finds_nothing(bench: Bench) -> None
     assert len(operations) == len(described["paths"])
     for operation in operations:
 
-        @settings(QUIET, max_examples=25)
+        @settings(QUIET, max_examples=15)
         @given(case=operation.as_strategy())
         def holds(case: Any) -> None:
             answer = bench.run(_call(bench, case))

@@ -80,7 +80,9 @@ def test_the_page_promises_nothing_that_is_not_checked() -> None:
 
 
 def test_the_page_names_every_provider() -> None:
-    assert [name for name in providers.discover() if f"`{name}`" not in PAGE] == []
+    # Other tests add doubles of their own.
+    ours = [name for name in providers.discover() if not name.endswith("double")]
+    assert [name for name in ours if f"`{name}`" not in PAGE] == []
 
 
 @pytest.mark.parametrize("name", SECTIONS)
