@@ -393,7 +393,8 @@ def _words(text: str) -> set[str]:
 def _carried(arguments: Json, heard: set[str], names: Callable[[str], str]) -> bool:
     """Tell whether the person's own words carry a request: its verb, and something of the device's name."""
     verbs = SAID.get(str(arguments.get("intent")), frozenset())
-    return bool(heard & verbs) and bool(heard & _words(names(str(arguments.get("device_id")))))
+    said = any(word == verb or word.startswith(verb + "e") for word in heard for verb in verbs)
+    return said and bool(heard & _words(names(str(arguments.get("device_id")))))
 
 
 def _home_carried(arguments: Json, heard: set[str]) -> bool:

@@ -243,6 +243,21 @@ async def test_a_model_cannot_do_what_the_person_did_not_say(home: Home, scripts
     assert light.orders.get("light-1", []) == []
 
 
+async def test_what_a_person_wants_to_have_done_is_carried_by_their_words(
+    home: Home, scripts: Scripts
+):
+    door = await home.puppet("door-1", "door", "shop", name="Shop door")
+    door.shows = {"locked": True}
+    await near(home)
+    wish = {"device_id": door.context.device_id, "intent": "lock"}
+    scripts["near"] = lambda request: (
+        ["Fine."] if answers(request) else [call("workshop_request", **wish)]
+    )
+    said = await home.say("I would feel better with that shop door being locked")
+    assert said["text"] == "Fine."
+    assert [order.intent for order in door.orders["door-1"]] == ["lock"]
+
+
 async def test_what_a_person_says_yes_to_is_done(home: Home, scripts: Scripts):
     light = await home.puppet("light-1", "light", "hall", name="Hall light")
     light.shows = {"on": True}
