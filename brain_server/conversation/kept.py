@@ -46,9 +46,9 @@ class Kept:
         return Attempt(tier=TierName(kept["tier"]), reply=reply, latency_ms=0.0)
 
     async def keep(self, attempt: Attempt, wants: Signals, meaning: Meaning, scope: str) -> None:
-        """Keep an answer if it is one that may be given again."""
+        """Keep an answer if it is one that may be given again: nothing was even tried for it."""
         reply = attempt.reply
-        if reply.reason != "answered" or reply.calls or reply.asks or reply.confidence < SURE:
+        if reply.reason != "answered" or reply.tried or reply.asks or reply.confidence < SURE:
             return
         value: dict[str, Any] = {
             "text": reply.text,

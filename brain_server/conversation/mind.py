@@ -472,6 +472,7 @@ class Mind(Tiers):
             spent=asked.spent,
             outside=asked.reading.is_foreign,
             calls=tuple(asked.reading.ran),
+            tried=asked.calls,
         )
 
     def _failed(self, asked: Asked, reason: str, sure: float) -> Reply:

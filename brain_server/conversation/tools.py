@@ -10,7 +10,7 @@ Four kinds of tools, and four rules that hold whatever the model says:
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 import json
 import re
@@ -64,6 +64,7 @@ SPOKEN_OF: Final[Mapping[str, frozenset[str]]] = {
     "media": frozenset({"music", "song", "tv", "television", "loud", "quiet", "volume", "radio"}),
     "vacuum": frozenset({"vacuum", "clean", "dirty", "hoover"}),
 }
+_NUMBER: Final = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?")
 _WORD: Final = re.compile(r"[\w-]+")
 _LITTLE: Final = frozenset({"the", "a", "an", "in", "on", "of", "to", "and", "true", "false", "is"})
 _POINTING: Final = frozenset({"it", "them", "that", "this", "these", "those", "everything", "all"})
@@ -210,6 +211,8 @@ class Toolbox:
             return Ran(text=f"There is no tool {call.name[:64]!r}.", error=True)
         if call.arguments is None:
             return Ran(text="The arguments were not a JSON object.", error=True)
+        call = replace(call, arguments=meant(call.arguments, one.tool.parameters))
+        assert call.arguments is not None  # noqa: S101 - it was none above
         if wrong := misfit(call.arguments, one.tool.parameters):
             return Ran(text=f"invalid_params: {wrong}", error=True)
         if needs_person(one, call.arguments, reading, self._names):
@@ -362,6 +365,24 @@ class Toolbox:
             },
             timeout=HOME_TIMEOUT,
         )
+
+
+def meant(arguments: Json, schema: Json) -> Json:
+    """Return arguments as they were meant: one thing for a list of one, digits for a number."""
+    types = {
+        name: one.get("type")
+        for name, one in (schema.get("properties") or {}).items()
+        if isinstance(one, dict)
+    }
+    return {name: _meant(value, types.get(name)) for name, value in arguments.items()}
+
+
+def _meant(value: Any, kind: Any) -> Any:
+    if kind == "array" and not isinstance(value, list):
+        return [value]
+    if kind in ("integer", "number") and isinstance(value, str) and _NUMBER.fullmatch(value):
+        return float(value) if "." in value else int(value)
+    return value
 
 
 def spoken(channel: Channel) -> Channel:

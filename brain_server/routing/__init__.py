@@ -81,6 +81,8 @@ class Reply:
     # Whether words from outside the house stand behind it, and the tools that ran for it.
     outside: bool = False
     calls: tuple[Json, ...] = ()
+    # How many tools were wanted for it, also those that were refused.
+    tried: int = 0
 
 
 class Tier(ABC):

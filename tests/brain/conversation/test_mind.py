@@ -553,3 +553,32 @@ async def test_a_wish_for_a_device_that_is_not_there_is_refused_after_the_yes(
     more = await home.say("yes", conversation_id=said["conversation_id"])
     assert "lock nothing" in said["text"]
     assert "no such device" in more["text"].lower()
+
+
+async def test_an_answer_after_a_refused_wish_is_not_kept(home: Home, scripts: Scripts):
+    await near(home)
+    scripts["near"] = lambda request: (
+        ["I have made coffee."] if answers(request) else [call("make_coffee")]
+    )
+    await home.say(QUESTION)
+    await home.say(QUESTION)
+    assert len(Double.heard["near"]) == 4
+
+
+async def test_one_thing_is_taken_for_a_list_of_one(home: Home, scripts: Scripts):
+    parameters = {
+        "type": "object",
+        "properties": {
+            "domain": {"type": "array", "items": {"type": "string"}},
+            "brightness": {"type": "integer"},
+        },
+    }
+    home.tools = [TURN_ON | {"parameters": parameters}]
+    home.tool_results["HassTurnOn"] = {"result": {"done": True}, "error": False}
+    await near(home)
+    scripts["near"] = lambda request: (
+        ["Done."] if answers(request) else [call("HassTurnOn", domain="light", brightness="40")]
+    )
+    await home.say("it is so dark in here", context_id="now")
+    (run,) = home.called
+    assert run["arguments"] == {"domain": ["light"], "brightness": 40}
