@@ -52,6 +52,7 @@ from brain_server.routing import Router
 from brain_server.routing.ask import Asker
 from brain_server.routing.budget import Budget, Limits
 from brain_server.routing.decisions import Decisions
+from brain_server.routing.lessons import Lessons
 from brain_server.routing.models import Models
 from brain_server.routing.privacy import Privacy
 from brain_server.routing.slots import Slots
@@ -193,10 +194,16 @@ class Brain:
             self.clock,
             most_bytes=settings.answers_mb * 1024 * 1024,
         )
+        self.lessons = Lessons(db, self.clock)
         await asyncio.gather(
-            self.models.start(), self.privacy.load(), self.budget.recover(), self.answers.start()
+            self.models.start(),
+            self.privacy.load(),
+            self.budget.recover(),
+            self.answers.start(),
+            self.lessons.start(),
         )
         opened.push_async_callback(self.answers.stop)
+        opened.push_async_callback(self.lessons.stop)
         opened.push_async_callback(self.models.stop)
         await self.memory.start()
         opened.push_async_callback(self.memory.stop)
@@ -237,6 +244,7 @@ class Brain:
                 devices=things,
             ),
             kept=Kept(self.answers),
+            lessons=self.lessons,
         )
         tiers = [
             proposals,

@@ -46,6 +46,7 @@ from brain_server.routing import Attempt, Models as Tiers, Reply, Spent, Turn, s
 from brain_server.routing.ask import About, Asker, Bill
 from brain_server.routing.budget import Budget, Step
 from brain_server.routing.judge import SURE, Signals, confidence, signals
+from brain_server.routing.lessons import Lessons
 from brain_server.routing.models import Model, Models
 from brain_server.routing.privacy import Kind, Piece, Verdict
 
@@ -184,9 +185,11 @@ class Mind(Tiers):
         ask: Ask,
         sources: Sources,
         kept: Kept,
+        lessons: Lessons,
     ) -> None:
         """Take the models, the road to them, the ledger, the tools, the web, and what is known."""
         self._kept = kept
+        self._lessons = lessons
         self._models = models
         self._asker = asker
         self._budget = budget
@@ -201,7 +204,7 @@ class Mind(Tiers):
         """Ask the candidates one after the other; the first answer that is sure enough counts."""
         wants = signals(turn.text)
         step = await self._budget.level()
-        candidates = self._candidates(wants, step)
+        candidates = self._candidates(wants, step, self._lessons.difficulty(turn.text))
         if not candidates:
             return None
         known = await self._known(turn)
@@ -211,6 +214,7 @@ class Mind(Tiers):
         if within and (before := await self._kept.find(turn, meaning, within)) is not None:
             return (before,)
         attempts = await self._asked_all(turn, wants, candidates, known, step)
+        await self._lessons.note(turn.conversation_id, turn.text, attempts)
         if within:
             await self._kept.keep(attempts[0], wants, meaning, within)
         return attempts
@@ -278,8 +282,10 @@ class Mind(Tiers):
 
     # -- choosing -------------------------------------------------------------------------------------
 
-    def _candidates(self, wants: Signals, step: Step) -> list[tuple[TierName, Model]]:
-        """Return whom to ask, in order."""
+    def _candidates(
+        self, wants: Signals, step: Step, difficulty: float
+    ) -> list[tuple[TierName, Model]]:
+        """Return whom to ask, in order; ``difficulty`` is what this house has learned of such questions."""
         if wants.wants is not None and (named := self._models.named(wants.wants)) is not None:
             return [(named.row.tier, named)] if named.words is not None else []
         use = Use.CODE if wants.is_code else Use.REASONING if wants.difficulty > 0.5 else Use.TOOLS
@@ -299,7 +305,7 @@ class Mind(Tiers):
             looked_up = [(TierName.MCP, (near or far or able)[0])]
         ordered = [*((one.row.tier, one) for one in near[:1]), *looked_up]
         behind = [(one.row.tier, one) for one in far[:2]]
-        if wants.difficulty >= TOO_HARD and step is Step.NORMAL:
+        if difficulty >= TOO_HARD and step is Step.NORMAL:
             return [*behind, *ordered]
         return [*ordered, *behind]
 
