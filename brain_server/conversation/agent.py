@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import logging
 from typing import Annotated, Any, Final, Literal
 
@@ -33,6 +33,7 @@ from brain_server.providers import Author, Message, ModelRequest, Tool, Use, Wor
 from brain_server.routing import Reply, Spent, Turn
 from brain_server.routing.ask import About, Asker, Bill
 from brain_server.routing.models import Model, Models
+from brain_server.routing.privacy import Kind, Piece
 from brain_server.shape import misfit
 from brain_server.storage import Database
 from brain_server.storage.tables import new_id, runs
@@ -394,6 +395,9 @@ class Agent:
             *(_result_of(one) for one in before),
             Message(author=Author.USER, text=_task(turn.text, step.goal)),
         ]
+        told = (Piece(kind=Kind.MESSAGES, area_id=part.area_id, text=one.result) for one in before)
+        whole = Piece(kind=Kind.PROMPT, area_id=part.area_id, text=turn.text)
+        asked.about = replace(asked.about, pieces=(*asked.about.pieces, whole, *told))
         if step.kind == "search":
             found = await self._mind.search(step.goal, turn.conversation_id)
             asked.messages = list(search_messages(step.goal, found))

@@ -261,7 +261,7 @@ class Mind(Tiers):
         if asked.tier is TierName.MCP:
             await self._look_up(turn, asked)
         else:
-            asked.offered = await self._tools(turn)
+            asked.offered = await self._tools(turn, asked.model)
         return await self.work(turn, asked)
 
     async def _in_steps(
@@ -343,12 +343,18 @@ class Mind(Tiers):
             devices=self._sources.devices(),
         )
         asked = self._asked(turn, model.row.tier, model, known, floor=None)
-        asked.offered = await self._tools(turn)
+        asked.offered = await self._tools(turn, model)
         return asked
 
-    async def _tools(self, turn: Turn) -> Mapping[str, Offered]:
+    async def _tools(self, turn: Turn, model: Model) -> Mapping[str, Offered]:
+        """Return the tools whose answers this model may know: they go where its prompt goes."""
         web = self.search.available()
-        return await self._toolbox.tools(turn.caller, turn.conversation_id, web=web)
+        offered = await self._toolbox.tools(turn.caller, turn.conversation_id, web=web)
+        allowed = {
+            kind: self._asker.judged(model, [Piece(kind=kind, area_id=turn.area_id)]).allowed
+            for kind in {one.kind for one in offered.values()}
+        }
+        return {name: one for name, one in offered.items() if allowed[one.kind]}
 
     async def _look_up(self, turn: Turn, asked: Asked) -> None:
         """Look the question up; who answers from it sees nothing private and has no tools."""
@@ -498,6 +504,7 @@ class Mind(Tiers):
             "command_id": ran.command["id"] if ran.command else None,
             "foreign": asked.reading.is_foreign,
             "said": asked.reading.said,
+            "kinds": sorted({piece.kind for piece in asked.about.pieces}),
             "messages": [msgspec.to_builtins(replace(one, pictures=())) for one in asked.messages],
         }
         question = await self._ask(turn, ran, foreign=asked.reading.is_foreign)
@@ -531,8 +538,11 @@ class Mind(Tiers):
         known = Known(said=chain["said"], moment="", area_id=turn.area_id)
         asked = self._asked(turn, model.row.tier, model, known, floor=None)
         asked.messages = messages
+        # What it held when people were asked goes out once more: by the rules of now.
+        pieces = [Piece(kind=kind, area_id=turn.area_id) for kind in chain["kinds"]]
+        asked.about = self._about(turn, [*known.pieces, *pieces])
         asked.reading.take(Trust.OUTSIDE if chain["foreign"] else Trust.PERSON)
-        asked.offered = await self._tools(turn)
+        asked.offered = await self._tools(turn, model)
         asked.reading.said = chain["said"]
         try:
             reply = await self.work(turn, asked)

@@ -25,6 +25,7 @@ from brain_server.house import HomeAssistantLink
 from brain_server.observability import request_id
 from brain_server.protocol import DIRECT_CHANNELS, INTENTS, Channel, Json
 from brain_server.providers import Tool, ToolCall
+from brain_server.routing.privacy import Kind
 from brain_server.shape import misfit
 
 REQUEST: Final = "workshop_request"
@@ -63,6 +64,14 @@ SPOKEN_OF: Final[Mapping[str, frozenset[str]]] = {
     "cover": frozenset({"blind", "blinds", "shade", "shades", "curtain", "curtains", "shutters"}),
     "media": frozenset({"music", "song", "tv", "television", "loud", "quiet", "volume", "radio"}),
     "vacuum": frozenset({"vacuum", "clean", "dirty", "hoover"}),
+}
+_KINDS: Final[Mapping[str, Kind]] = {
+    "calendar": Kind.CALENDAR,
+    "memory": Kind.MEMORY,
+    "runs": Kind.MESSAGES,
+    "shopping": Kind.MESSAGES,
+    "todo": Kind.MESSAGES,
+    "person": Kind.PRESENCE,
 }
 _NUMBER: Final = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?")
 _WORD: Final = re.compile(r"[\w-]+")
@@ -114,6 +123,8 @@ class Offered:
     tool: Tool
     effect: Effect
     run: Callable[[Json], Awaitable[Ran]]
+    # What its answer is about: it is offered only to a model that may know of that.
+    kind: Kind = Kind.DEVICE_STATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +263,7 @@ class Toolbox:
             parameters=input_schema(spec),
             read_only=True,
         )
-        return Offered(tool=tool, effect=Effect.READ, run=run)
+        return Offered(tool=tool, effect=Effect.READ, run=run, kind=_kind_of(tool.name))
 
     def _requester(self, caller: Caller, conversation_id: str) -> Offered:
         async def run(arguments: Json) -> Ran:
@@ -295,7 +306,7 @@ class Toolbox:
             },
             read_only=True,
         )
-        return Offered(tool=tool, effect=Effect.OUTWARD, run=run)
+        return Offered(tool=tool, effect=Effect.OUTWARD, run=run, kind=Kind.PROMPT)
 
     def _searcher(self, conversation_id: str) -> Offered:
         async def run(arguments: Json) -> Ran:
@@ -313,7 +324,7 @@ class Toolbox:
             },
             read_only=True,
         )
-        return Offered(tool=tool, effect=Effect.OUTWARD, run=run)
+        return Offered(tool=tool, effect=Effect.OUTWARD, run=run, kind=Kind.PROMPT)
 
     async def _of_house(self, caller: Caller) -> list[Offered]:
         """Return Home Assistant's own tools, for a person who speaks through it right now."""
@@ -348,7 +359,7 @@ class Toolbox:
             read_only=bool(spec["read_only"]),
         )
         effect = Effect.READ if tool.read_only else Effect.HOME
-        return Offered(tool=tool, effect=effect, run=run)
+        return Offered(tool=tool, effect=effect, run=run, kind=_kind_of(tool.name))
 
     async def in_house(
         self, name: str, arguments: Json, caller: Caller, *, confirmed: bool
@@ -365,6 +376,12 @@ class Toolbox:
             },
             timeout=HOME_TIMEOUT,
         )
+
+
+def _kind_of(name: str) -> Kind:
+    """Return what the answer of a tool is about, by whose tool it is."""
+    owner = re.split("[_.]", name.casefold())[0]
+    return _KINDS.get(owner, Kind.DEVICE_STATE)
 
 
 def meant(arguments: Json, schema: Json) -> Json:

@@ -582,3 +582,45 @@ async def test_one_thing_is_taken_for_a_list_of_one(home: Home, scripts: Scripts
     await home.say("it is so dark in here", context_id="now")
     (run,) = home.called
     assert run["arguments"] == {"domain": ["light"], "brightness": 40}
+
+
+# -- what may leave the house -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["device_state", "calendar", "messages"])
+async def test_a_model_elsewhere_gets_no_tool_that_tells_what_may_not_leave(
+    home: Home, scripts: Scripts, kind: str
+):
+    tool = {"calendar": "calendar__get_events", "messages": "todo__get_items"}
+    names = {**tool, "device_state": "home_states"}
+    home.tools = [TURN_ON | {"name": name, "read_only": True} for name in names.values()]
+    await far(home)
+    await home.command("privacy.set", {"rules": [{"kind": kind, "allow": False}]})
+    scripts["far"] = lambda _request: ["Fine."]
+    await home.say("what is the melting point of tin", context_id="one")
+    offered = {tool.name for tool in Double.heard["far"][0].tools}
+    assert names[kind] not in offered
+    assert set(names.values()) - {names[kind]} <= offered
+    assert ("devices_list" in offered) == (kind != "device_state")
+
+
+async def test_a_model_in_the_house_keeps_every_tool(home: Home, scripts: Scripts):
+    await near(home)
+    await home.command("privacy.set", {"rules": [{"kind": "device_state", "allow": False}]})
+    scripts["near"] = lambda _request: ["Fine."]
+    await home.say("what is the melting point of tin")
+    assert "devices_list" in {tool.name for tool in Double.heard["near"][0].tools}
+
+
+async def test_a_chain_is_not_resumed_with_what_may_no_longer_leave(home: Home, scripts: Scripts):
+    light = await home.puppet("light-1", "light", "hall", name="Hall light")
+    light.shows = {"on": True}
+    await far(home)
+    wish = {"device_id": light.context.device_id, "intent": "light_on"}
+    scripts["far"] = lambda request: (
+        ["Fine."] if answers(request) else [call("workshop_request", **wish)]
+    )
+    said = await home.say("what is the melting point of tin")
+    await home.command("privacy.set", {"rules": [{"kind": "device_state", "allow": False}]})
+    await home.say("yes", conversation_id=said["conversation_id"])
+    assert len(Double.heard["far"]) == 1
