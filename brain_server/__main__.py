@@ -97,9 +97,9 @@ async def _serve(settings: Settings) -> int:
 
 
 async def _verify(settings: Settings, key_file: Path) -> int:
-    from brain_server.safety.audit import Chain  # noqa: PLC0415
-    from brain_server.safety.keys import Keys  # noqa: PLC0415
-    from brain_server.storage import Database, tables  # noqa: PLC0415
+    from brain_server.safety.audit import Chain  # noqa: PLC0415 - only this subcommand needs it
+    from brain_server.safety.keys import Keys  # noqa: PLC0415 - only this subcommand needs it
+    from brain_server.storage import Database, tables  # noqa: PLC0415 - only this subcommand needs it
 
     chain = Chain((await asyncio.to_thread(Keys.load, key_file)).chain)
     database = Database(settings.safety_url, tables.safety, name="safety", durable=True)
@@ -122,11 +122,11 @@ def _existing(settings: Settings) -> Path:
 
 
 async def _token(settings: Settings, name: str, scope: str) -> int:
-    import msgspec  # noqa: PLC0415
+    import msgspec  # noqa: PLC0415 - only this subcommand needs it
 
-    from brain_server.api.auth import NewToken, Tokens  # noqa: PLC0415
-    from brain_server.commands import SYSTEM  # noqa: PLC0415
-    from brain_server.storage import Database, tables  # noqa: PLC0415
+    from brain_server.api.auth import NewToken, Tokens  # noqa: PLC0415 - only this subcommand needs it
+    from brain_server.commands import SYSTEM  # noqa: PLC0415 - only this subcommand needs it
+    from brain_server.storage import Database, tables  # noqa: PLC0415 - only this subcommand needs it
 
     try:
         wanted = msgspec.convert({"name": name, "scope": scope}, NewToken)
@@ -143,7 +143,7 @@ async def _token(settings: Settings, name: str, scope: str) -> int:
 
 
 async def _unpair(settings: Settings) -> int:
-    from brain_server.app import Brain  # noqa: PLC0415
+    from brain_server.app import Brain  # noqa: PLC0415 - only this subcommand needs it
 
     brain = Brain(settings)
     await brain.open_safety()
@@ -155,10 +155,10 @@ async def _unpair(settings: Settings) -> int:
 
 
 async def _move(settings: Settings, to: str) -> int:
-    from brain_server.memory.move import HERE, away, back  # noqa: PLC0415
-    from brain_server.memory.qdrant import Qdrant  # noqa: PLC0415
-    from brain_server.memory.rows import Rows  # noqa: PLC0415
-    from brain_server.storage import Database, tables  # noqa: PLC0415
+    from brain_server.memory.move import HERE, away, back  # noqa: PLC0415 - only this subcommand needs it
+    from brain_server.memory.qdrant import Qdrant  # noqa: PLC0415 - 90 MB that only a Qdrant server needs
+    from brain_server.memory.rows import Rows  # noqa: PLC0415 - only this subcommand needs it
+    from brain_server.storage import Database, tables  # noqa: PLC0415 - only this subcommand needs it
 
     url = settings.qdrant_url if to == HERE else to
     if not url.startswith(("http://", "https://")):
@@ -179,7 +179,7 @@ async def _move(settings: Settings, to: str) -> int:
 
 
 async def _migrate(settings: Settings, revision: str) -> int:
-    from brain_server.storage import Database, tables  # noqa: PLC0415
+    from brain_server.storage import Database, tables  # noqa: PLC0415 - only this subcommand needs it
 
     for url, metadata, name in (
         (settings.safety_url, tables.safety, "safety"),

@@ -167,7 +167,7 @@ class _Call:
         error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self._breaker._leave(self._epoch, error)  # noqa: SLF001
+        self._breaker._leave(self._epoch, error)  # noqa: SLF001 - the two are one thing in two classes
 
 
 def _code(error: BaseException | None) -> str | None:

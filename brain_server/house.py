@@ -8,5 +8,5 @@ from brain_server.protocol import Json
 class HomeAssistantLink(Protocol):
     """The road to Home Assistant: the integration's own socket. Raises Unavailable when it is down."""
 
-    async def call(self, method: str, params: Json, *, timeout: float) -> Json:  # noqa: ASYNC109
+    async def call(self, method: str, params: Json, *, timeout: float) -> Json:  # noqa: ASYNC109 - the answer comes over a wire, which has its own clock
         """Ask the integration for something and return its answer."""

@@ -302,7 +302,7 @@ async def connect(
     try:
         await asyncio.to_thread(importlib.import_module, _WIRE)
     except ImportError as err:
-        _LOGGER.error("Nothing is traced: install the extra 'tracing' (%s)", err)  # noqa: TRY400
+        _LOGGER.error("Nothing is traced: install the extra 'tracing' (%s)", err)  # noqa: TRY400 - the sentence says it all; a trace would not help
         return None
     exporter = Exporter(session, endpoint, version=version)
     use(Tracer(exporter.add, sample=sample, chance=chance))

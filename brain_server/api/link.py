@@ -47,7 +47,7 @@ class Link:
             if used == send and not future.done():
                 future.set_exception(TimeoutError("Home Assistant went away"))
 
-    async def call(self, method: str, params: Json, *, timeout: float) -> Json:  # noqa: ASYNC109
+    async def call(self, method: str, params: Json, *, timeout: float) -> Json:  # noqa: ASYNC109 - the answer comes over a wire, which has its own clock
         """Ask and return the answer.
 
         Raises Unavailable ``home_assistant_offline`` when nothing was sent, HomeAssistantError with its

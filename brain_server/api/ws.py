@@ -78,7 +78,7 @@ class Client:
 
     def abort(self) -> None:
         """End the connection without waiting for the peer, who may not be reading."""
-        transport = self._socket._req.transport if self._socket._req else None  # noqa: SLF001
+        transport = self._socket._req.transport if self._socket._req else None  # noqa: SLF001 - the two are one thing in two classes
         if transport is not None:
             transport.abort()
 

@@ -32,11 +32,11 @@ class Remembered(Protocol):
     """A memory that fits what was said."""
 
     @property
-    def text(self) -> str: ...  # noqa: D102
+    def text(self) -> str: ...  # noqa: D102 - the class says what these are
     @property
-    def source(self) -> str: ...  # noqa: D102
+    def source(self) -> str: ...  # noqa: D102 - the class says what these are
     @property
-    def trust(self) -> str: ...  # noqa: D102
+    def trust(self) -> str: ...  # noqa: D102 - the class says what these are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

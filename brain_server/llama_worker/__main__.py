@@ -99,7 +99,7 @@ class Worker:
     def _load(self, order: Load) -> None:
         # llama.cpp is imported in this process only, and only when a model is wanted.
         try:
-            from brain_server.llama_worker.engine import Engine  # noqa: PLC0415
+            from brain_server.llama_worker.engine import Engine  # noqa: PLC0415 - llama.cpp itself, once the process is ready for it
         except ImportError as err:
             raise ProviderError(
                 "provider_unreachable", "llama-cpp-python is not installed"

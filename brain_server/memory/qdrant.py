@@ -160,8 +160,8 @@ class Qdrant:
 
     async def _once[T](self, ask: Callable[[], Awaitable[T]]) -> T:
         # Imported with the client by now.
-        from qdrant_client.common.client_exceptions import QdrantException  # noqa: PLC0415
-        from qdrant_client.http.exceptions import ApiException, UnexpectedResponse  # noqa: PLC0415
+        from qdrant_client.common.client_exceptions import QdrantException  # noqa: PLC0415 - 90 MB that only a Qdrant server needs
+        from qdrant_client.http.exceptions import ApiException, UnexpectedResponse  # noqa: PLC0415 - 90 MB that only a Qdrant server needs
 
         try:
             return await ask()

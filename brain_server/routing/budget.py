@@ -59,13 +59,13 @@ class Priced(Protocol):
     """What has a price for a million tokens: a row of the providers. None: not known."""
 
     @property
-    def id(self) -> str: ...  # noqa: D102
+    def id(self) -> str: ...  # noqa: D102 - the class says what these are
     @property
-    def tier(self) -> TierName: ...  # noqa: D102
+    def tier(self) -> TierName: ...  # noqa: D102 - the class says what these are
     @property
-    def price_in(self) -> float | None: ...  # noqa: D102
+    def price_in(self) -> float | None: ...  # noqa: D102 - the class says what these are
     @property
-    def price_out(self) -> float | None: ...  # noqa: D102
+    def price_out(self) -> float | None: ...  # noqa: D102 - the class says what these are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,7 +142,7 @@ class Road:
 
     async def by_sdk(self) -> None:
         """Ask once with OpenAI's SDK."""
-        done = await self.sdk.chat.completions.create(model=MODEL, messages=ASKED)  # type: ignore[arg-type]
+        done = await self.sdk.chat.completions.create(model=MODEL, messages=ASKED)  # type: ignore[arg-type]  # the double has the part that is used
         assert done.choices[0].message.content == "Hello there", done
 
     async def by_hand(self) -> None:

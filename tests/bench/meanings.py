@@ -52,7 +52,7 @@ async def sentences(folder: Path) -> AsyncIterator[Source]:
         yield Hashing().source()
         return
     from tests.brain.providers.llama_house import local  # noqa: PLC0415 - only with the package
-    from tests.standins.sentence_model import sentence_gguf  # noqa: PLC0415
+    from tests.standins.sentence_model import sentence_gguf  # noqa: PLC0415 - needs what only these tests install
 
     (folder / "models").mkdir()
     sentence_gguf(folder / "models")

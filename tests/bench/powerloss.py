@@ -144,13 +144,13 @@ def _steps(
     names: dict[str, str],
 ) -> Iterator[Step]:
     if call == "openat":
-        path = bytes.fromhex(_TEXT.search(rest)[1].replace("\\x", "")).decode()  # type: ignore[index]
+        path = bytes.fromhex(_TEXT.search(rest)[1].replace("\\x", "")).decode()  # type: ignore[index]  # the double has the part that is used
         number = int(rest.rpartition("= ")[2].split()[0])
         files.pop(number, None)
         if path in names:
             files[number] = names[path]
         return
-    number = int(re.match(r"-?\d+", rest)[0]) if rest[:1].isdigit() else -1  # type: ignore[index]
+    number = int(re.match(r"-?\d+", rest)[0]) if rest[:1].isdigit() else -1  # type: ignore[index]  # the double has the part that is used
     name = files.get(number, "")
     if call == "close":
         files.pop(number, None)
@@ -162,7 +162,7 @@ def _steps(
     elif not name:
         return
     elif call == "pwrite64":
-        yield Step("write", name, int(_OFFSET.search(rest)[1]), _bytes(rest))  # type: ignore[index]
+        yield Step("write", name, int(_OFFSET.search(rest)[1]), _bytes(rest))  # type: ignore[index]  # the double has the part that is used
     elif call in {"fsync", "fdatasync"}:
         step = Step("sync", name)
         yield Step("syncing", name)

@@ -202,7 +202,7 @@ class Stage:
 
     async def _say(self, task: Any, text: str, conversation: str | None) -> tuple[str, bool, str]:
         from homeassistant.components.conversation import async_converse  # noqa: PLC0415 - see main
-        from homeassistant.core import Context  # noqa: PLC0415
+        from homeassistant.core import Context  # noqa: PLC0415 - the bench without it starts faster
 
         device = self._harness.run._device_id(self.hass, self._house, task)
         async with asyncio.timeout(LIMIT_S):
@@ -255,8 +255,8 @@ async def _command(port: int, action: str, params: Json) -> None:
 
 async def _add_kitty(hass: Any, port: int) -> str:
     from homeassistant.helpers import entity_registry as er  # noqa: PLC0415 - see main
-    from homeassistant.helpers.aiohttp_client import async_get_clientsession  # noqa: PLC0415
-    from pytest_homeassistant_custom_component.common import MockConfigEntry  # noqa: PLC0415
+    from homeassistant.helpers.aiohttp_client import async_get_clientsession  # noqa: PLC0415 - the bench without it starts faster
+    from pytest_homeassistant_custom_component.common import MockConfigEntry  # noqa: PLC0415 - the bench without it starts faster
 
     client = importlib.import_module("custom_components.kitty.client")
     url = f"http://127.0.0.1:{port}"

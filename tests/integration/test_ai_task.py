@@ -26,7 +26,7 @@ from custom_components.kitty.protocol import MAX_FRAME_BYTES, Json
 from .conftest import ADA
 from .fake_brain import FakeBrain
 from .test_subentry_flow import refuse
-from .workshop import gone, push, snapshot_fixture, state, workshop_fixture  # noqa: F401
+from .workshop import gone, push, snapshot_fixture, state, workshop_fixture  # noqa: F401 - fixtures are asked for by name
 
 TASKS: Final = "ai_task.brain_tasks"
 RESOLVE: Final = "homeassistant.components.ai_task.task._resolve_attachments"

@@ -9,7 +9,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from .conftest import DOOR
 from .fake_brain import FakeBrain
-from .workshop import (  # noqa: F401
+from .workshop import (  # noqa: F401 - fixtures are asked for by name
     PRINTER,
     change,
     gone,

@@ -29,7 +29,7 @@ from custom_components.kitty.protocol import Json
 
 from .conftest import ADA, BOB, DOOR, ZONE
 from .fake_brain import FakeBrain, FakeError
-from .workshop import (  # noqa: F401
+from .workshop import (  # noqa: F401 - fixtures are asked for by name
     PRINTER,
     REAL_LOCK,
     gone,

@@ -21,7 +21,7 @@ from custom_components.kitty.repairs import create_no_approver
 
 from .conftest import ADA, DOOR, ZONE, door_subentry, kitty_entry, rules, set_up
 from .fake_brain import FakeBrain
-from .flows import house  # noqa: F401
+from .flows import house  # noqa: F401 - fixtures are asked for by name
 
 pytestmark = pytest.mark.usefixtures("house", "no_platforms")
 

@@ -19,7 +19,7 @@ from custom_components.kitty.protocol import Channel, Json
 
 from .conftest import ADA, BOB, DOOR
 from .fake_brain import FakeBrain
-from .workshop import (  # noqa: F401
+from .workshop import (  # noqa: F401 - fixtures are asked for by name
     LIGHT,
     NOW,
     POWER,

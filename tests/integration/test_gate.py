@@ -116,7 +116,7 @@ async def test_a_key_that_is_none(
     hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
 ) -> None:
     """With a broken pinned key nothing can be done, rather than everything."""
-    hass.config_entries._async_schedule_save = lambda: None  # type: ignore[method-assign]
+    hass.config_entries._async_schedule_save = lambda: None  # type: ignore[method-assign]  # one method is replaced for this test
     with patch.dict(kitty.__dict__, {"data": {**kitty.data, "brain_public_key": "AAAA"}}):
         grant = brain.grant(device_id=DOOR, intent="lock")
         assert await code_of(brain, grant) == "grant_bad_signature"

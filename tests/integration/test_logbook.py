@@ -17,7 +17,7 @@ from custom_components.kitty.protocol import Json
 
 from .conftest import ADA, BOB, DOOR
 from .fake_brain import FakeBrain
-from .workshop import NOW, push, workshop_fixture  # noqa: F401
+from .workshop import NOW, push, workshop_fixture  # noqa: F401 - fixtures are asked for by name
 
 
 @pytest.fixture

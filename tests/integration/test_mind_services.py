@@ -16,7 +16,7 @@ from custom_components.kitty.protocol import Json
 from .conftest import ADA, EVE
 from .fake_brain import FakeBrain
 from .test_subentry_flow import refuse
-from .workshop import act, workshop_fixture  # noqa: F401
+from .workshop import act, workshop_fixture  # noqa: F401 - fixtures are asked for by name
 
 BRAIN_ID: Final = "c0" * 16
 

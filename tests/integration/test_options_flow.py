@@ -11,7 +11,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUs
 
 from custom_components.kitty.const import DOMAIN
 
-from .flows import flows_are_translated, give_phone, house  # noqa: F401
+from .flows import flows_are_translated, give_phone, house  # noqa: F401 - fixtures are asked for by name
 
 pytestmark = pytest.mark.usefixtures("house", "flows_are_translated")
 

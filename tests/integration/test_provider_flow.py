@@ -18,7 +18,7 @@ from custom_components.kitty.protocol import Json
 
 from .conftest import eventually, kitty_entry, set_up
 from .fake_brain import FakeBrain, FakeError
-from .flows import flows_are_translated, house  # noqa: F401
+from .flows import flows_are_translated, house  # noqa: F401 - fixtures are asked for by name
 from .test_subentry_flow import answer, fields, option, refuse, shown
 from .workshop import gone
 

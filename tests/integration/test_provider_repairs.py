@@ -17,7 +17,7 @@ from custom_components.kitty.protocol import Json
 
 from .conftest import kitty_entry, set_up
 from .fake_brain import FakeBrain
-from .flows import flows_are_translated, house  # noqa: F401
+from .flows import flows_are_translated, house  # noqa: F401 - fixtures are asked for by name
 from .test_mind import BUDGET, CLAUDE, ID, subentry
 from .test_provider_flow import CLAUDE as KIND
 from .test_repairs import go_on, start_fix

@@ -12,7 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from .conftest import ADA, DOOR
 from .fake_brain import FakeBrain
-from .workshop import (  # noqa: F401
+from .workshop import (  # noqa: F401 - fixtures are asked for by name
     NOW,
     PRINTER,
     SENSOR,

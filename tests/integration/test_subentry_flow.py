@@ -15,7 +15,7 @@ from custom_components.kitty.protocol import Json
 
 from .conftest import door_subentry, kitty_entry, set_up
 from .fake_brain import FakeBrain, FakeError
-from .flows import flows_are_translated, house  # noqa: F401
+from .flows import flows_are_translated, house  # noqa: F401 - fixtures are asked for by name
 
 pytestmark = pytest.mark.usefixtures("house", "flows_are_translated", "no_platforms")
 

@@ -22,7 +22,7 @@ from custom_components.kitty.protocol import Json
 
 from .conftest import ADA, BOB
 from .fake_brain import FakeBrain
-from .workshop import REAL_LOCK, workshop_fixture  # noqa: F401
+from .workshop import REAL_LOCK, workshop_fixture  # noqa: F401 - fixtures are asked for by name
 
 AGENT: Final = "conversation.brain"
 BRAIN_ID: Final = "c0" * 16

@@ -6,7 +6,7 @@ import sys
 import time
 
 import numpy as np
-from rank_bm25 import BM25Okapi  # type: ignore[import-not-found]
+from rank_bm25 import BM25Okapi  # type: ignore[import-not-found]  # lives in the environment of peers
 
 
 def words(text: str) -> list[str]:

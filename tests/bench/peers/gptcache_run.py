@@ -8,14 +8,14 @@ import tempfile
 import time
 from typing import Any
 
-from gptcache import Cache  # type: ignore[import-not-found]
-from gptcache.adapter.api import get, put  # type: ignore[import-not-found]
-from gptcache.manager import (  # type: ignore[import-not-found]
+from gptcache import Cache  # type: ignore[import-not-found]  # lives in the environment of peers
+from gptcache.adapter.api import get, put  # type: ignore[import-not-found]  # lives in the environment of peers
+from gptcache.manager import (  # type: ignore[import-not-found]  # lives in the environment of peers
     CacheBase,
     VectorBase,
     get_data_manager,
 )
-from gptcache.similarity_evaluation.distance import (  # type: ignore[import-not-found]
+from gptcache.similarity_evaluation.distance import (  # type: ignore[import-not-found]  # lives in the environment of peers
     SearchDistanceEvaluation,
 )
 import numpy as np

@@ -355,7 +355,7 @@ async def test_an_answer_without_data_is_an_error_of_home_assistant(home: Home) 
     device = await home.add("home_assistant", entity_id="light.bench", zone="hall")
 
     async def nonsense(_params: Json) -> Json:
-        return []  # type: ignore[return-value]
+        return []  # type: ignore[return-value]  # the double has the part that is used
 
     home.answers |= {"ha.execute": nonsense, "ha.outcome": nonsense}
     asked = await home.request(device, "light_on")

@@ -23,7 +23,7 @@ def deadlines(monkeypatch: pytest.MonkeyPatch) -> Shorten:
     def shorten(seconds: float, *intents: str) -> None:
         for intent in intents:
             changed = replace(INTENTS[intent], deadline=seconds)
-            monkeypatch.setitem(INTENTS, intent, changed)  # type: ignore[misc]
+            monkeypatch.setitem(INTENTS, intent, changed)  # type: ignore[misc]  # the double has the part that is used
 
     return shorten
 

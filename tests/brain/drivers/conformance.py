@@ -68,7 +68,7 @@ async def logged() -> AsyncIterator[list[str]]:
     """Collect what the brain logs in a block."""
     lines: list[str] = []
     handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]  # one method is replaced for this test
     logger = logging.getLogger("brain_server")
     logger.addHandler(handler)
     try:
@@ -353,7 +353,7 @@ async def an_order_whose_answer_is_lost_is_unknown_and_not_sent_again(rig: Rig) 
     """What it did is told by the state that is then seen."""
     rig.proxy.swallow = rig.heads["print_pause"]
 
-    class Impatient(rig.driver):  # type: ignore[misc,name-defined]
+    class Impatient(rig.driver):  # type: ignore[misc,name-defined]  # the double has the part that is used
         """The driver with less patience."""
 
         order_timeout_s = 1.0

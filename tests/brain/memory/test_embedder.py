@@ -97,9 +97,9 @@ NONSENSE: list[list[list[float]]] = [
     [[float("inf")] * 4],
     [[0.0] * 4],
     [[]],
-    [[[1.0], [1.0]]],  # type: ignore[list-item]
-    [["a", "b"]],  # type: ignore[list-item]
-    [None],  # type: ignore[list-item]
+    [[[1.0], [1.0]]],  # type: ignore[list-item]  # what a broken model may answer
+    [["a", "b"]],  # type: ignore[list-item]  # what a broken model may answer
+    [None],  # type: ignore[list-item]  # what a broken model may answer
 ]
 
 
@@ -202,7 +202,7 @@ async def test_a_database_that_is_busy_costs_no_turn(place: Place) -> None:
     async def busy(_work: object) -> None:
         raise Unavailable("database_busy", "The database is busy")
 
-    place.database.read = busy  # type: ignore[method-assign, assignment]
+    place.database.read = busy  # type: ignore[method-assign, assignment]  # one method is replaced for this test
     assert await place.embedder.embed("the lamp") is None
     assert place.embedder.trouble == "The database is busy"
 
@@ -211,7 +211,7 @@ async def test_a_vector_that_cannot_be_stored_is_used_all_the_same(place: Place)
     async def full(_work: object) -> None:
         raise Unavailable("storage_full", "No space")
 
-    place.database.write = full  # type: ignore[method-assign, assignment]
+    place.database.write = full  # type: ignore[method-assign, assignment]  # one method is replaced for this test
     assert await place.embedder.embed("the lamp") is not None
 
 

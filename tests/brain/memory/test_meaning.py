@@ -39,7 +39,7 @@ async def mind(tmp_path: Path, clock: Clock) -> AsyncIterator[Place]:
     async with local(
         tmp_path, model="sentence", uses=frozenset({Use.EMBEDDING}), context=4096
     ) as provider:
-        place = Place(database, clock, Known(Source(name="house/sentence", model=provider)))  # type: ignore[arg-type]
+        place = Place(database, clock, Known(Source(name="house/sentence", model=provider)))  # type: ignore[arg-type]  # the double has the part that is used
         await place.memory.start()
         yield place
         await place.memory.stop()

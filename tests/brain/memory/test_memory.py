@@ -121,9 +121,9 @@ async def test_a_batch_is_one_write_and_one_run_of_the_model_in_each_half(place:
     async def counted(work: object) -> object:
         nonlocal writes
         writes += 1
-        return await write(work)  # type: ignore[arg-type]
+        return await write(work)  # type: ignore[arg-type]  # the double has the part that is used
 
-    place.database.write = counted  # type: ignore[method-assign, assignment]
+    place.database.write = counted  # type: ignore[method-assign, assignment]  # one method is replaced for this test
     ids = await place.memory.remember_many("ada", [new(f"thing {at}") for at in range(64)])
     assert (writes, place.embedder.runs, len(set(ids))) == (1, 2, 64)
 

@@ -281,7 +281,7 @@ async def test_a_refused_connection_is_tried_twice_and_then_left_alone(
     async def counted(ask: object) -> object:
         nonlocal tries
         tries += 1
-        return await once(ask)  # type: ignore[arg-type]
+        return await once(ask)  # type: ignore[arg-type]  # the double has the part that is used
 
     monkeypatch.setattr(store, "_once", counted)
     with pytest.raises(ProviderError) as caught:

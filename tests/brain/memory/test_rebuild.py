@@ -199,7 +199,7 @@ async def test_a_model_that_is_changed_again_on_the_way_is_left(
         place.model = second
         return await Hashing.embed(first, texts)
 
-    first.embed = changing  # type: ignore[method-assign]
+    first.embed = changing  # type: ignore[method-assign]  # one method is replaced for this test
     place.model = first
     await place.settle()
     assert await embedders(place) == {"house/hashing": 30, "house/other": 10}
@@ -226,7 +226,7 @@ async def test_a_database_that_is_busy_only_delays_it(
         raise Unavailable("database_busy", "The database is busy")
 
     await filled(place)
-    place.database.read = busy  # type: ignore[method-assign, assignment]
+    place.database.read = busy  # type: ignore[method-assign, assignment]  # one method is replaced for this test
     await place.settle()
     assert "The index of memory waits: The database is busy" in caplog.text
 

@@ -413,7 +413,7 @@ async def the_key_is_never_shown(rig: ApiRig) -> None:
     """Though the server repeats it in every way it can, or speaks no HTTP at all."""
     lines: list[str] = []
     handler = logging.Handler(logging.DEBUG)
-    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]  # one method is replaced for this test
     logging.getLogger().addHandler(handler)
     key = rig.api.key
     shown = repr(rig.make())
@@ -447,14 +447,14 @@ async def looking_finds_the_model(rig: ApiRig) -> None:
     """And lists what else there is."""
     info = await rig.make().check()
     assert info.model in info.models
-    assert info.models == rig.api.models  # type: ignore[attr-defined]
+    assert info.models == rig.api.models  # type: ignore[attr-defined]  # each rig has its own kind of API
 
 
 @check("http")
 async def looking_names_the_model_that_is_missing_and_those_that_are_there(rig: ApiRig) -> None:
     """So that a person sees the typing error."""
     error = await failure_of(rig.make(model="gtp").check())
-    names = ", ".join(rig.api.models)  # type: ignore[attr-defined]
+    names = ", ".join(rig.api.models)  # type: ignore[attr-defined]  # each rig has its own kind of API
     assert error.code == "model_missing"
     assert error.fields == {"expected": "gtp", "found": names}
     assert error.message == f"Expected model gtp, found {names}"
@@ -523,7 +523,7 @@ async def vectors_that_do_not_match_the_texts_are_invalid(rig: ApiRig) -> None:
 async def a_picture_comes_with_its_kind(rig: ApiRig) -> None:
     """As its own first bytes tell."""
     picture = await rig.make().draw("A cat")
-    assert (picture.data, picture.media_type) == (rig.api.picture, "image/png")  # type: ignore[attr-defined]
+    assert (picture.data, picture.media_type) == (rig.api.picture, "image/png")  # type: ignore[attr-defined]  # each rig has its own kind of API
     assert rig.api.asked[-1] == {"model": "gpt-image-test", "prompt": "A cat", "n": 1}
 
 

@@ -469,7 +469,7 @@ async def test_a_session_that_cannot_be_ended_is_left() -> None:
 def test_what_is_no_address_is_refused_at_once(url: str) -> None:
     """The field is named."""
     with pytest.raises(InvalidRequest) as caught:
-        Mcp(ProviderContext(provider_id="p", options={"url": url}, session=None, data_dir=Path()))  # type: ignore[arg-type]
+        Mcp(ProviderContext(provider_id="p", options={"url": url}, session=None, data_dir=Path()))  # type: ignore[arg-type]  # refused before any session is used
     assert caught.value.fields == {"field": "url"}
 
 
@@ -478,7 +478,7 @@ def test_what_is_no_token_is_refused_at_once(token: str) -> None:
     """It would not fit into a header."""
     options = {"url": "http://x/", "token": token}
     with pytest.raises(InvalidRequest) as caught:
-        Mcp(ProviderContext(provider_id="p", options=options, session=None, data_dir=Path()))  # type: ignore[arg-type]
+        Mcp(ProviderContext(provider_id="p", options=options, session=None, data_dir=Path()))  # type: ignore[arg-type]  # refused before any session is used
     assert caught.value.fields == {"field": "token"}
 
 
