@@ -78,7 +78,7 @@ class Client:
 
     def abort(self) -> None:
         """End the connection without waiting for the peer, who may not be reading."""
-        transport = self._socket._req.transport if self._socket._req else None  # noqa: SLF001 - the two are one thing in two classes
+        transport = self._socket._req.transport if self._socket._req else None  # noqa: SLF001 - aiohttp shows it no other way
         if transport is not None:
             transport.abort()
 

@@ -37,10 +37,10 @@ def stamp(connection: Connection, name: str) -> None:
 def upgrade(engine: Engine, name: str, revision: str = "head") -> None:
     """Move a database to a revision in one transaction: all of it or nothing. ``base`` empties it."""
     # 40 MB and 60 ms that only a real migration should cost.
-    from alembic.config import Config  # noqa: PLC0415 - only this subcommand needs it
-    from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415 - only this subcommand needs it
-    from alembic.script import ScriptDirectory  # noqa: PLC0415 - only this subcommand needs it
-    from alembic.util import CommandError  # noqa: PLC0415 - only this subcommand needs it
+    from alembic.config import Config  # noqa: PLC0415 - see above
+    from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415 - see above
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - see above
+    from alembic.util import CommandError  # noqa: PLC0415 - see above
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / name))
@@ -49,7 +49,7 @@ def upgrade(engine: Engine, name: str, revision: str = "head") -> None:
     def steps(from_revision: Any, _context: object) -> Any:
         if revision == "base":
             return script._downgrade_revs("base", from_revision)  # noqa: SLF001 - as alembic.command does
-        return script._upgrade_revs(revision, from_revision)  # noqa: SLF001 - the two are one thing in two classes
+        return script._upgrade_revs(revision, from_revision)  # noqa: SLF001 - as alembic.command does
 
     with (
         EnvironmentContext(config, script, fn=steps) as environment,
