@@ -9,10 +9,11 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from brain_server.plugins import Option as Option, OptionType as OptionType, find
 from brain_server.protocol import Json
+from brain_server.sse import SILENCE_S
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -125,6 +126,19 @@ class Usage:
 
 
 type Part = Words | Calls | Usage
+
+
+# What every provider on the other side of a wire asks a person for.
+PATIENCE: Final = Option(
+    name="patience",
+    label="Patience",
+    help="Seconds without a sign of life before it is given up; a model that thinks needs more",
+    type=OptionType.NUMBER,
+    required=False,
+    default=SILENCE_S,
+    minimum=5,
+    maximum=900,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import msgspec
 from brain_server.errors import ProviderError
 from brain_server.protocol import Json
 from brain_server.providers import (
+    PATIENCE,
     Author,
     Calls,
     Message,
@@ -125,16 +126,7 @@ class Anthropic(ModelProvider):
             required=False,
             minimum=512,
         ),
-        Option(
-            name="patience",
-            label="Patience",
-            help="Seconds without a sign of life before it is given up",
-            type=OptionType.NUMBER,
-            required=False,
-            default=SILENCE_S,
-            minimum=5,
-            maximum=900,
-        ),
+        PATIENCE,
         Option(
             name="base_url",
             label="Address",

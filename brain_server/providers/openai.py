@@ -3,9 +3,8 @@
 from typing import ClassVar, override
 
 from brain_server.protocol import Json
-from brain_server.providers import ModelRequest, Option, OptionType, TierName
+from brain_server.providers import PATIENCE, ModelRequest, Option, OptionType, TierName
 from brain_server.providers.openai_compatible import OpenAICompatible
-from brain_server.sse import SILENCE_S
 
 
 class OpenAI(OpenAICompatible):
@@ -60,16 +59,7 @@ class OpenAI(OpenAICompatible):
             required=False,
             default="gpt-image-1",
         ),
-        Option(
-            name="patience",
-            label="Patience",
-            help="Seconds without a sign of life before it is given up; a model that thinks needs more",
-            type=OptionType.NUMBER,
-            required=False,
-            default=SILENCE_S,
-            minimum=5,
-            maximum=900,
-        ),
+        PATIENCE,
         Option(
             name="base_url",
             label="Address",

@@ -13,6 +13,7 @@ import msgspec
 from brain_server.errors import ProviderError
 from brain_server.protocol import Json
 from brain_server.providers import (
+    PATIENCE,
     Author,
     Calls,
     Message,
@@ -197,16 +198,7 @@ class OpenAICompatible(ModelProvider):
             help="Where it is another one",
             required=False,
         ),
-        Option(
-            name="patience",
-            label="Patience",
-            help="Seconds without a sign of life before the server is given up",
-            type=OptionType.NUMBER,
-            required=False,
-            default=SILENCE_S,
-            minimum=5,
-            maximum=900,
-        ),
+        PATIENCE,
     )
     tier = TierName.LOCAL
     uses = frozenset(Use)
