@@ -97,8 +97,8 @@ async def test_the_line_to_the_server_is_down_within_a_second_after_an_answer_wa
         assert isinstance(await anext(stream), Words)
         assert lines_to(server.port)
     async with asyncio.timeout(1):
-        while lines_to(server.port):
-            await asyncio.sleep(0.01)  # nothing tells when a socket of another process is gone
+        while lines_to(server.port):  # noqa: ASYNC110 - no event tells that a socket is gone
+            await asyncio.sleep(0.01)
 
 
 def lines_to(port: int) -> list[object]:
