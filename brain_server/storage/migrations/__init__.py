@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, text
 
 from brain_server.errors import Unavailable
 
-HEADS: Final = {"safety": "0001", "brain": "0002"}
+HEADS: Final = {"safety": "0001", "brain": "0003"}
 
 
 def version_table(name: str) -> str:
