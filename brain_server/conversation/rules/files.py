@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import re
 from typing import Final
 
-from rapidfuzz.distance import OSA
-
 from brain_server.conversation.rules.language import Language
 from brain_server.conversation.rules.text import fold
 
@@ -130,4 +128,6 @@ def _cost(word: str, part: str) -> int:
         return 0
     if len(part) < _SHORTEST_FUZZY or not (word.isalpha() and part.isalpha()):
         return 2
+    from rapidfuzz.distance import OSA  # noqa: PLC0415 - 2 MB that a brain saves until somebody misspells
+
     return OSA.distance(word, part, score_cutoff=1)

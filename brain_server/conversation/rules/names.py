@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from rapidfuzz.distance import OSA
-
 from brain_server.conversation.rules.files import FileIndex
 from brain_server.conversation.rules.grammar import STOP
 from brain_server.conversation.rules.language import Language, language
@@ -451,6 +449,8 @@ def _edits(word: str, near: str, *, weak: bool) -> int:
         return 0
     else:
         bound = 2 if short >= _SHORTEST_TWO_EDITS else 1
+    from rapidfuzz.distance import OSA  # noqa: PLC0415 - 2 MB that a brain saves until somebody misspells
+
     edits = OSA.distance(word, near, score_cutoff=bound)
     return edits if edits <= bound else 0
 
