@@ -454,6 +454,11 @@ spools: Final = Table(
     # The id of the same spool in Spoolman, and the grams that both agreed on last.
     Column("spoolman_id", Integer, unique=True),
     Column("synced_g", Float),
+    # What is being told to Spoolman: the grams, its own count before, and since when. Whoever finds it
+    # after a crash can see by that count whether it arrived.
+    Column("telling_g", Float),
+    Column("telling_from", Float),
+    Column("telling_at", Float),
     Column("created_at", Float, nullable=False),
     Column("used_at", Float),
     CheckConstraint("remaining_g >= 0 AND full_g > 0", name="weight"),
@@ -509,6 +514,8 @@ proposals: Final = Table(
     Column("reason", String(64), nullable=False),
     Column("status", String(16), nullable=False, default="proposed"),
     Column("decided_by", String(64)),
+    # The shortage that it was for is over; until then there is no other for the material.
+    Column("settled", Boolean, nullable=False, default=False),
     Column("created_at", Float, nullable=False),
     Column("decided_at", Float),
     CheckConstraint("status IN ('proposed', 'approved', 'rejected', 'done')", name="status"),

@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(length=64), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("decided_by", sa.String(length=64), nullable=True),
+        sa.Column("settled", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("decided_at", sa.Float(), nullable=True),
         sa.CheckConstraint(
@@ -66,6 +67,9 @@ def upgrade() -> None:
         sa.Column("archived", sa.Boolean(), nullable=False),
         sa.Column("spoolman_id", sa.Integer(), nullable=True),
         sa.Column("synced_g", sa.Float(), nullable=True),
+        sa.Column("telling_g", sa.Float(), nullable=True),
+        sa.Column("telling_from", sa.Float(), nullable=True),
+        sa.Column("telling_at", sa.Float(), nullable=True),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("used_at", sa.Float(), nullable=True),
         sa.CheckConstraint("remaining_g >= 0 AND full_g > 0", name=op.f("ck_spools_weight")),
