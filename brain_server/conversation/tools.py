@@ -123,6 +123,8 @@ class Offered:
     tool: Tool
     effect: Effect
     run: Callable[[Json], Awaitable[Ran]]
+    # Where the house must know of a question before it takes a yes to it: has it look, and runs nothing.
+    propose: Callable[[Json], Awaitable[Ran]] | None = None
     # What its answer is about: it is offered only to a model that may know of that.
     kind: Kind = Kind.DEVICE_STATE
 
@@ -226,13 +228,11 @@ class Toolbox:
         assert call.arguments is not None  # noqa: S101 - it was none above
         if wrong := misfit(call.arguments, one.tool.parameters):
             return Ran(text=f"invalid_params: {wrong}", error=True)
-        if needs_person(one, call.arguments, reading, self._names):
-            return Ran(
-                text="The person is asked first.",
-                proposal={"tool": call.name, "arguments": call.arguments},
-            )
+        ask = needs_person(one, call.arguments, reading, self._names)
+        if ask and one.propose is None:
+            return _proposed(call.name, call.arguments)
         try:
-            ran = await one.run(call.arguments)
+            ran = await (one.propose if ask and one.propose else one.run)(call.arguments)
         except msgspec.ValidationError as err:
             ran = Ran(text=f"invalid_params: {err}", error=True)
         except KittyError as err:
@@ -338,19 +338,16 @@ class Toolbox:
         return [self._home_tool(spec, caller) for spec in found["tools"]]
 
     def _home_tool(self, spec: Json, caller: Caller) -> Offered:
-        async def run(arguments: Json) -> Ran:
-            answer = await self.in_house(spec["name"], arguments, caller, confirmed=False)
+        async def call(arguments: Json, **how: bool) -> Ran:
+            answer = await self.in_house(spec["name"], arguments, caller, **how)
             if answer.get("needs_person"):
-                return Ran(
-                    text="The person is asked first.",
-                    proposal={
-                        "tool": spec["name"],
-                        "arguments": arguments,
-                        # Home Assistant's own words for what it found that would be done.
-                        "what": visible(str(answer.get("what") or ""), 200),
-                    },
-                )
+                # Home Assistant's own words for what it found that would be done.
+                what = visible(str(answer.get("what") or ""), 200)
+                return _proposed(spec["name"], arguments, what=what)
             return told(answer["result"], "home", error=bool(answer.get("error")))
+
+        async def propose(arguments: Json) -> Ran:
+            return await call(arguments, propose=True)
 
         tool = Tool(
             name=spec["name"],
@@ -359,12 +356,20 @@ class Toolbox:
             read_only=bool(spec["read_only"]),
         )
         effect = Effect.READ if tool.read_only else Effect.HOME
-        return Offered(tool=tool, effect=effect, run=run, kind=_kind_of(tool.name))
+        return Offered(
+            tool=tool, effect=effect, run=call, propose=propose, kind=_kind_of(tool.name)
+        )
 
     async def in_house(
-        self, name: str, arguments: Json, caller: Caller, *, confirmed: bool
+        self,
+        name: str,
+        arguments: Json,
+        caller: Caller,
+        *,
+        confirmed: bool = False,
+        propose: bool = False,
     ) -> Json:
-        """Run a tool of Home Assistant for the person of this turn."""
+        """Run a tool of Home Assistant for the person of this turn, or only have it looked at."""
         return await self._link.call(
             "ha.call_tool",
             {
@@ -372,10 +377,17 @@ class Toolbox:
                 "name": name,
                 "arguments": arguments,
                 "confirmed": confirmed,
+                "propose": propose,
                 "request_id": request_id.get(),
             },
             timeout=HOME_TIMEOUT,
         )
+
+
+def _proposed(tool: str, arguments: Json, **more: str) -> Ran:
+    """Return that the person must say yes first."""
+    proposal = {"tool": tool, "arguments": arguments, **more}
+    return Ran(text="The person is asked first.", proposal=proposal)
 
 
 def _kind_of(name: str) -> Kind:

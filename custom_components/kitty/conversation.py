@@ -83,7 +83,7 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         # What we asked last in a conversation: the event and the subject that was spoken.
         self._asked: dict[str, tuple[str, str]] = {}
         # The conversations whose last answer was a question of any kind.
-        self._open: set[str] = set()
+        self._open: dict[str, str] = {}
         home = coordinator.config_entry.runtime_data.home
         self._house = HouseTools(coordinator.hass, home, self._turn)
 
@@ -160,9 +160,8 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
             llm_context=user_input.as_llm_context(DOMAIN),
             # Whatever is said next, a question is answered or over.
             asked=self._asked.pop(conversation_id, None),
-            answers=conversation_id in self._open,
+            answers=self._open.pop(conversation_id, None),
         )
-        self._open.discard(conversation_id)
         try:
             deltas = self._answer(turn, result)
             async for _ in chat_log.async_add_delta_content_stream(self.entity_id, deltas):
@@ -176,8 +175,8 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
             # Home Assistant keeps no session of a first turn that failed.
             if conversation_id not in self._brain_ids:
                 self._forget(conversation_id)
-        if result.get("continue_conversation"):
-            self._open.add(conversation_id)
+        if result.get("continue_conversation") and turn.proposes is not None:
+            self._open[conversation_id] = turn.proposes
         response = intent.IntentResponse(language=user_input.language)
         response.async_set_speech(result["text"])
         response.async_set_speech_slots({name: result[name] for name in ABOUT if name in result})
@@ -202,7 +201,7 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         self._owners.pop(conversation_id, None)
         self._brain_ids.pop(conversation_id, None)
         self._asked.pop(conversation_id, None)
-        self._open.discard(conversation_id)
+        self._open.pop(conversation_id, None)
         self.coordinator.config_entry.runtime_data.home.forget(conversation_id)
 
     def _params(self, turn: Turn) -> Json:

@@ -33,7 +33,7 @@ from .errors import Refused
 from .hazards import judge
 from .home import HomeCommands
 from .protocol import Json
-from .turns import YES, Turn, plain
+from .turns import YES, Turn, fingerprint, plain
 
 MOST_STATES: Final = 60
 MOST_TOOLS: Final = 64
@@ -103,7 +103,7 @@ class HouseTools:
         }
 
     async def call_tool(self, params: Json) -> Json:
-        """Answer ``ha.call_tool``.
+        """Answer ``ha.call_tool``; with ``propose`` nothing is run, and the person's yes to it can be taken.
 
         Raises Refused ``no_such_turn``, ``unknown_tool``, ``not_said``, ``guarded_entity``,
         ``workshop_entity``, ``not_permitted``.
@@ -113,19 +113,21 @@ class HouseTools:
         name, confirmed = str(params["name"]), params.get("confirmed") is True
         if name not in turn.names:
             raise Refused("unknown_tool", tool=name[:_LONGEST_NAME])
-        # The brain's word is not enough: the person's own must be a yes to a question.
-        if confirmed and not (turn.answers and plain(turn.text) in YES):
-            raise Refused("not_said")
         given: Json = params.get("arguments") or {}
+        call = fingerprint(name, given)
+        # The brain's word is not enough: the person's own must be a yes to the question about this very call.
+        if confirmed and not (turn.answers == call and plain(turn.text) in YES):
+            raise Refused("not_said")
         arguments = {key: one for key, one in given.items() if key not in _NOT_THEIRS}
         tool = next(one for one in api.tools if one.name == turn.names[name])
         turn.enter()
         found = await judge(self._hass, tool, arguments, turn.llm_context)
         if found.lost is not None:
             return _failed(found.lost)
-        if found.why is not None and not confirmed:
-            what = found.words(tool, arguments)
-            return {"needs_person": True, "why": found.why, "what": what}
+        wanted = "brain_asks" if params.get("propose") is True else None
+        if (why := found.why or wanted) is not None and not confirmed:
+            turn.proposes = call
+            return {"needs_person": True, "why": why, "what": found.words(tool, arguments)}
         return await _run(api, tool, arguments)
 
     async def _api(self, turn: Turn) -> llm.APIInstance:

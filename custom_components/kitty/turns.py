@@ -2,12 +2,14 @@
 
 import contextvars
 from dataclasses import dataclass, field
+import hashlib
 from typing import Final
 
 from homeassistant.core import Context
 from homeassistant.helpers import llm
 
 from .origin import Caller
+from .protocol import Json, canonical
 
 # What counts as a yes to our own question, and nothing else does: the brain cannot widen it.
 YES: Final = frozenset(
@@ -40,8 +42,10 @@ class Turn:
     area_id: str | None
     llm_context: llm.LLMContext
     asked: tuple[str, str] | None
-    # Whether these words follow a question of any kind.
-    answers: bool
+    # The tool call that the question before these words was about; see :func:`fingerprint`.
+    answers: str | None
+    # The one that a question after them would be about.
+    proposes: str | None = None
     surroundings: contextvars.Context = field(default_factory=contextvars.copy_context)
     # What models may use in this turn, by the names that they see; made when it is first wanted.
     api: llm.APIInstance | None = None
@@ -59,6 +63,11 @@ class Turn:
         """
         for variable, value in self.surroundings.items():
             variable.set(value)
+
+
+def fingerprint(tool: str, arguments: Json) -> str:
+    """Return what stands for one call of one tool: the person's yes is good for this one alone."""
+    return hashlib.sha256(canonical({"tool": tool, "arguments": arguments})).hexdigest()
 
 
 def plain(text: str) -> str:

@@ -311,6 +311,8 @@ class Home(Socket):
         return {"tools": self.tools}
 
     async def _call_tool(self, params: Json) -> Json:
+        if params["propose"]:
+            return {"needs_person": True, "why": "brain_asks", "what": ""}
         self.called.append(params)
         return self.tool_results[params["name"]]
 

@@ -311,6 +311,7 @@ async def test_a_confirmed_hazard_runs(house: House) -> None:
         ({"asks": False}, {"text": "yes"}),
         ({"asks": True}, {"text": "what is the weather"}),
         ({"asks": True}, {"text": "yes", "conversation_id": "another talk"}),
+        ({"asks": True, "confirmed": True}, {"text": "yes"}),
     ],
 )
 async def test_the_brain_cannot_confirm_by_itself(house: House, first: Json, second: Json) -> None:
@@ -321,15 +322,46 @@ async def test_the_brain_cannot_confirm_by_itself(house: House, first: Json, sec
     assert house.was_done() == []
 
 
-@pytest.mark.parametrize("confirmed", [False, True])
+async def test_a_yes_is_good_for_what_was_asked_alone(house: House) -> None:
+    """The question was about the garage; the door stays locked."""
+    await house.call(ON, {"asks": True}, name="Garage")
+    answer = await house.call(OFF, {"text": "yes", "confirmed": True}, name="Front door")
+    assert answer["error"]["code"] == "not_said"
+    assert house.was_done() == []
+
+
+async def test_a_yes_is_good_once(house: House) -> None:
+    """The next words are no answer to it."""
+    await house.call(OFF, {"asks": True}, name="Front door")
+    for _ in range(2):
+        answer = await house.call(OFF, {"text": "yes", "confirmed": True}, name="Front door")
+    assert answer["error"]["code"] == "not_said"
+    assert house.was_done() == ["lock.unlock lock.front"]
+
+
+async def test_what_the_brain_wants_to_ask_is_only_looked_at(house: House) -> None:
+    """And then runs on a yes, though the house itself would not have asked."""
+    wish = {"asks": True, "propose": True}
+    answer = await house.call(ON, wish, name="Kitchen light")
+    assert answer["data"] == {
+        "needs_person": True,
+        "why": "brain_asks",
+        "what": "turn on Kitchen light",
+    }
+    assert house.was_done() == []
+    await house.call(ON, {"text": "yes", "confirmed": True}, name="Kitchen light")
+    assert house.was_done() == ["light.turn_on light.kitchen"]
+
+
+@pytest.mark.parametrize(("confirmed", "code"), [(False, "guarded_entity"), (True, "not_said")])
 async def test_the_entity_behind_a_guarded_device_is_never_touched(
-    house: House, confirmed: bool
+    house: House, confirmed: bool, code: str
 ) -> None:
     """Not even to lock it, not even with a yes: there is a gate for it."""
-    await house.call(ON, {"asks": True}, name="Kitchen light")
+    await house.call(OFF, {"asks": True, "propose": True}, name="Raw lock")
     more = {"confirmed": confirmed, "text": "yes"}
     answer = await house.call(OFF, more, name="Raw lock")
-    assert answer["error"]["code"] == "guarded_entity"
+    assert answer["error"]["code"] == code
     assert "lock.unlock" not in " ".join(house.was_done())
 
 
