@@ -350,7 +350,7 @@ async def test_what_the_brain_wants_to_ask_is_only_looked_at(house: House) -> No
     }
     assert house.was_done() == []
     await house.call(ON, {"text": "yes", "confirmed": True}, name="Kitchen light")
-    assert house.was_done() == ["light.turn_on light.kitchen"]
+    assert house.was_done() == ["homeassistant.turn_on light.kitchen"]
 
 
 @pytest.mark.parametrize(("confirmed", "code"), [(False, "guarded_entity"), (True, "not_said")])
