@@ -1,0 +1,158 @@
+"""Actions of the mind: asking in words, memory, kept answers and money."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from homeassistant.components.conversation import async_converse
+from homeassistant.core import (
+    ServiceCall,
+    ServiceResponse,
+)
+from homeassistant.helpers import (
+    config_validation as cv,
+    entity_registry as er,
+)
+import probatio as vol
+
+from .actions import (
+    ENTRY,
+    ONLY,
+    Action,
+    answer,
+    brain_entry,
+    given,
+    user_of_call,
+)
+from .const import CONF_INSTANCE_ID, DOMAIN
+from .errors import KittyError, Refused
+
+_AMOUNT: Final = vol.All(vol.Coerce(float), vol.Range(min=0))
+
+
+async def _ask_mind(call: ServiceCall) -> ServiceResponse:
+    """Ask in words, as in Assist: with the caller's rights, and in a conversation of the caller's own."""
+    entry = brain_entry(call)
+    unique_id = f"{entry.data[CONF_INSTANCE_ID]}-conversation"
+    agent = er.async_get(call.hass).async_get_entity_id("conversation", DOMAIN, unique_id)
+    if agent is None:
+        raise Refused("no_agent")
+    text = call.data["text"]
+    if provider := call.data.get("provider"):
+        text = f"Ask {provider}: {text}"
+    found = await async_converse(
+        call.hass,
+        text,
+        call.data.get("conversation_id"),
+        call.context,
+        call.data.get("language"),
+        agent,
+    )
+    words = found.response.speech.get("plain", {}).get("speech", "")
+    if found.response.error_code is not None:
+        raise KittyError("not_answered", reason=words)
+    return {
+        "text": words,
+        "conversation_id": found.conversation_id,
+        "continue_conversation": found.continue_conversation,
+        **found.response.speech_slots,
+    }
+
+
+def _own_memory(
+    action: str, *names: str
+) -> Callable[[ServiceCall], Coroutine[Any, Any, ServiceResponse]]:
+    """Return an action on the memory of the person who calls; nobody reaches another's."""
+
+    async def run(call: ServiceCall) -> ServiceResponse:
+        if await user_of_call(call) is None:
+            raise Refused("user_required")
+        return await answer(call, action, given(call, *names))
+
+    return run
+
+
+async def _search_memory(call: ServiceCall) -> ServiceResponse:
+    """Find what is remembered for the caller, or tell all of it."""
+    action = "memory.search" if "query" in call.data else "memory.list"
+    return await _own_memory(action, "query", "limit")(call)
+
+
+def _admin_command(
+    action: str, *names: str
+) -> Callable[[ServiceCall], Coroutine[Any, Any, ServiceResponse]]:
+    """Return an action that hands what it is given to one of the brain's commands."""
+
+    async def run(call: ServiceCall) -> ServiceResponse:
+        return await answer(call, action, given(call, *names))
+
+    return run
+
+
+ACTIONS: Final = (
+    Action(
+        name="ask",
+        run=_ask_mind,
+        schema={
+            **ENTRY,
+            vol.Required("text"): vol.All(cv.string, vol.Length(min=1, max=9000)),
+            vol.Optional("provider"): vol.All(cv.string, vol.Match(r"^[\w .:-]{2,40}$")),
+            vol.Optional("conversation_id"): cv.string,
+            vol.Optional("language"): cv.string,
+        },
+        response=ONLY,
+    ),
+    Action(
+        name="remember",
+        run=_own_memory("memory.remember", "text", "shared"),
+        schema={
+            **ENTRY,
+            vol.Required("text"): vol.All(cv.string, vol.Length(min=1)),
+            vol.Optional("shared", default=False): cv.boolean,
+        },
+    ),
+    Action(
+        name="search_memory",
+        run=_search_memory,
+        schema={
+            **ENTRY,
+            vol.Optional("query"): vol.All(cv.string, vol.Length(min=1)),
+            vol.Optional("limit", default=10): vol.All(vol.Coerce(int), vol.Range(min=1, max=50)),
+        },
+        response=ONLY,
+    ),
+    Action(
+        name="forget_memory",
+        run=_own_memory("memory.forget", "memory_id", "all"),
+        schema={
+            **ENTRY,
+            vol.Exclusive("memory_id", "which"): cv.string,
+            vol.Exclusive("all", "which"): vol.All(cv.boolean, vol.Equal(True)),
+        },
+        check=cv.has_at_least_one_key("memory_id", "all"),
+    ),
+    Action(
+        name="clear_cache",
+        run=_admin_command("cache.clear", "key", "topic", "all"),
+        schema={
+            **ENTRY,
+            vol.Exclusive("key", "which"): cv.string,
+            vol.Exclusive("topic", "which"): cv.string,
+            vol.Exclusive("all", "which"): vol.All(cv.boolean, vol.Equal(True)),
+        },
+        check=cv.has_at_least_one_key("key", "topic", "all"),
+        admin=True,
+    ),
+    Action(
+        name="set_budget",
+        run=_admin_command("budget.set_limits", "daily", "monthly", "soft", "currency"),
+        schema={
+            **ENTRY,
+            vol.Optional("daily"): _AMOUNT,
+            vol.Optional("monthly"): _AMOUNT,
+            vol.Optional("soft"): vol.All(vol.Coerce(float), vol.Range(min=0.01, max=1)),
+            vol.Optional("currency"): vol.All(cv.string, vol.Match(r"^[A-Z]{3}$")),
+        },
+        check=cv.has_at_least_one_key("daily", "monthly", "soft", "currency"),
+        admin=True,
+    ),
+)
