@@ -139,19 +139,19 @@ def brain_entry(call: ServiceCall) -> KittyConfigEntry:
 
 
 async def answer(call: ServiceCall, action: str, params: Json) -> ServiceResponse:
-    """Return the brain's answer to a command that changes nothing."""
+    """Return the brain's answer to a command in the name of the caller."""
     caller = await caller_from(call.hass, call.context)
-    answer: Json = await brain_entry(call).runtime_data.client.command(
-        action, params, caller=caller
-    )
-    return answer
+    told: Json = await brain_entry(call).runtime_data.client.command(action, params, caller=caller)
+    return told
 
 
-def commands(action: str) -> Callable[[ServiceCall], Coroutine[Any, Any, ServiceResponse]]:
-    """Return an action that hands on the answer of one of the brain's commands."""
+def hands_on(
+    action: str, *names: str
+) -> Callable[[ServiceCall], Coroutine[Any, Any, ServiceResponse]]:
+    """Return an action that hands what it is given to one of the brain's commands."""
 
     async def run(call: ServiceCall) -> ServiceResponse:
-        return await answer(call, action, {})
+        return await answer(call, action, given(call, *names))
 
     return run
 

@@ -21,6 +21,7 @@ from .actions import (
     answer,
     brain_entry,
     given,
+    hands_on,
     user_of_call,
 )
 from .const import CONF_INSTANCE_ID, DOMAIN
@@ -77,17 +78,6 @@ async def _search_memory(call: ServiceCall) -> ServiceResponse:
     return await _own_memory(action, "query", "limit")(call)
 
 
-def _admin_command(
-    action: str, *names: str
-) -> Callable[[ServiceCall], Coroutine[Any, Any, ServiceResponse]]:
-    """Return an action that hands what it is given to one of the brain's commands."""
-
-    async def run(call: ServiceCall) -> ServiceResponse:
-        return await answer(call, action, given(call, *names))
-
-    return run
-
-
 ACTIONS: Final = (
     Action(
         name="ask",
@@ -132,7 +122,7 @@ ACTIONS: Final = (
     ),
     Action(
         name="clear_cache",
-        run=_admin_command("cache.clear", "key", "topic", "all"),
+        run=hands_on("cache.clear", "key", "topic", "all"),
         schema={
             **ENTRY,
             vol.Exclusive("key", "which"): cv.string,
@@ -144,7 +134,7 @@ ACTIONS: Final = (
     ),
     Action(
         name="set_budget",
-        run=_admin_command("budget.set_limits", "daily", "monthly", "soft", "currency"),
+        run=hands_on("budget.set_limits", "daily", "monthly", "soft", "currency"),
         schema={
             **ENTRY,
             vol.Optional("daily"): _AMOUNT,
