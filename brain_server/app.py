@@ -39,7 +39,7 @@ from brain_server.devices.evidence import Evidence
 from brain_server.devices.registry import Registry
 from brain_server.devices.telemetry import Telemetry
 from brain_server.errors import InvalidRequest, Unavailable
-from brain_server.fabrication import Fabrication
+from brain_server.fabrication.jobs import Jobs
 from brain_server.fetch import Fetcher
 from brain_server.memory import Memory
 from brain_server.memory.cache import Answers
@@ -111,7 +111,7 @@ class Brain:
         )
         evidence = Evidence(self.registry, self.gate, settings.data_dir / "evidence")
         self.devices = Devices(self.registry, self.gate, self.bus, self.tasks, evidence)
-        self.fabrication = Fabrication(self.brain_db, self.bus, self.tasks, self.devices)
+        self.jobs = Jobs(self.brain_db, self.bus, self.tasks, self.devices)
         telemetry = Telemetry(
             self.brain_db, self.registry, self.clock, days=settings.telemetry_days
         )
@@ -128,7 +128,7 @@ class Brain:
             self.devices,
             self.directory,
             SafetyCommands(self.gate, self.safety_db),
-            self.fabrication,
+            self.jobs,
             telemetry,
             *mind,
         )
@@ -373,7 +373,7 @@ class Brain:
             "devices": [live.view() for live in self.registry.all()],
             "events": [event for _, event in work if event is not None],
             "commands": [command for command, _ in work],
-            "jobs": await self.fabrication.open_jobs(),
+            "jobs": await self.jobs.open_jobs(),
             "health": await self._look_at_health(),
             "providers": [model.view() for model in self.models.all()],
             "budget": await self.budget.view(),

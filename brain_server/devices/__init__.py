@@ -16,7 +16,7 @@ from brain_server.commands import Caller, Page, Params, Scope, command, paged
 from brain_server.devices.evidence import Evidence, image_type, picture
 from brain_server.devices.live import Live, began_since
 from brain_server.devices.registry import PROBE_TIMEOUT, Registry
-from brain_server.drivers import DeviceInfo, Observation, Order, Outcome
+from brain_server.drivers import DeviceInfo, Observation, Option, Order, Outcome
 from brain_server.errors import (
     Conflict,
     DeviceError,
@@ -437,11 +437,8 @@ class Devices:
                 "name": driver.name,
                 "title": driver.title,
                 "executes_in_home_assistant": driver.executes_in_home_assistant,
-                "options": [
-                    asdict(option)
-                    | {"choices": list(option.choices), "filter": list(option.filter)}
-                    for option in driver.options
-                ],
+                "options": _form(driver.options),
+                "profile": _form(driver.profile),
             }
             for driver in self.registry.drivers.values()
         ]
@@ -556,6 +553,13 @@ class Devices:
         """List the print files that a device holds."""
         names = await self.registry.get(params.device_id).driver.files()
         return {"items": names, "cursor": None}
+
+
+def _form(options: tuple[Option, ...]) -> list[Json]:
+    return [
+        asdict(option) | {"choices": list(option.choices), "filter": list(option.filter)}
+        for option in options
+    ]
 
 
 def _judged(proven: bool | None) -> Outcome:

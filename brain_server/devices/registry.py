@@ -163,7 +163,15 @@ class Registry:
         """Return options with defaults filled in; InvalidRequest names the driver or the field."""
         if (kind := self.drivers.get(driver)) is None:
             raise InvalidRequest("unknown_driver", "There is no such driver", driver=driver)
-        return checked(kind.options, options)
+        known = {option.name for option in kind.profile}
+        told = checked(
+            kind.profile, {name: value for name, value in options.items() if name in known}
+        )
+        needed = {name: value for name, value in options.items() if name not in known}
+        # What nobody told of a device is left out, so that a new question changes no device.
+        return checked(kind.options, needed) | {
+            name: value for name, value in told.items() if value is not None
+        }
 
     def observe(self, device_id: str, seen: Observation) -> None:
         """Take what Home Assistant saw of an entity that it owns."""

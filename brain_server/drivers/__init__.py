@@ -22,6 +22,73 @@ if TYPE_CHECKING:
 
 _PUBLISH_EVERY_S: Final = 1.0
 
+# What is known of a printer by nobody but its people; all of it may be left out.
+PRINTER: Final = (
+    Option(
+        name="volume",
+        label="Build volume",
+        help="Width, depth and height in millimetres, for example 220x220x250",
+        required=False,
+    ),
+    Option(
+        name="nozzle_mm",
+        label="Nozzle",
+        help="Its diameter in millimetres",
+        type=OptionType.NUMBER,
+        required=False,
+        minimum=0.1,
+        maximum=3,
+    ),
+    Option(
+        name="materials",
+        label="Materials",
+        help="What it can print, for example PLA, PETG; empty for anything",
+        required=False,
+    ),
+    Option(
+        name="max_nozzle",
+        label="Hottest nozzle",
+        help="Degrees Celsius that are never exceeded",
+        type=OptionType.NUMBER,
+        required=False,
+        minimum=0,
+        maximum=500,
+    ),
+    Option(
+        name="max_bed",
+        label="Hottest bed",
+        help="Degrees Celsius that are never exceeded",
+        type=OptionType.NUMBER,
+        required=False,
+        minimum=0,
+        maximum=200,
+    ),
+    Option(
+        name="gcode",
+        label="Raw G-code",
+        help="Whether people may send G-code by hand",
+        type=OptionType.BOOLEAN,
+        required=False,
+    ),
+    Option(
+        name="watts",
+        label="Power",
+        help="Watts that it takes while it prints, where nothing measures it",
+        type=OptionType.NUMBER,
+        required=False,
+        minimum=0,
+        maximum=10_000,
+    ),
+    Option(
+        name="energy_entity",
+        label="Energy meter",
+        help="The sensor in Home Assistant that counts its electricity",
+        type=OptionType.ENTITY,
+        filter=("sensor",),
+        required=False,
+    ),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceInfo:
@@ -85,6 +152,8 @@ class Driver(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     options: ClassVar[tuple[Option, ...]]
+    # What a person may tell of such a device; the driver itself needs none of it.
+    profile: ClassVar[tuple[Option, ...]] = ()
     # True where Home Assistant carries the command out on a signed grant.
     executes_in_home_assistant: ClassVar[bool] = False
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from brain_server.drivers import (
+    PRINTER,
     DeviceInfo,
     Driver,
     DriverContext,
@@ -84,6 +85,7 @@ class Demo(Driver):
             required=False,
         ),
     )
+    profile: ClassVar[tuple[Option, ...]] = PRINTER
 
     def __init__(self, context: DriverContext) -> None:
         """Build the thing; what it did before is read when it first does something."""

@@ -20,6 +20,7 @@ from aiohttp import (
 from yarl import URL
 
 from brain_server.drivers import (
+    PRINTER,
     DeviceInfo,
     Driver,
     DriverContext,
@@ -94,6 +95,7 @@ class OctoPrint(Driver):
             default=True,
         ),
     )
+    profile: ClassVar[tuple[Option, ...]] = PRINTER
     order_timeout_s: ClassVar[float] = 20.0
     key_check_s: ClassVar[float] = 60.0
     hello_s: ClassVar[float] = 15.0

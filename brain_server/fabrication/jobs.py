@@ -38,7 +38,7 @@ class JobsPage(Page):
     device_id: str | None = None
 
 
-class Fabrication:
+class Jobs:
     """Follows printers and keeps their jobs; nothing here moves a printer."""
 
     def __init__(self, database: Database, bus: Bus, tasks: Tasks, devices: Devices) -> None:

@@ -103,7 +103,7 @@ async def test_a_job_moves_only_forward(brain: Brain, before: str, after: str) -
     job_id = await put(brain, before)
     told: list[Json] = []
     brain.bus.listen("job.updated", lambda event: told.append(event.data))
-    await brain.fabrication.move(job_id, after)
+    await brain.jobs.move(job_id, after)
     assert await status_of(brain, job_id) == after
     assert [(job["id"], job["status"]) for job in told] == [(job_id, after)]
 
@@ -113,7 +113,7 @@ async def test_every_other_step_is_refused(brain: Brain, before: str, after: str
     """A job that is over stays over, and nothing begins twice."""
     job_id = await put(brain, before)
     with pytest.raises(Conflict) as caught:
-        await brain.fabrication.move(job_id, after)
+        await brain.jobs.move(job_id, after)
     assert caught.value.code == "impossible_transition"
     assert await status_of(brain, job_id) == before
 
