@@ -13,7 +13,9 @@ from brain_server.errors import InvalidRequest
 ENV_PREFIX: Final = "KITTY_"
 MOST_PORT: Final = 65_535
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
-MAY_BE_ZERO: Final = frozenset({"budget_daily", "budget_monthly"})
+MAY_BE_ZERO: Final = frozenset(
+    {"budget_daily", "budget_monthly", "energy_price", "machine_price"}
+)
 SHARES: Final = frozenset({"budget_soft", "trace_sample"})
 
 
@@ -44,6 +46,9 @@ class Settings:
     budget_monthly: float = 10.0
     budget_soft: float = 0.8
     currency: str = "EUR"
+    # What a kilowatt-hour costs where no prices are told, and an hour of a printer. 0: not counted.
+    energy_price: float = 0.0
+    machine_price: float = 0.0
     # How many questions the models in the house answer at once.
     model_slots: int = 4
     # A Qdrant server for the vectors of memory, e.g. http://qdrant:6333. Empty: they stay in the database.

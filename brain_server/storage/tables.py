@@ -427,6 +427,29 @@ reviews: Final = Table(
     Index(None, "device_id", "id"),
 )
 
+# The electricity meter of each printer: what it showed last, and when that was.
+meters: Final = Table(
+    "energy_meters",
+    brain,
+    Column("device_id", String(32), primary_key=True),
+    # Watt-hours since the meter began, as it shows them.
+    Column("shown_wh", Float, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("since", Float, nullable=False),
+)
+
+# What each print cost, part by part, at the prices of its time.
+job_costs: Final = Table(
+    "job_costs",
+    brain,
+    Column("job_id", ForeignKey("fabrication_jobs.id", ondelete="CASCADE"), primary_key=True),
+    # What the meter counted while it ran, and for how many of its seconds.
+    Column("metered_wh", Float, nullable=False, default=0.0),
+    Column("metered_s", Float, nullable=False, default=0.0),
+    # {"filament": {...}, "energy": {...}, "machine": {...}}; None until the print is over.
+    Column("parts", JSON(none_as_null=True)),
+)
+
 # -- inventory ----------------------------------------------------------------------------------------
 
 spools: Final = Table(

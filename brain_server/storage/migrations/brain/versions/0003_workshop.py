@@ -25,6 +25,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("sha256", name=op.f("uq_artifacts_sha256")),
     )
     op.create_table(
+        "energy_meters",
+        sa.Column("device_id", sa.String(length=32), nullable=False),
+        sa.Column("shown_wh", sa.Float(), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("since", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("device_id", name=op.f("pk_energy_meters")),
+    )
+    op.create_table(
         "procurement_proposals",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("material", sa.String(length=32), nullable=False),
@@ -122,6 +130,20 @@ def upgrade() -> None:
         "vision_incidents",
         ["status", "device_id"],
         unique=False,
+    )
+    op.create_table(
+        "job_costs",
+        sa.Column("job_id", sa.String(length=32), nullable=False),
+        sa.Column("metered_wh", sa.Float(), nullable=False),
+        sa.Column("metered_s", sa.Float(), nullable=False),
+        sa.Column("parts", sa.JSON(none_as_null=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["job_id"],
+            ["fabrication_jobs.id"],
+            name=op.f("fk_job_costs_job_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("job_id", name=op.f("pk_job_costs")),
     )
     op.create_table(
         "print_monitor_events",
@@ -323,6 +345,7 @@ def downgrade() -> None:
     op.drop_table("print_reviews")
     op.drop_index(op.f("ix_print_monitor_events_job_id"), table_name="print_monitor_events")
     op.drop_table("print_monitor_events")
+    op.drop_table("job_costs")
     op.drop_index(op.f("ix_vision_incidents_status_device_id"), table_name="vision_incidents")
     op.drop_table("vision_incidents")
     op.drop_table("vision_cameras")
@@ -333,4 +356,5 @@ def downgrade() -> None:
         op.f("ix_procurement_proposals_status_material"), table_name="procurement_proposals"
     )
     op.drop_table("procurement_proposals")
+    op.drop_table("energy_meters")
     op.drop_table("artifacts")
