@@ -33,11 +33,7 @@ from .entries import HOME_PLATFORMS, async_setup_home, has_brain
 from .errors import BrainUnavailable, InvalidAuth, KittyError, SchemaMismatch
 from .gate import Executor
 from .home import HomeCommands
-from .ledger import Ledger
-from .people import Feed
-from .protocol import CommandStatus, Json
-from .providers import Watch, async_forget_removed, forget_provider, provider_subentries
-from .repairs import (
+from .issues import (
     async_check_approvers,
     async_watch_exposed,
     create_brain_unreachable,
@@ -48,6 +44,10 @@ from .repairs import (
     delete_unknown_outcome,
     delete_version_skew,
 )
+from .ledger import Ledger
+from .people import Feed
+from .protocol import CommandStatus, Json
+from .providers import Watch, async_forget_removed, forget_provider, provider_subentries
 from .replies import Replies
 from .services import async_setup_services
 

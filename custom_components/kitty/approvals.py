@@ -14,6 +14,7 @@ from .const import CONF_ZONE_ID, LOGGER, SUBENTRY_DEVICE
 from .coordinator import SNAPSHOT, KittyCoordinator
 from .errors import BrainError, BrainUnavailable, KittyError, LedgerUnwritable, Refused
 from .gate import Executor
+from .issues import create_no_approver
 from .judgement import Ground
 from .ledger import ACCEPTED, REFUSED, Ledger, check_subject
 from .origin import Caller, caller_from, person
@@ -28,7 +29,6 @@ from .protocol import (
     approval_bytes,
     worse,
 )
-from .repairs import create_no_approver
 
 if TYPE_CHECKING:
     from . import KittyConfigEntry

@@ -32,9 +32,9 @@ from .const import (
 )
 from .entries import HOME_ONLY, has_brain
 from .errors import BrainUnavailable, InvalidAuth, SchemaMismatch
+from .issues import create_rogue_discovery
 from .options_flow import KittyOptionsFlow
 from .provider_flow import ProviderSubentryFlow
-from .repairs import create_rogue_discovery
 from .subentry_flow import DeviceSubentryFlow
 
 _TOKEN_FIELD: Final = TextSelector(

@@ -18,8 +18,8 @@ from homeassistant.util.unit_conversion import TemperatureConverter
 
 from .const import DOMAIN
 from .errors import Refused
+from .issues import raw_entities
 from .protocol import Json
-from .repairs import raw_entities
 
 MOST_ENTITIES: Final = 8
 COLDEST: Final = 5.0

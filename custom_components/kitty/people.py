@@ -63,16 +63,16 @@ from .const import (
 from .coordinator import LINK_UP, SNAPSHOT, KittyCoordinator
 from .errors import BUSY, BrainError, BrainUnavailable, LedgerUnwritable
 from .gate import Executor
-from .ledger import Ledger
-from .origin import person
-from .protocol import Hazard, Json, PresenceSource, PresenceStatus
-from .repairs import (
+from .issues import (
     create_audit_rollback,
     create_pairing_refused,
     delete_audit_rollback,
     delete_pairing_refused,
     report_email_taken,
 )
+from .ledger import Ledger
+from .origin import person
+from .protocol import Hazard, Json, PresenceSource, PresenceStatus
 
 if TYPE_CHECKING:
     from . import KittyConfigEntry

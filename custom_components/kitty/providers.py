@@ -14,8 +14,7 @@ from .const import (
 )
 from .coordinator import LINK_UP
 from .errors import BrainError, BrainUnavailable
-from .protocol import Json
-from .repairs import (
+from .issues import (
     create_budget_exhausted,
     create_provider_ill,
     delete_budget_exhausted,
@@ -23,6 +22,7 @@ from .repairs import (
     is_provider_ill,
     keep_providers_ill,
 )
+from .protocol import Json
 
 ILL_AFTER: Final = 300.0
 EXHAUSTED: Final = "local_only"

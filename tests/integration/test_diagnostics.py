@@ -17,7 +17,7 @@ from pytest_homeassistant_custom_component.components.diagnostics import (
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.kitty.const import DOMAIN
-from custom_components.kitty.repairs import create_no_approver
+from custom_components.kitty.issues import create_no_approver
 
 from .conftest import ADA, DOOR, ZONE, door_subentry, kitty_entry, rules, set_up
 from .fake_brain import FakeBrain

@@ -433,10 +433,10 @@ def test_every_exception_raised_by_its_key_has_words() -> None:
 
 
 def test_every_issue_has_words_and_no_words_are_left_over() -> None:
-    """The kinds of repairs.py are the issues of the translations."""
+    """The kinds of issues.py are the issues of the translations."""
     kinds = {
         node.value.value
-        for node in MODULES["repairs"].body
+        for node in MODULES["issues"].body
         if isinstance(node, ast.AnnAssign)
         and isinstance(node.target, ast.Name)
         and isinstance(node.value, ast.Constant)

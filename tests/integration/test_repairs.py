@@ -23,7 +23,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from custom_components.kitty import repairs
+from custom_components.kitty import issues
 from custom_components.kitty.const import DOMAIN
 
 from .conftest import DOOR
@@ -82,7 +82,7 @@ def guarded(make_entry: Callable[..., MockConfigEntry]) -> MockConfigEntry:
     return make_entry(device(["lock", "unlock"], entity_id=RAW, state_entity="binary_sensor.door"))
 
 
-def issues(hass: HomeAssistant) -> dict[str, str | None]:
+def open_issues(hass: HomeAssistant) -> dict[str, str | None]:
     """Return the translation key of each issue of the integration."""
     return {
         issue_id: issue.translation_key
@@ -116,8 +116,8 @@ async def go_on(hass: HomeAssistant, result: Any, answer: dict[str, Any]) -> Any
 @pytest.mark.parametrize(
     ("create", "delete", "about"),
     [
-        (repairs.create_brain_unreachable, repairs.delete_brain_unreachable, {}),
-        (repairs.create_audit_rollback, repairs.delete_audit_rollback, {"seq": 7}),
+        (issues.create_brain_unreachable, issues.delete_brain_unreachable, {}),
+        (issues.create_audit_rollback, issues.delete_audit_rollback, {"seq": 7}),
     ],
 )
 async def test_an_issue_is_there_until_it_is_deleted(
@@ -130,22 +130,22 @@ async def test_an_issue_is_there_until_it_is_deleted(
     """Raised once however often it is created, and gone at once."""
     create(hass, entry, **about)
     create(hass, entry, **about)
-    assert len(issues(hass)) == 1
+    assert len(open_issues(hass)) == 1
     delete(hass, entry)
-    assert issues(hass) == {}
+    assert open_issues(hass) == {}
 
 
 @pytest.mark.parametrize(
     ("create", "delete", "about", "key"),
     [
         (
-            repairs.create_unknown_outcome,
-            repairs.delete_unknown_outcome,
+            issues.create_unknown_outcome,
+            issues.delete_unknown_outcome,
             {"device_name": "Door", "intent": "power_on"},
             "command_id",
         ),
-        (repairs.create_no_approver, repairs.delete_no_approver, {}, "zone_id"),
-        (repairs.create_rogue_discovery, repairs.delete_rogue_discovery, {"app": "Evil"}, "slug"),
+        (issues.create_no_approver, issues.delete_no_approver, {}, "zone_id"),
+        (issues.create_rogue_discovery, issues.delete_rogue_discovery, {"app": "Evil"}, "slug"),
     ],
 )
 async def test_issues_about_different_things_stand_side_by_side(
@@ -160,7 +160,7 @@ async def test_issues_about_different_things_stand_side_by_side(
     create(hass, entry, **{key: "one"}, **about)
     create(hass, entry, **{key: "two"}, **about)
     delete(hass, entry, **{key: "one"})
-    assert [issue_id.rpartition(".")[2] for issue_id in issues(hass)] == ["two"]
+    assert [issue_id.rpartition(".")[2] for issue_id in open_issues(hass)] == ["two"]
 
 
 async def test_the_issues_of_an_entry_go_with_it(
@@ -169,29 +169,29 @@ async def test_the_issues_of_an_entry_go_with_it(
     """Those of another entry stay."""
     other = MockConfigEntry(domain=DOMAIN, entry_id="kitty2", data={"url": "http://b.invalid"})
     for one in (entry, other):
-        repairs.create_brain_unreachable(hass, one)
-    repairs.create_rogue_discovery(hass, entry, app="Evil", slug="evil_app")
-    repairs.delete_all(hass, entry)
-    assert list(issues(hass)) == ["brain_unreachable.kitty2"]
+        issues.create_brain_unreachable(hass, one)
+    issues.create_rogue_discovery(hass, entry, app="Evil", slug="evil_app")
+    issues.delete_all(hass, entry)
+    assert list(open_issues(hass)) == ["brain_unreachable.kitty2"]
 
 
 async def test_a_version_skew_names_the_side_to_update(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
     """The brain or the integration, and never both."""
-    repairs.create_version_skew(hass, entry, brain_is_older=True)
-    assert list(issues(hass).values()) == ["brain_too_old"]
-    repairs.create_version_skew(hass, entry, brain_is_older=False)
-    assert list(issues(hass).values()) == ["brain_too_new"]
-    repairs.delete_version_skew(hass, entry)
-    assert issues(hass) == {}
+    issues.create_version_skew(hass, entry, brain_is_older=True)
+    assert list(open_issues(hass).values()) == ["brain_too_old"]
+    issues.create_version_skew(hass, entry, brain_is_older=False)
+    assert list(open_issues(hass).values()) == ["brain_too_new"]
+    issues.delete_version_skew(hass, entry)
+    assert open_issues(hass) == {}
 
 
 async def test_an_unreachable_brain_leads_to_its_address(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
     """The form opens, and the issue stays until the brain answers."""
-    repairs.create_brain_unreachable(hass, entry)
+    issues.create_brain_unreachable(hass, entry)
     result = await start_fix(hass, "brain_unreachable.kitty1")
     assert result["step_id"] == "confirm"
     result = await go_on(hass, result, {})
@@ -199,28 +199,28 @@ async def test_an_unreachable_brain_leads_to_its_address(
     kind, flow_id = result["next_flow"]
     assert kind == "config_flow"
     assert hass.config_entries.flow.async_get(flow_id)["step_id"] == "reconfigure"
-    assert issues(hass) == {"brain_unreachable.kitty1": "brain_unreachable"}
+    assert open_issues(hass) == {"brain_unreachable.kitty1": "brain_unreachable"}
 
 
 async def test_an_issue_of_an_entry_that_is_gone_is_closed(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
     """There is no address to enter any more."""
-    repairs.create_brain_unreachable(hass, entry)
+    issues.create_brain_unreachable(hass, entry)
     result = await start_fix(hass, "brain_unreachable.kitty1")
     await hass.config_entries.async_remove("kitty1")
     result = await go_on(hass, result, {})
     assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert issues(hass) == {}
+    assert open_issues(hass) == {}
 
 
 async def test_an_impostor_is_confirmed_away(hass: HomeAssistant, entry: MockConfigEntry) -> None:
     """The person has read what to do."""
-    repairs.create_rogue_discovery(hass, entry, app="Evil", slug="evil_app")
+    issues.create_rogue_discovery(hass, entry, app="Evil", slug="evil_app")
     result = await start_fix(hass, "rogue_discovery.kitty1.evil_app")
     assert result["description_placeholders"]["app"] == "Evil"
     await go_on(hass, result, {})
-    assert issues(hass) == {}
+    assert open_issues(hass) == {}
 
 
 async def test_a_dangerous_area_without_two_approvers_is_an_issue(
@@ -242,8 +242,8 @@ async def test_a_dangerous_area_without_two_approvers_is_an_issue(
             other.id: {"roles": ["operator"]},
         },
     )
-    await repairs.async_check_approvers(hass, entry)
-    assert issues(hass) == {f"no_approver.kitty1.{area.id}": "no_approver"}
+    await issues.async_check_approvers(hass, entry)
+    assert open_issues(hass) == {f"no_approver.kitty1.{area.id}": "no_approver"}
     result = await start_fix(hass, f"no_approver.kitty1.{area.id}")
     assert result["description_placeholders"]["area"] == "Laser room"
     result = await go_on(hass, result, {})
@@ -257,13 +257,13 @@ async def test_a_second_approver_clears_the_issue(
     second = MockUser(name="Second").add_to_hass(hass)
     people = {hass_admin_user.id: {"roles": ["operator"]}}
     entry = make_entry(zones={"lab": {"hazard_level": "high"}}, people=people)
-    await repairs.async_check_approvers(hass, entry)
-    assert issues(hass) == {"no_approver.kitty1.lab": "no_approver"}
+    await issues.async_check_approvers(hass, entry)
+    assert open_issues(hass) == {"no_approver.kitty1.lab": "no_approver"}
     hass.config_entries.async_update_entry(
         entry, options=entry.options | {"people": people | {second.id: {"roles": ["admin"]}}}
     )
-    await repairs.async_check_approvers(hass, entry)
-    assert issues(hass) == {}
+    await issues.async_check_approvers(hass, entry)
+    assert open_issues(hass) == {}
 
 
 async def test_a_raw_entity_that_is_exposed_is_an_issue_at_start(
@@ -271,8 +271,8 @@ async def test_a_raw_entity_that_is_exposed_is_an_issue_at_start(
 ) -> None:
     """Whoever can talk to Assist could open the door without approval."""
     async_expose_entity(hass, "conversation", raw_lock(entity_registry), should_expose=True)
-    repairs.async_watch_exposed(hass, guarded)
-    assert issues(hass) == {f"exposed_raw_entity.kitty1.{RAW}": "exposed_raw_entity"}
+    issues.async_watch_exposed(hass, guarded)
+    assert open_issues(hass) == {f"exposed_raw_entity.kitty1.{RAW}": "exposed_raw_entity"}
 
 
 async def test_a_raw_entity_that_is_exposed_later_is_an_issue_at_once(
@@ -280,12 +280,12 @@ async def test_a_raw_entity_that_is_exposed_later_is_an_issue_at_once(
 ) -> None:
     """And no longer one when it is taken back."""
     raw_lock(entity_registry)
-    repairs.async_watch_exposed(hass, guarded)
-    assert issues(hass) == {}
+    issues.async_watch_exposed(hass, guarded)
+    assert open_issues(hass) == {}
     async_expose_entity(hass, "conversation", RAW, should_expose=True)
-    assert list(issues(hass).values()) == ["exposed_raw_entity"]
+    assert list(open_issues(hass).values()) == ["exposed_raw_entity"]
     async_expose_entity(hass, "conversation", RAW, should_expose=False)
-    assert issues(hass) == {}
+    assert open_issues(hass) == {}
 
 
 @pytest.mark.parametrize("assistant", ["cloud.alexa", "cloud.google_assistant"])
@@ -297,8 +297,8 @@ async def test_an_assistant_of_the_cloud_counts_too(
 ) -> None:
     """A voice is a voice."""
     async_expose_entity(hass, assistant, raw_lock(entity_registry), should_expose=True)
-    repairs.async_scan_exposed(hass, guarded)
-    assert list(issues(hass).values()) == ["exposed_raw_entity"]
+    issues.async_scan_exposed(hass, guarded)
+    assert list(open_issues(hass).values()) == ["exposed_raw_entity"]
 
 
 async def test_a_raw_entity_that_appears_exposed_is_an_issue(
@@ -308,11 +308,11 @@ async def test_a_raw_entity_that_appears_exposed_is_an_issue(
 ) -> None:
     """A switch is exposed by default as soon as it is registered."""
     entry = make_entry(device(["power_on"], entity_id="switch.saw"))
-    repairs.async_watch_exposed(hass, entry)
-    assert issues(hass) == {}
+    issues.async_watch_exposed(hass, entry)
+    assert open_issues(hass) == {}
     entity_registry.async_get_or_create("switch", "other", "saw", suggested_object_id="saw")
     await hass.async_block_till_done()
-    assert list(issues(hass).values()) == ["exposed_raw_entity"]
+    assert list(open_issues(hass).values()) == ["exposed_raw_entity"]
 
 
 async def test_a_raw_entity_without_registration_counts_too(
@@ -320,8 +320,8 @@ async def test_a_raw_entity_without_registration_counts_too(
 ) -> None:
     """Entities of YAML have a state only."""
     hass.states.async_set("switch.saw", "off")
-    repairs.async_scan_exposed(hass, make_entry(device(["power_on"], entity_id="switch.saw")))
-    assert list(issues(hass).values()) == ["exposed_raw_entity"]
+    issues.async_scan_exposed(hass, make_entry(device(["power_on"], entity_id="switch.saw")))
+    assert list(open_issues(hass).values()) == ["exposed_raw_entity"]
 
 
 async def test_the_issue_goes_with_the_device(
@@ -329,11 +329,11 @@ async def test_the_issue_goes_with_the_device(
 ) -> None:
     """An entity that guards nothing any more may be exposed."""
     async_expose_entity(hass, "conversation", raw_lock(entity_registry), should_expose=True)
-    repairs.async_scan_exposed(hass, guarded)
-    assert list(issues(hass).values()) == ["exposed_raw_entity"]
+    issues.async_scan_exposed(hass, guarded)
+    assert list(open_issues(hass).values()) == ["exposed_raw_entity"]
     hass.config_entries.async_remove_subentry(guarded, next(iter(guarded.subentries)))
-    repairs.async_scan_exposed(hass, guarded)
-    assert issues(hass) == {}
+    issues.async_scan_exposed(hass, guarded)
+    assert open_issues(hass) == {}
 
 
 @pytest.mark.parametrize(
@@ -353,8 +353,8 @@ async def test_what_bypasses_nothing_is_no_issue(
     for entity_id in ("switch.saw", "sensor.saw"):
         hass.states.async_set(entity_id, "off")
         async_expose_entity(hass, "conversation", entity_id, should_expose=True)
-    repairs.async_scan_exposed(hass, make_entry(device(capabilities, **options)))
-    assert issues(hass) == {}
+    issues.async_scan_exposed(hass, make_entry(device(capabilities, **options)))
+    assert open_issues(hass) == {}
 
 
 async def test_one_tap_takes_a_raw_entity_away_from_every_assistant(
@@ -363,11 +363,11 @@ async def test_one_tap_takes_a_raw_entity_away_from_every_assistant(
     """The issue is gone and so is the exposure."""
     for assistant in ("conversation", "cloud.alexa"):
         async_expose_entity(hass, assistant, raw_lock(entity_registry), should_expose=True)
-    repairs.async_watch_exposed(hass, guarded)
+    issues.async_watch_exposed(hass, guarded)
     result = await start_fix(hass, f"exposed_raw_entity.kitty1.{RAW}")
     assert result["description_placeholders"]["device"] == "Front door"
     await go_on(hass, result, {})
-    assert issues(hass) == {}
+    assert open_issues(hass) == {}
     assert not async_should_expose(hass, "conversation", RAW)
     assert not async_get_assistant_settings(hass, "cloud.alexa")[RAW]["should_expose"]
 
@@ -381,33 +381,33 @@ async def test_an_exposed_approve_button_is_an_issue(
             domain, DOMAIN, key, config_entry=entry, translation_key=key, suggested_object_id=key
         )
         async_expose_entity(hass, "conversation", item.entity_id, should_expose=True)
-    repairs.async_watch_exposed(hass, entry)
-    assert issues(hass) == {"exposed_approval.kitty1.button.approve": "exposed_approval"}
+    issues.async_watch_exposed(hass, entry)
+    assert open_issues(hass) == {"exposed_approval.kitty1.button.approve": "exposed_approval"}
     result = await start_fix(hass, "exposed_approval.kitty1.button.approve")
     await go_on(hass, result, {})
-    assert issues(hass) == {}
+    assert open_issues(hass) == {}
 
 
 async def test_an_entity_of_somebody_else_does_not_matter(
     hass: HomeAssistant, guarded: MockConfigEntry, entity_registry: er.EntityRegistry
 ) -> None:
     """Only ours and the raw ones are looked at."""
-    repairs.async_watch_exposed(hass, guarded)
+    issues.async_watch_exposed(hass, guarded)
     entity_registry.async_get_or_create("switch", "other", "tv")
     await hass.async_block_till_done()
-    assert issues(hass) == {}
+    assert open_issues(hass) == {}
 
 
 async def test_watching_ends_when_it_is_told_to(
     hass: HomeAssistant, guarded: MockConfigEntry, entity_registry: er.EntityRegistry
 ) -> None:
     """Unloading leaves no listener behind."""
-    stop = repairs.async_watch_exposed(hass, guarded)
+    stop = issues.async_watch_exposed(hass, guarded)
     raw_lock(entity_registry)
     stop()
     async_expose_entity(hass, "conversation", RAW, should_expose=True)
     await hass.async_block_till_done()
-    assert issues(hass) == {}
+    assert open_issues(hass) == {}
 
 
 @pytest.fixture
@@ -450,7 +450,7 @@ async def test_a_person_says_what_happened(
     [caller] = brain.callers("commands.settle")
     assert caller is not None
     assert (caller["user_id"], caller["channel"]) == (hass_admin_user.id, "dashboard")
-    assert unknown not in issues(hass)
+    assert unknown not in open_issues(hass)
 
 
 async def test_an_answer_that_comes_from_nobody_names_nobody(
@@ -476,7 +476,7 @@ async def test_an_answer_that_the_brain_does_not_take_leaves_the_issue(
     flow = await start_fix(hass, unknown)
     result = await go_on(hass, flow, {"next_step_id": "happened"})
     assert result["reason"] == "not_settled"
-    assert unknown in issues(hass)
+    assert unknown in open_issues(hass)
 
 
 async def test_an_answer_needs_the_brain(
@@ -493,7 +493,7 @@ async def test_a_record_that_a_person_accepts_is_the_one_that_counts_from_now_on
     hass: HomeAssistant, brain: FakeBrain, kitty: MockConfigEntry
 ) -> None:
     """A restored backup is no tampering; the next connection is compared with it."""
-    repairs.create_audit_rollback(hass, kitty, seq=7)
+    issues.create_audit_rollback(hass, kitty, seq=7)
     flow = await start_fix(hass, f"audit_rollback.{kitty.entry_id}")
     assert flow["description_placeholders"]["seq"] == "7"
     await go_on(hass, flow, {})
@@ -501,7 +501,7 @@ async def test_a_record_that_a_person_accepts_is_the_one_that_counts_from_now_on
     kept = kitty.runtime_data.ledger.audit_head
     assert (kept["seq"], kept["hash"]) == (brain.audit["seq"], brain.audit["hash"])
     assert brain.connections == 2
-    assert issues(hass) == {}
+    assert open_issues(hass) == {}
 
 
 async def test_a_record_that_is_empty_is_accepted_as_such(
@@ -513,33 +513,33 @@ async def test_a_record_that_is_empty_is_accepted_as_such(
     kitty.runtime_data.coordinator.async_listen("audit.head", lambda _: heard.set())
     await brain.push("audit.head", {})
     await heard.wait()
-    repairs.create_audit_rollback(hass, kitty, seq=7)
+    issues.create_audit_rollback(hass, kitty, seq=7)
     await go_on(hass, await start_fix(hass, f"audit_rollback.{kitty.entry_id}"), {})
     await hass.async_block_till_done()
     assert kitty.runtime_data.ledger.audit_head == before
-    assert issues(hass) == {}
+    assert open_issues(hass) == {}
 
 
 async def test_a_record_cannot_be_accepted_unseen(
     hass: HomeAssistant, kitty: MockConfigEntry
 ) -> None:
     """While the brain is not connected nobody knows what it holds."""
-    repairs.create_audit_rollback(hass, kitty, seq=7)
+    issues.create_audit_rollback(hass, kitty, seq=7)
     await hass.config_entries.async_unload(kitty.entry_id)
     flow = await start_fix(hass, f"audit_rollback.{kitty.entry_id}")
     assert (await go_on(hass, flow, {}))["reason"] == "entry_not_loaded"
-    assert list(issues(hass).values()) == ["audit_rollback"]
+    assert list(open_issues(hass).values()) == ["audit_rollback"]
 
 
 async def test_a_record_of_an_entry_that_is_gone_needs_no_acceptance(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
     """The issue outlives restarts, and so perhaps the entry."""
-    repairs.create_audit_rollback(hass, entry, seq=7)
+    issues.create_audit_rollback(hass, entry, seq=7)
     flow = await start_fix(hass, "audit_rollback.kitty1")
     await hass.config_entries.async_remove("kitty1")
     await go_on(hass, flow, {})
-    assert issues(hass) == {}
+    assert open_issues(hass) == {}
 
 
 async def test_a_subentry_that_is_no_device_guards_nothing(
@@ -548,8 +548,8 @@ async def test_a_subentry_that_is_no_device_guards_nothing(
     """Other kinds of subentries may come."""
     other = device(["unlock"], entity_id="switch.saw") | {"subentry_type": "other"}
     hass.states.async_set("switch.saw", "off")
-    repairs.async_scan_exposed(hass, make_entry(other))
-    assert issues(hass) == {}
+    issues.async_scan_exposed(hass, make_entry(other))
+    assert open_issues(hass) == {}
 
 
 async def test_an_issue_without_data_is_confirmed_away(hass: HomeAssistant) -> None:
@@ -565,4 +565,4 @@ async def test_an_issue_without_data_is_confirmed_away(hass: HomeAssistant) -> N
     )
     flow = await start_fix(hass, "rogue_discovery.old")
     await go_on(hass, flow, {})
-    assert issues(hass) == {}
+    assert open_issues(hass) == {}

@@ -27,7 +27,7 @@ from homeassistant.helpers import (
 )
 
 from custom_components.kitty.const import DOMAIN
-from custom_components.kitty.repairs import raw_entities
+from custom_components.kitty.issues import raw_entities
 
 from .lexicon import Lexicon
 from .words import words_of
