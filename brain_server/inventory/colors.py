@@ -21,7 +21,7 @@ KINDS: Final = {
     "yellow": ("ffe000", "ffff00", "ffff80"),
     "green": ("10a020", "00ff00", "006400", "808000", "90ee90"),
     "blue": ("1040e0", "0000ff", "000080", "4682b4", "87ceeb"),
-    "purple": ("8020c0", "4b0082", "b57edc"),
+    "purple": ("8020c0", "8f00ff", "4b0082", "b57edc"),
     "pink": ("ff80b0", "ffc0cb", "ff1493"),
     "brown": ("7a4a20", "5c4033", "a0522d"),
     "beige": ("f0e0c0", "d2b48c"),

@@ -52,7 +52,8 @@ _ALIASES: Final = {
 }
 # Words behind a material that change its looks or its price, and neither its weight nor how it prints.
 _FINISHES: Final = frozenset(
-    "+ PLUS PRO MATTE SILK BASIC TOUGH HF GLITTER MARBLE METAL GALAXY GLOW 2.0 ECO RAPID HS 85A 95A 98A".split()
+    {"+", "PLUS", "PRO", "TOUGH", "BASIC", "ECO", "HF", "HS", "RAPID", "2.0"}
+    | {"MATTE", "SILK", "GLITTER", "MARBLE", "GALAXY", "GLOW", "85A", "95A", "98A"}
 )
 
 

@@ -1,0 +1,524 @@
+"""What there is to print with: spools, what is reserved of them, and what each print took."""
+
+from collections.abc import Callable, Sequence
+import math
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from brain_server.commands import Caller, Page, Params, Scope, as_page, command
+from brain_server.errors import Conflict, InvalidRequest, NotFound
+from brain_server.inventory import colors, forecasting, materials, rows
+from brain_server.inventory.books import Books, Touched
+from brain_server.protocol import Json
+from brain_server.storage.tables import new_id, reservations, spools, usage
+
+# A hundredth of a gram is not a shortage.
+EPSILON: Final = 0.01
+FULL: Final = 1000.0
+
+# Something that can be seen, and nothing that controls a terminal or a database.
+_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
+
+type Id = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+type Text = Annotated[
+    str,
+    msgspec.Meta(min_length=1, max_length=255, pattern=_PRINTABLE),
+]
+type Word = Annotated[
+    str,
+    msgspec.Meta(min_length=1, max_length=32, pattern=_PRINTABLE),
+]
+type Grams = Annotated[float, msgspec.Meta(ge=0, le=100_000)]
+type Some = Annotated[float, msgspec.Meta(gt=0, le=100_000)]
+type Length = Annotated[float, msgspec.Meta(gt=0, le=100_000_000)]
+type Money = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
+
+
+class SpoolsPage(Page):
+    """A part of the list of spools; archived ones only when they are asked for."""
+
+    material: Word | None = None
+    device_id: Id | None = None
+    archived: bool = False
+
+
+class PutSpool(Params):
+    """A spool to add, or to change by its id; what is left out stays as it is."""
+
+    spool_id: Id | None = None
+    material: Word | UnsetType = UNSET
+    name: Text | UnsetType = UNSET
+    vendor: Text | UnsetType | None = UNSET
+    # "#rrggbb" or a name
+    color: Word | UnsetType | None = UNSET
+    diameter_mm: Annotated[float, msgspec.Meta(ge=0.5, le=5)] | UnsetType = UNSET
+    density: Annotated[float, msgspec.Meta(ge=0.2, le=20)] | UnsetType | None = UNSET
+    full_g: Some | UnsetType = UNSET
+    remaining_g: Grams | UnsetType = UNSET
+    # For the whole spool.
+    price: Money | UnsetType | None = UNSET
+    location: Text | UnsetType | None = UNSET
+
+
+class UseSpool(Params):
+    """Filament that was taken by hand: grams or millimetres."""
+
+    spool_id: Id
+    grams: Some | None = None
+    mm: Length | None = None
+
+
+class ArchiveSpool(Params):
+    """A spool that is put away, or taken back."""
+
+    spool_id: Id
+    archived: bool = True
+
+
+class LoadSpool(Params):
+    """Where a spool is loaded; without a printer it goes back to the shelf."""
+
+    spool_id: Id
+    device_id: Id | None = None
+    slot: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+
+
+class UsagePage(Page):
+    """A part of the list of what was used."""
+
+    spool_id: Id | None = None
+    material: Word | None = None
+    since: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
+class Inventory:
+    """Keeps spools; a spool never holds less than nothing, and nobody reserves what another has."""
+
+    def __init__(
+        self,
+        books: Books,
+        known: Callable[[str], bool] = lambda _device_id: True,
+        *,
+        spoolman: bool = False,
+    ) -> None:
+        """Take the books, what tells a printer that exists, and whether Spoolman says what a spool is."""
+        self._books = books
+        self._known = known
+        self._spoolman = spoolman
+
+    # -- for the queue --------------------------------------------------------------------------------
+
+    async def reserve(
+        self,
+        holder: str,
+        material: str,
+        grams: float,
+        *,
+        color: str | Json | None = None,
+        device_id: str | None = None,
+    ) -> Json:
+        """Set grams aside for a holder, in place of what it held, and return the spool.
+
+        The spool that is loaded on the printer comes first, then the smallest that is enough, from the
+        shelf rather than from another printer. ``color`` is a colour or ``{"is": [...], "not": [...]}``.
+        Raises Conflict ``filament_short`` with needed, free (on the fullest that fits) and material.
+        """
+        name, needed, now = materials.normal(material), _measure(grams), self._books.clock()
+        if needed <= 0:
+            raise InvalidRequest("invalid_params", "grams must be above 0", reason="grams")
+
+        def work(connection: Connection, touched: Touched) -> Json:
+            _release(connection, touched, holder)
+            fitting = [
+                row
+                for row in rows.raw_spools(
+                    connection, spools.c.material == name, spools.c.archived.is_(False)
+                )
+                if colors.fits(row["color"], color)
+            ]
+            found = forecasting.pick(fitting, needed - EPSILON, device_id)
+            if found is None:
+                free = max(map(rows.free_g, fitting), default=0.0)
+                raise Conflict(
+                    "filament_short",
+                    f"No spool of {name} has {needed:g} g left; the fullest has {free:g} g",
+                    needed=needed,
+                    free=round(free, 3),
+                    material=name,
+                )
+            row = {"spool_id": found["id"], "grams": needed, "created_at": now}
+            connection.execute(insert(reservations).values(holder=holder, **row))
+            touched.spools.add(found["id"])
+            return rows.spool_view(found | {"reserved_g": found["reserved_g"] + needed})
+
+        return await self._books.write(work)
+
+    async def release(self, holder: str) -> bool:
+        """Give back what a holder has set aside; False when it had nothing."""
+        return await self._books.write(
+            lambda connection, touched: _release(connection, touched, holder)
+        )
+
+    async def forecast(self, plan: Sequence[tuple[str, str, float]]) -> Json:
+        """Tell at which item of a plan, (holder, material, grams) in order, each spool and material runs out."""
+        normal = [(holder, materials.normal(name), _measure(grams)) for holder, name, grams in plan]
+
+        def work(connection: Connection) -> tuple[list[Json], dict[str, tuple[str, float]]]:
+            held = connection.execute(select(reservations)).mappings()
+            return rows.raw_spools(connection, spools.c.archived.is_(False)), {
+                row["holder"]: (row["spool_id"], row["grams"]) for row in held
+            }
+
+        found, held = await self._books.read(work)
+        return forecasting.forecast(normal, found, held)
+
+    # -- for the prints -------------------------------------------------------------------------------
+
+    async def consume(
+        self,
+        job_id: str,
+        device_id: str,
+        *,
+        grams: float | None = None,
+        mm: float | None = None,
+        source: Literal["printer", "estimate"] = "printer",
+        material: str | None = None,
+        holder: str | None = None,
+        slot: int | None = None,
+    ) -> Json:
+        """Book what a print took, once, and release what its holder had set aside.
+
+        It is taken from the spool that is loaded there (in the slot, of the material, the holder's own
+        first), else from the one that the holder reserved. Returns ``{"grams", "cost", "cost_micro",
+        "spool_id", "overdrawn_g", "warnings", "again"}``; without a spool (``no_spool``) nothing is booked.
+        """
+        name = None if material is None else materials.normal(material)
+        _measure(mm if grams is None else grams)
+
+        def work(connection: Connection, touched: Touched) -> Json:
+            booked = rows.used_by(connection, job_id)
+            if booked is not None:
+                return _used(booked, booked["grams"]) | {"again": True}
+            row = _spool_of_job(connection, device_id, name, holder, slot)
+            if holder is not None:
+                _release(connection, touched, holder)
+            if row is None:
+                return _used(None, _guess(grams, mm, name)) | {"warnings": ["no_spool"]}
+            took = _weigh(grams, mm, row)
+            return self._book(connection, touched, row, took, source, job_id)
+
+        return await self._books.write(work)
+
+    def _book(
+        self,
+        connection: Connection,
+        touched: Touched,
+        row: Json,
+        grams: float,
+        source: str,
+        job_id: str | None = None,
+    ) -> Json:
+        """Take grams from a spool, down to nothing, and write down who took how much."""
+        now = self._books.clock()
+        booked: Json = {
+            "id": new_id(),
+            "spool_id": row["id"],
+            "job_id": job_id,
+            "grams": grams,
+            "cost_micro": rows.cost_of(row, grams),
+            "source": source,
+            "at": now,
+        }
+        connection.execute(insert(usage).values(booked))
+        left = max(0.0, row["remaining_g"] - grams)
+        _set(connection, touched, row["id"], remaining_g=left, used_at=now)
+        return _used(booked, grams, max(0.0, grams - row["remaining_g"]))
+
+    # -- spools ---------------------------------------------------------------------------------------
+
+    async def open_spools(self) -> list[Json]:
+        """Return the spools that are not archived."""
+        found = await self._books.read(
+            lambda connection: rows.raw_spools(connection, spools.c.archived.is_(False))
+        )
+        return [rows.spool_view(row) for row in found]
+
+    @command(
+        "spools.list",
+        Scope.READ,
+        read_only=True,
+        tool="List spools of filament: material, colour, grams left and free, price, and where each is loaded.",
+    )
+    async def list(self, _caller: Caller, params: SpoolsPage) -> Json:
+        """List spools, oldest first."""
+        where: list[Any] = [spools.c.archived.is_(params.archived)]
+        if params.material is not None:
+            where.append(spools.c.material == materials.normal(params.material))
+        if params.device_id is not None:
+            where.append(spools.c.device_id == params.device_id)
+        found = await self._books.read(lambda connection: rows.raw_spools(connection, *where))
+        after = params.cursor or ""
+        views = [rows.spool_view(row) for row in found if row["id"] > after]
+        return as_page(views[: params.limit + 1], params)
+
+    @command("spools.put", Scope.CONTROL)
+    async def put(self, _caller: Caller, params: PutSpool) -> Json:
+        """Add a spool, or change one."""
+        given = {
+            name: value
+            for name, value in msgspec.structs.asdict(params).items()
+            if value is not UNSET
+        }
+        spool_id = given.pop("spool_id")
+        values = _columns(given)
+
+        def work(connection: Connection, touched: Touched) -> Json:
+            if spool_id is None:
+                return _add(connection, touched, values, self._books.clock())
+            row = _spool(connection, spool_id)
+            self._check_owner(row, values)
+            touched.materials.add(row["material"])
+            _set(connection, touched, spool_id, **_changes(row, values))
+            return _spool(connection, spool_id)
+
+        return rows.spool_view(await self._books.write(work))
+
+    def _check_owner(self, row: Json, values: Json) -> None:
+        """Refuse what the next look at Spoolman would undo; how much is left both may say."""
+        if self._spoolman and row["spoolman_id"] is not None and values.keys() - {"remaining_g"}:
+            raise Conflict("spoolman_decides", "This spool is in Spoolman; change it there")
+
+    @command("spools.use", Scope.CONTROL)
+    async def use(self, _caller: Caller, params: UseSpool) -> Json:
+        """Take filament from a spool by hand."""
+        if (params.grams is None) == (params.mm is None):
+            raise InvalidRequest("invalid_params", "Give either grams or mm", reason="grams, mm")
+
+        def work(connection: Connection, touched: Touched) -> Json:
+            row = _in_use(connection, params.spool_id)
+            grams = _weigh(params.grams, params.mm, row)
+            booked = self._book(connection, touched, row, grams, "person")
+            return booked | {"spool": rows.spool_view(_spool(connection, params.spool_id))}
+
+        return await self._books.write(work)
+
+    @command("spools.archive", Scope.CONTROL)
+    async def archive(self, _caller: Caller, params: ArchiveSpool) -> Json:
+        """Put a spool away for good, or take it back; what was reserved of it is free again."""
+
+        def work(connection: Connection, touched: Touched) -> Json:
+            row = _spool(connection, params.spool_id)
+            if row["archived"] == params.archived:
+                return row
+            self._check_owner(row, {"archived": params.archived})
+            put_away(connection, touched, row, archived=params.archived)
+            return _spool(connection, params.spool_id)
+
+        return rows.spool_view(await self._books.write(work))
+
+    @command("spools.load", Scope.CONTROL)
+    async def load(self, _caller: Caller, params: LoadSpool) -> Json:
+        """Say where a spool is loaded; what was there is unloaded."""
+        device_id = params.device_id
+        if device_id is not None and not self._known(device_id):
+            raise NotFound("device_not_found", "There is no such device")
+
+        def work(connection: Connection, touched: Touched) -> Json:
+            _in_use(connection, params.spool_id)
+            slot = None if device_id is None else params.slot
+            if device_id is not None:
+                there = spools.c.device_id == device_id, spools.c.slot == slot
+                for (old,) in connection.execute(select(spools.c.id).where(*there)).all():
+                    _set(connection, touched, old, device_id=None, slot=None)
+            _set(connection, touched, params.spool_id, device_id=device_id, slot=slot)
+            return _spool(connection, params.spool_id)
+
+        return rows.spool_view(await self._books.write(work))
+
+    # -- use ------------------------------------------------------------------------------------------
+
+    @command("inventory.usage", Scope.READ, read_only=True)
+    async def used(self, _caller: Caller, params: UsagePage) -> Json:
+        """List what was used, oldest first, with the sums of all that was asked for."""
+        where: list[Any] = []
+        if params.spool_id is not None:
+            where.append(usage.c.spool_id == params.spool_id)
+        if params.material is not None:
+            where.append(spools.c.material == materials.normal(params.material))
+        if params.since is not None:
+            where.append(usage.c.at >= params.since)
+        joined = usage.join(spools)
+        query = select(usage, spools.c.material, spools.c.name).select_from(joined).where(*where)
+        if params.cursor is not None:
+            query = query.where(usage.c.id > params.cursor)
+        query = query.order_by(usage.c.id).limit(params.limit + 1)
+        sums = (
+            select(
+                spools.c.material,
+                func.count(),
+                func.sum(usage.c.grams),
+                func.sum(usage.c.cost_micro),
+            )
+            .select_from(joined)
+            .where(*where)
+            .group_by(spools.c.material)
+            .order_by(spools.c.material)
+        )
+
+        def work(connection: Connection) -> tuple[list[Json], list[Any]]:
+            page = [dict(row) for row in connection.execute(query).mappings()]
+            return page, list(connection.execute(sums).all())
+
+        page, totals = await self._books.read(work)
+        return as_page([rows.usage_view(row) for row in page], params) | {
+            "materials": [
+                {
+                    "material": name,
+                    "uses": count,
+                    "grams": round(grams, 3),
+                    "cost": None if cost is None else rows.money(int(cost)),
+                }
+                for name, count, grams, cost in totals
+            ]
+        }
+
+
+def put_away(connection: Connection, touched: Touched, row: Json, *, archived: bool) -> None:
+    """Archive a spool, or take it back."""
+    if archived:
+        connection.execute(delete(reservations).where(reservations.c.spool_id == row["id"]))
+        _set(connection, touched, row["id"], archived=True, device_id=None, slot=None)
+    else:
+        touched.added.add(row["material"])
+        _set(connection, touched, row["id"], archived=False)
+
+
+def _spool(connection: Connection, spool_id: str) -> Json:
+    found = rows.raw_spools(connection, spools.c.id == spool_id)
+    if not found:
+        raise NotFound("spool_not_found", "There is no such spool")
+    return found[0]
+
+
+def _in_use(connection: Connection, spool_id: str) -> Json:
+    row = _spool(connection, spool_id)
+    if row["archived"]:
+        raise Conflict("spool_archived", "This spool is archived")
+    return row
+
+
+def _set(connection: Connection, touched: Touched, spool_id: str, **values: Any) -> None:
+    if values:
+        connection.execute(update(spools).where(spools.c.id == spool_id).values(values))
+    touched.spools.add(spool_id)
+
+
+def _release(connection: Connection, touched: Touched, holder: str) -> bool:
+    held = reservations.c.holder == holder
+    spool_id = connection.execute(select(reservations.c.spool_id).where(held)).scalar()
+    if spool_id is None:
+        return False
+    connection.execute(delete(reservations).where(held))
+    touched.spools.add(spool_id)
+    return True
+
+
+def _columns(given: Json) -> Json:
+    """Return what a person gave as columns."""
+    values = dict(given)
+    if "material" in values:
+        values["material"] = materials.normal(values["material"])
+    if "color" in values:
+        values["color"], values["color_name"] = colors.given(values["color"])
+    if "price" in values:
+        values["price_micro"] = rows.micro(values.pop("price"))
+    return values
+
+
+def _changes(row: Json, values: Json) -> Json:
+    """Return what changes; another material brings its own density, where none is told."""
+    if "density" in values or values.get("material", row["material"]) != row["material"]:
+        material = str(values.get("material", row["material"]))
+        return values | {"density": materials.density_of(material, values.get("density"))}
+    return values
+
+
+def _add(connection: Connection, touched: Touched, values: Json, now: float) -> Json:
+    if "material" not in values:
+        raise InvalidRequest("invalid_params", "A spool has a material", reason="material")
+    material = values["material"]
+    full = values.get("full_g", FULL)
+    words = (values.get("vendor"), material, values.get("color_name") or values.get("color"))
+    standard: Json = {
+        "id": new_id(),
+        "name": " ".join(word for word in words if word),
+        "full_g": full,
+        "remaining_g": full,
+        "archived": False,
+        "created_at": now,
+    }
+    density = materials.density_of(material, values.get("density"))
+    row = standard | values | {"density": density}
+    connection.execute(insert(spools).values(row))
+    touched.spools.add(row["id"])
+    touched.added.add(material)
+    return _spool(connection, row["id"])
+
+
+def _spool_of_job(
+    connection: Connection,
+    device_id: str,
+    material: str | None,
+    holder: str | None,
+    slot: int | None,
+) -> Json | None:
+    """Return the spool that a print was fed from, as far as anybody knows."""
+    held = connection.execute(
+        select(reservations.c.spool_id).where(reservations.c.holder == holder)
+    ).scalar()
+    loaded = [
+        row
+        for row in rows.raw_spools(connection, spools.c.device_id == device_id)
+        if material in {None, row["material"]} and slot in {None, row["slot"]}
+    ]
+    if loaded:
+        return min(loaded, key=lambda row: (row["id"] != held, row["slot"]))
+    return None if held is None else _spool(connection, held)
+
+
+def _measure(amount: float | None) -> float:
+    """Return a weight or a length that can be one; InvalidRequest otherwise."""
+    if amount is None or not math.isfinite(amount) or amount < 0:
+        raise InvalidRequest("invalid_params", "grams or mm must be a number", reason="grams, mm")
+    return float(amount)
+
+
+def _weigh(grams: float | None, mm: float | None, spool: Json) -> float:
+    """Return the grams that were taken from a spool."""
+    if grams is not None:
+        return grams
+    return materials.grams_of(mm or 0.0, spool["density"], spool["diameter_mm"])
+
+
+def _guess(grams: float | None, mm: float | None, material: str | None) -> float | None:
+    """Return the grams that were taken from some spool that nobody told us of."""
+    density = materials.DENSITIES.get(material or "")
+    if grams is not None or mm is None or density is None:
+        return grams
+    return materials.grams_of(mm, density)
+
+
+def _used(booked: Json | None, grams: float | None, overdrawn: float = 0.0) -> Json:
+    cost = None if booked is None else booked["cost_micro"]
+    return {
+        "spool_id": None if booked is None else booked["spool_id"],
+        "grams": None if grams is None else round(grams, 3),
+        "cost": rows.money(cost),
+        "cost_micro": cost,
+        "overdrawn_g": round(overdrawn, 3),
+        "warnings": ["spool_overdrawn"] if overdrawn > EPSILON else [],
+        "again": False,
+    }
