@@ -435,7 +435,6 @@ meters: Final = Table(
     # Watt-hours since the meter began, as it shows them.
     Column("shown_wh", Float, nullable=False),
     Column("at", Float, nullable=False),
-    Column("since", Float, nullable=False),
 )
 
 # What each print cost, part by part, at the prices of its time.

@@ -29,7 +29,6 @@ def upgrade() -> None:
         sa.Column("device_id", sa.String(length=32), nullable=False),
         sa.Column("shown_wh", sa.Float(), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
-        sa.Column("since", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("device_id", name=op.f("pk_energy_meters")),
     )
     op.create_table(
