@@ -1,12 +1,9 @@
 """From an order and a thing to the service call that carries it out; None where the thing cannot."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-import math
-from typing import Any, Final
+from typing import Final
 
 from homeassistant.components.alarm_control_panel import AlarmControlPanelEntityFeature as Alarm
-from homeassistant.components.climate import ClimateEntityFeature as Climate, HVACMode
 from homeassistant.components.cover import CoverEntityFeature as Cover
 from homeassistant.components.fan import FanEntityFeature as Fan
 from homeassistant.components.lawn_mower import LawnMowerEntityFeature as Mower
@@ -15,12 +12,11 @@ from homeassistant.components.media_player import MediaPlayerEntityFeature as Me
 from homeassistant.components.todo import TodoListEntityFeature as Todo
 from homeassistant.components.vacuum import VacuumEntityFeature as Vacuum
 from homeassistant.components.valve import ValveEntityFeature as Valve
-from homeassistant.components.water_heater import WaterHeaterEntityFeature as Heater
-from homeassistant.const import ATTR_SUPPORTED_FEATURES, UnitOfTemperature
 from homeassistant.core import HomeAssistant, State
-from homeassistant.util.unit_conversion import TemperatureConverter
 
-from .lexicon import Action, Attribute, Lexicon, Value, ValueKind
+from . import air
+from .ability import Ability, Call, choice_of, on_off
+from .lexicon import Action, Attribute, Lexicon, ValueKind
 from .parse import Order
 from .words import words_of
 
@@ -28,55 +24,6 @@ LIGHT_STEP: Final = 20
 VOLUME_STEP: Final = 10
 SPEED_STEP: Final = 25
 POSITION_STEP: Final = 25
-HUMIDITY_STEP: Final = 5
-DEGREE_STEP: Final = {UnitOfTemperature.CELSIUS: 1.0, UnitOfTemperature.FAHRENHEIT: 2.0}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One service call, without its entities."""
-
-    domain: str
-    service: str
-    data: Mapping[str, Any] = field(default_factory=dict)
-    # What is said about it: the name of the sentence and its values.
-    said: str = "done"
-    words: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ability:
-    """What is needed to plan a call for one entity."""
-
-    hass: HomeAssistant
-    state: State
-    order: Order
-    lexicon: Lexicon
-
-    @property
-    def value(self) -> Value | None:
-        """Return the value that was said."""
-        return self.order.value
-
-    def has(self, feature: int) -> bool:
-        """Tell whether the entity supports a feature."""
-        return bool(int(self.state.attributes.get(ATTR_SUPPORTED_FEATURES) or 0) & feature)
-
-    def about(self, *attributes: Attribute) -> bool:
-        """Tell whether the order is about one of these sides of the thing, or does not say."""
-        return self.order.attribute is None or self.order.attribute in attributes
-
-    def percent(self) -> float | None:
-        """Return the value as a percentage from 0 to 100; None where it is none."""
-        value = self.value
-        if value is None or value.kind not in (ValueKind.PERCENT, ValueKind.NUMBER):
-            return None
-        return value.number if 0 <= value.number <= 100 else None
-
-    def change(self, step: float) -> float:
-        """Return a relative change in percent, upwards positive."""
-        size = self.order.by.number if self.order.by else step * self.order.steps
-        return size if self.order.action is Action.UP else -size
 
 
 def plan(hass: HomeAssistant, state: State, order: Order, lexicon: Lexicon) -> Call | None:
@@ -93,19 +40,6 @@ def able_domains(order: Order) -> frozenset[str]:
     return able if order.domains is None else able & order.domains
 
 
-def _on_off(can: Ability) -> Call | None:
-    """Return the call for a thing that is only on or off."""
-    name = can.state.domain
-    match can.order.action:
-        case Action.TURN_ON | Action.START:
-            return Call(domain=name, service="turn_on", said="turned_on")
-        case Action.TURN_OFF | Action.STOP:
-            return Call(domain=name, service="turn_off", said="turned_off")
-        case Action.TOGGLE:
-            return Call(domain=name, service="toggle", said="toggled")
-    return None
-
-
 def _switch(can: Ability) -> Call | None:
     """Plan for a switch; water is a switch in many a garden."""
     if can.order.attribute is not None:
@@ -116,7 +50,7 @@ def _switch(can: Ability) -> Call | None:
         wet = can.order.action is Action.WATER
         service, said = ("turn_on", "turned_on") if wet else ("turn_off", "turned_off")
         return Call(domain=can.state.domain, service=service, said=said)
-    return _on_off(can)
+    return on_off(can)
 
 
 def _light(can: Ability) -> Call | None:
@@ -133,7 +67,7 @@ def _light(can: Ability) -> Call | None:
             domain="light", service="turn_on", data={"brightness_step_pct": step}, said=said
         )
     if action is not Action.SET:
-        return _on_off(can) if can.order.attribute is None else None
+        return on_off(can) if can.order.attribute is None else None
     if can.value is not None and can.value.kind is ValueKind.COLOR:
         if not can.about(Attribute.COLOR) or not color_supported(modes):
             return None
@@ -195,13 +129,13 @@ def _fan(can: Ability) -> Call | None:
             )
         case Action.SET:
             return _fan_set(can)
-    return _on_off(can) if can.order.attribute is None else None
+    return on_off(can) if can.order.attribute is None else None
 
 
 def _fan_set(can: Ability) -> Call | None:
     """Plan a speed or a preset."""
     modes = can.state.attributes.get("preset_modes") or []
-    if can.value is not None and (preset := _choice(can, modes)) and can.has(Fan.PRESET_MODE):
+    if can.value is not None and (preset := choice_of(can, modes)) and can.has(Fan.PRESET_MODE):
         return Call(
             domain="fan",
             service="set_preset_mode",
@@ -219,19 +153,6 @@ def _fan_set(can: Ability) -> Call | None:
         said="speed_set",
         words={"value": f"{percent:g}"},
     )
-
-
-def _choice(can: Ability, options: list[str]) -> str | None:
-    """Return the option that the said word names."""
-    word = can.value.word if can.value else ""
-    if not word:
-        return None
-    meant = {word, can.lexicon.options.get(word, word), word.removesuffix(" mode")}
-    folded = {str(option).replace("_", " ").casefold(): str(option) for option in options}
-    for one in meant:
-        if (found := folded.get(one.replace("_", " "))) is not None:
-            return found
-    return None
 
 
 def _cover(can: Ability) -> Call | None:
@@ -363,7 +284,7 @@ def _volume_step(can: Ability) -> Call | None:
 def _media_set(can: Ability) -> Call | None:
     """Plan a volume or a source."""
     sources = can.state.attributes.get("source_list") or []
-    if can.about(Attribute.SOURCE) and (source := _choice(can, sources)):
+    if can.about(Attribute.SOURCE) and (source := choice_of(can, sources)):
         if not can.has(Media.SELECT_SOURCE):
             return None
         return Call(
@@ -383,151 +304,6 @@ def _media_set(can: Ability) -> Call | None:
         said="volume_set",
         words={"value": f"{percent:g}"},
     )
-
-
-def _bounds(can: Ability) -> tuple[float, float]:
-    """Return the lowest and highest temperature that the thing takes."""
-    shown = can.state.attributes
-    return float(shown.get("min_temp") or -math.inf), float(shown.get("max_temp") or math.inf)
-
-
-def _temperature(can: Ability) -> float | None:
-    """Return the temperature that was said in the unit of the house; None where it cannot be meant."""
-    low, high = _bounds(can)
-    value = can.value
-    if value is None or value.kind not in (ValueKind.DEGREES, ValueKind.NUMBER):
-        return None
-    ours = can.hass.config.units.temperature_unit
-    other = (
-        UnitOfTemperature.FAHRENHEIT
-        if ours == UnitOfTemperature.CELSIUS
-        else UnitOfTemperature.CELSIUS
-    )
-    converted = TemperatureConverter.convert(value.number, other, ours)
-    said = {"celsius": UnitOfTemperature.CELSIUS, "fahrenheit": UnitOfTemperature.FAHRENHEIT}
-    if value.unit is not None:
-        return value.number if said[value.unit] == ours else round(converted, 1)
-    # Without a unit the house's own is meant, unless only the other one makes sense.
-    if not low <= value.number <= high and low <= converted <= high:
-        return round(converted, 1)
-    return value.number
-
-
-def _climate(can: Ability) -> Call | None:
-    """Plan for a thermostat: temperature, mode, preset, on, off."""
-    shown = can.state.attributes
-    unit = can.hass.config.units.temperature_unit
-    match can.order.action:
-        case Action.TURN_ON | Action.START if can.order.attribute is None:
-            if can.has(Climate.TURN_ON):
-                return Call(domain="climate", service="turn_on", said="turned_on")
-            return None
-        case Action.TURN_OFF | Action.STOP if can.order.attribute is None:
-            if can.has(Climate.TURN_OFF) or HVACMode.OFF in (shown.get("hvac_modes") or ()):
-                return Call(domain="climate", service="turn_off", said="turned_off")
-            return None
-        case Action.UP | Action.DOWN if can.about(Attribute.TEMPERATURE):
-            goal = shown.get("temperature")
-            if goal is None or not can.has(Climate.TARGET_TEMPERATURE):
-                return None
-            wanted = float(goal) + can.change(DEGREE_STEP[unit])
-            low, high = _bounds(can)
-            return _degrees("climate", min(high, max(low, wanted)))
-        case Action.SET if (choice := _climate_choice(can)) is not None:
-            return choice
-        case Action.SET if can.about(Attribute.TEMPERATURE) and can.has(Climate.TARGET_TEMPERATURE):
-            wanted_or_none = _temperature(can)
-            return None if wanted_or_none is None else _degrees("climate", wanted_or_none)
-        case Action.SET if can.order.attribute is Attribute.HUMIDITY:
-            percent = can.percent()
-            if percent is None or not can.has(Climate.TARGET_HUMIDITY):
-                return None
-            return Call(
-                domain="climate",
-                service="set_humidity",
-                data={"humidity": round(percent)},
-                said="humidity_set",
-                words={"value": f"{percent:g}"},
-            )
-    return None
-
-
-def _degrees(domain: str, wanted: float) -> Call:
-    """Return the call that sets a temperature."""
-    return Call(
-        domain=domain,
-        service="set_temperature",
-        data={"temperature": wanted},
-        said="temperature_set",
-        words={"value": f"{wanted:g}"},
-    )
-
-
-def _climate_choice(can: Ability) -> Call | None:
-    """Return the call for a mode or preset that a word names."""
-    if can.value is None or can.value.kind not in (ValueKind.WORD, ValueKind.PERCENT):
-        return None
-    shown = can.state.attributes
-    for options, feature, service, key in (
-        ("hvac_modes", None, "set_hvac_mode", "hvac_mode"),
-        ("preset_modes", Climate.PRESET_MODE, "set_preset_mode", "preset_mode"),
-        ("fan_modes", Climate.FAN_MODE, "set_fan_mode", "fan_mode"),
-    ):
-        if feature is not None and not can.has(feature):
-            continue
-        if (key == "fan_mode") is not (can.order.attribute is Attribute.SPEED):
-            continue
-        if choice := _choice(can, shown.get(options) or []):
-            return Call(
-                domain="climate",
-                service=service,
-                data={key: choice},
-                said="mode_set",
-                words={"value": choice.replace("_", " ")},
-            )
-    return None
-
-
-def _water_heater(can: Ability) -> Call | None:
-    """Plan for a water heater."""
-    match can.order.action:
-        case Action.TURN_ON | Action.TURN_OFF if can.has(Heater.ON_OFF):
-            return _on_off(can)
-        case Action.SET if can.has(Heater.TARGET_TEMPERATURE) and can.about(Attribute.TEMPERATURE):
-            wanted = _temperature(can)
-            return None if wanted is None else _degrees("water_heater", wanted)
-    return None
-
-
-def _humidifier(can: Ability) -> Call | None:
-    """Plan for a humidifier."""
-    match can.order.action:
-        case Action.SET if can.value is not None:
-            if mode := _choice(can, can.state.attributes.get("available_modes") or []):
-                return Call(
-                    domain="humidifier",
-                    service="set_mode",
-                    data={"mode": mode},
-                    said="mode_set",
-                    words={"value": mode},
-                )
-            percent = can.percent()
-            if percent is None or not can.about(Attribute.HUMIDITY):
-                return None
-            return Call(
-                domain="humidifier",
-                service="set_humidity",
-                data={"humidity": round(percent)},
-                said="humidity_set",
-                words={"value": f"{percent:g}"},
-            )
-        case Action.UP | Action.DOWN if can.about(Attribute.HUMIDITY):
-            goal = can.state.attributes.get("humidity")
-            if goal is None:
-                return None
-            wanted = round(min(100.0, max(0.0, float(goal) + can.change(HUMIDITY_STEP))))
-            return Call(domain="humidifier", service="set_humidity", data={"humidity": wanted})
-    return _on_off(can) if can.order.attribute is None else None
 
 
 _ROBOT: Final[Mapping[Action, tuple[int, str, str]]] = {
@@ -589,7 +365,7 @@ def _automation(can: Ability) -> Call | None:
     """Plan for an automation: on and off mean that it may run; starting runs it once."""
     if can.order.action is Action.START:
         return Call(domain="automation", service="trigger", said="started")
-    return _on_off(can) if can.order.action in (Action.TURN_ON, Action.TURN_OFF) else None
+    return on_off(can) if can.order.action in (Action.TURN_ON, Action.TURN_OFF) else None
 
 
 def _button(can: Ability) -> Call | None:
@@ -603,7 +379,7 @@ def _select(can: Ability) -> Call | None:
     """Plan for a list of options."""
     if can.order.action is not Action.SET:
         return None
-    option = _choice(can, can.state.attributes.get("options") or [])
+    option = choice_of(can, can.state.attributes.get("options") or [])
     if option is None:
         return None
     return Call(
@@ -686,11 +462,11 @@ _PLANNERS: Final[Mapping[str, Callable[[Ability], Call | None]]] = {
     "alarm_control_panel": _alarm,
     "automation": _automation,
     "button": _button,
-    "climate": _climate,
+    "climate": air.climate,
     "cover": _cover,
     "fan": _fan,
-    "group": _on_off,
-    "humidifier": _humidifier,
+    "group": on_off,
+    "humidifier": air.humidifier,
     "input_boolean": _switch,
     "input_button": _button,
     "input_number": _number,
@@ -700,14 +476,14 @@ _PLANNERS: Final[Mapping[str, Callable[[Ability], Call | None]]] = {
     "lock": _lock,
     "media_player": _media,
     "number": _number,
-    "remote": _on_off,
+    "remote": on_off,
     "scene": _run,
     "script": _run,
     "select": _select,
-    "siren": _on_off,
+    "siren": on_off,
     "switch": _switch,
     "todo": _todo,
     "vacuum": _vacuum,
     "valve": _valve,
-    "water_heater": _water_heater,
+    "water_heater": air.water_heater,
 }

@@ -8,7 +8,7 @@ from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, Unauthorized
 
-from .act import Call
+from .ability import Call
 from .house import Thing
 from .lexicon import Lexicon
 from .resolve import MOST_OPTIONS, Outcome, Resolution

@@ -8,7 +8,8 @@ from typing import Final
 from homeassistant.const import STATE_UNAVAILABLE, Platform
 from homeassistant.core import HomeAssistant, State
 
-from .act import Call, able_domains, plan
+from .ability import Call
+from .act import able_domains, plan
 from .house import House, Thing, class_of, is_risky
 from .lexicon import Action, Attribute, Lexicon, ValueKind
 from .parse import Order
