@@ -3,6 +3,9 @@
 Home Assistant's agent gets the raw lock and relay under the names by which KITTY knows its own, so that
 neither has to go through the other. KITTY's actions include the gate: request, audit on disk, signed
 grant, the service call, and the state that is then observed.
+
+Then the first word of a model: through Assist, the integration, the brain and the provider's API, beside
+the same stand-in for a model asked directly.
 """
 
 import argparse
@@ -12,9 +15,14 @@ from pathlib import Path
 import time
 from typing import Final
 
+from aiohttp import ClientSession
+
 from script.house import config
 from script.house.house import ROOT, House
+from script.house.mind import add_model
+from script.house.model import KEY, MODEL
 from script.house.people import Json, Person
+from script.house.visit import Visit
 
 SENTENCES: Final = {
     "is the workshop door locked?": "question",
@@ -75,6 +83,44 @@ async def furnish(house: House) -> None:
         )
 
 
+async def first_words(house: House, rounds: int) -> Json:
+    """Return the time to a model's first word through Home Assistant, and directly."""
+    visit = Visit(house)
+    visit.model.pause = 0.005
+    await visit.model.start()
+    try:
+        await add_model(visit)
+        through, direct = [], []
+        async with ClientSession() as session:
+            for number in range(rounds + WARM_UP):
+                # Another question each time, so that no kept answer stands in for the model.
+                text = f"Why does plastic shrink in the cold, for the {number}th time?"
+                started = time.perf_counter()
+                answer = await house.demo.say(text)
+                both = (
+                    (answer.first_heard - started) * 1000,
+                    await asked_directly(session, visit.model.url, text),
+                )
+                if number >= WARM_UP:
+                    through.append(both[0])
+                    direct.append(both[1])
+    finally:
+        await visit.model.stop()
+    return compared(through, direct)
+
+
+async def asked_directly(session: ClientSession, url: str, text: str) -> float:
+    """Return the milliseconds to the model's first word."""
+    started, first = time.perf_counter(), 0.0
+    body = {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": text}]}
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with session.post(f"{url}/v1/chat/completions", json=body, headers=headers) as answer:
+        async for line in answer.content:
+            if b'"content"' in line:
+                first = first or (time.perf_counter() - started) * 1000
+    return first
+
+
 async def measure(rounds: int) -> Json:
     """Ask both agents everything, in turns, and return the figures."""
     house = await House(ROOT / ".cache" / "bench" / "house").open(fresh=True)
@@ -90,6 +136,7 @@ async def measure(rounds: int) -> Json:
                     took = await timed(house.demo, agent, text)
                     if number >= WARM_UP:
                         times[name, text].append(took)
+        words = await first_words(house, min(rounds, 50))
     finally:
         await house.close()
     found: Json = {
@@ -99,7 +146,7 @@ async def measure(rounds: int) -> Json:
         texts = [text for text, one in SENTENCES.items() if one == kind]
         both = [[took for text in texts for took in times[name, text]] for name in agents]
         found[f"all {kind}s"] = compared(*both)
-    return found
+    return found | {"first word, beside direct": words}
 
 
 def main() -> None:
