@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any, ClassVar, Final
 
 from brain_server.drivers import (
+    PRINTER,
     DeviceInfo,
     Driver,
     DriverContext,
@@ -42,6 +43,7 @@ class Puppet(Driver):
         ),
         Option(name="flag", label="Flag", help="", type=OptionType.BOOLEAN, required=False),
     )
+    profile: ClassVar[tuple[Option, ...]] = PRINTER
     on_stage: ClassVar[dict[str, Puppet]] = {}
     # By external id, over all lives: every order that reached the device.
     orders: ClassVar[dict[str, list[Order]]] = {}
