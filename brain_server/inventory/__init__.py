@@ -1,40 +1,19 @@
 """What there is to print with: spools, what is reserved of them, and what each print took."""
 
 from collections.abc import Callable, Sequence
-import math
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select
 
 from brain_server.commands import Caller, Page, Params, Scope, as_page, command
 from brain_server.errors import Conflict, InvalidRequest, NotFound
-from brain_server.inventory import colors, forecasting, materials, rows
+from brain_server.inventory import changes, colors, forecasting, materials, rows
+from brain_server.inventory.asked import Grams, Id, Length, Money, Some, Text, Word
 from brain_server.inventory.books import Books, Touched
 from brain_server.protocol import Json
-from brain_server.storage.tables import new_id, reservations, spools, usage
-
-# A hundredth of a gram is not a shortage.
-EPSILON: Final = 0.01
-FULL: Final = 1000.0
-
-# Something that can be seen, and nothing that controls a terminal or a database.
-_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
-
-type Id = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
-type Text = Annotated[
-    str,
-    msgspec.Meta(min_length=1, max_length=255, pattern=_PRINTABLE),
-]
-type Word = Annotated[
-    str,
-    msgspec.Meta(min_length=1, max_length=32, pattern=_PRINTABLE),
-]
-type Grams = Annotated[float, msgspec.Meta(ge=0, le=100_000)]
-type Some = Annotated[float, msgspec.Meta(gt=0, le=100_000)]
-type Length = Annotated[float, msgspec.Meta(gt=0, le=100_000_000)]
-type Money = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
+from brain_server.storage.tables import reservations, spools, usage
 
 
 class SpoolsPage(Page):
@@ -126,12 +105,12 @@ class Inventory:
         shelf rather than from another printer. ``color`` is a colour or ``{"is": [...], "not": [...]}``.
         Raises Conflict ``filament_short`` with needed, free (on the fullest that fits) and material.
         """
-        name, needed, now = materials.normal(material), _measure(grams), self._books.clock()
+        name, needed, now = materials.normal(material), changes.measure(grams), self._books.clock()
         if needed <= 0:
             raise InvalidRequest("invalid_params", "grams must be above 0", reason="grams")
 
         def work(connection: Connection, touched: Touched) -> Json:
-            _release(connection, touched, holder)
+            changes.release(connection, touched, holder)
             fitting = [
                 row
                 for row in rows.raw_spools(
@@ -139,7 +118,7 @@ class Inventory:
                 )
                 if colors.fits(row["color"], color)
             ]
-            found = forecasting.pick(fitting, needed - EPSILON, device_id)
+            found = forecasting.pick(fitting, needed - changes.EPSILON, device_id)
             if found is None:
                 free = max(map(rows.free_g, fitting), default=0.0)
                 raise Conflict(
@@ -159,12 +138,14 @@ class Inventory:
     async def release(self, holder: str) -> bool:
         """Give back what a holder has set aside; False when it had nothing."""
         return await self._books.write(
-            lambda connection, touched: _release(connection, touched, holder)
+            lambda connection, touched: changes.release(connection, touched, holder)
         )
 
     async def forecast(self, plan: Sequence[tuple[str, str, float]]) -> Json:
         """Tell at which item of a plan, (holder, material, grams) in order, each spool and material runs out."""
-        normal = [(holder, materials.normal(name), _measure(grams)) for holder, name, grams in plan]
+        normal = [
+            (holder, materials.normal(name), changes.measure(grams)) for holder, name, grams in plan
+        ]
 
         def work(connection: Connection) -> tuple[list[Json], dict[str, tuple[str, float]]]:
             held = connection.execute(select(reservations)).mappings()
@@ -196,46 +177,24 @@ class Inventory:
         "spool_id", "overdrawn_g", "warnings", "again"}``; without a spool (``no_spool``) nothing is booked.
         """
         name = None if material is None else materials.normal(material)
-        _measure(mm if grams is None else grams)
+        changes.measure(mm if grams is None else grams)
+        now = self._books.clock()
 
         def work(connection: Connection, touched: Touched) -> Json:
             booked = rows.used_by(connection, job_id)
             if booked is not None:
-                return _used(booked, booked["grams"]) | {"again": True}
-            row = _spool_of_job(connection, device_id, name, holder, slot)
+                return changes.told(booked, booked["grams"]) | {"again": True}
+            row = changes.spool_of_job(connection, device_id, name, holder, slot)
             if holder is not None:
-                _release(connection, touched, holder)
+                changes.release(connection, touched, holder)
             if row is None:
-                return _used(None, _guess(grams, mm, name)) | {"warnings": ["no_spool"]}
-            took = _weigh(grams, mm, row)
-            return self._book(connection, touched, row, took, source, job_id)
+                return changes.told(None, changes.guess(grams, mm, name)) | {
+                    "warnings": ["no_spool"]
+                }
+            took = changes.weigh(grams, mm, row)
+            return changes.book(connection, touched, row, took, source, now, job_id=job_id)
 
         return await self._books.write(work)
-
-    def _book(
-        self,
-        connection: Connection,
-        touched: Touched,
-        row: Json,
-        grams: float,
-        source: str,
-        job_id: str | None = None,
-    ) -> Json:
-        """Take grams from a spool, down to nothing, and write down who took how much."""
-        now = self._books.clock()
-        booked: Json = {
-            "id": new_id(),
-            "spool_id": row["id"],
-            "job_id": job_id,
-            "grams": grams,
-            "cost_micro": rows.cost_of(row, grams),
-            "source": source,
-            "at": now,
-        }
-        connection.execute(insert(usage).values(booked))
-        left = max(0.0, row["remaining_g"] - grams)
-        _set(connection, touched, row["id"], remaining_g=left, used_at=now)
-        return _used(booked, grams, max(0.0, grams - row["remaining_g"]))
 
     # -- spools ---------------------------------------------------------------------------------------
 
@@ -273,16 +232,16 @@ class Inventory:
             if value is not UNSET
         }
         spool_id = given.pop("spool_id")
-        values = _columns(given)
+        values = changes.columns(given)
 
         def work(connection: Connection, touched: Touched) -> Json:
             if spool_id is None:
-                return _add(connection, touched, values, self._books.clock())
-            row = _spool(connection, spool_id)
+                return changes.add(connection, touched, values, self._books.clock())
+            row = changes.spool_of(connection, spool_id)
             self._check_owner(row, values)
             touched.materials.add(row["material"])
-            _set(connection, touched, spool_id, **_changes(row, values))
-            return _spool(connection, spool_id)
+            changes.change(connection, touched, spool_id, **changes.changes(row, values))
+            return changes.spool_of(connection, spool_id)
 
         return rows.spool_view(await self._books.write(work))
 
@@ -298,10 +257,12 @@ class Inventory:
             raise InvalidRequest("invalid_params", "Give either grams or mm", reason="grams, mm")
 
         def work(connection: Connection, touched: Touched) -> Json:
-            row = _in_use(connection, params.spool_id)
-            grams = _weigh(params.grams, params.mm, row)
-            booked = self._book(connection, touched, row, grams, "person")
-            return booked | {"spool": rows.spool_view(_spool(connection, params.spool_id))}
+            row = changes.usable(connection, params.spool_id)
+            grams = changes.weigh(params.grams, params.mm, row)
+            booked = changes.book(connection, touched, row, grams, "person", self._books.clock())
+            return booked | {
+                "spool": rows.spool_view(changes.spool_of(connection, params.spool_id))
+            }
 
         return await self._books.write(work)
 
@@ -310,12 +271,12 @@ class Inventory:
         """Put a spool away for good, or take it back; what was reserved of it is free again."""
 
         def work(connection: Connection, touched: Touched) -> Json:
-            row = _spool(connection, params.spool_id)
+            row = changes.spool_of(connection, params.spool_id)
             if row["archived"] == params.archived:
                 return row
             self._check_owner(row, {"archived": params.archived})
-            put_away(connection, touched, row, archived=params.archived)
-            return _spool(connection, params.spool_id)
+            changes.put_away(connection, touched, row, archived=params.archived)
+            return changes.spool_of(connection, params.spool_id)
 
         return rows.spool_view(await self._books.write(work))
 
@@ -327,14 +288,14 @@ class Inventory:
             raise NotFound("device_not_found", "There is no such device")
 
         def work(connection: Connection, touched: Touched) -> Json:
-            _in_use(connection, params.spool_id)
+            changes.usable(connection, params.spool_id)
             slot = None if device_id is None else params.slot
             if device_id is not None:
                 there = spools.c.device_id == device_id, spools.c.slot == slot
                 for (old,) in connection.execute(select(spools.c.id).where(*there)).all():
-                    _set(connection, touched, old, device_id=None, slot=None)
-            _set(connection, touched, params.spool_id, device_id=device_id, slot=slot)
-            return _spool(connection, params.spool_id)
+                    changes.change(connection, touched, old, device_id=None, slot=None)
+            changes.change(connection, touched, params.spool_id, device_id=device_id, slot=slot)
+            return changes.spool_of(connection, params.spool_id)
 
         return rows.spool_view(await self._books.write(work))
 
@@ -384,141 +345,3 @@ class Inventory:
                 for name, count, grams, cost in totals
             ]
         }
-
-
-def put_away(connection: Connection, touched: Touched, row: Json, *, archived: bool) -> None:
-    """Archive a spool, or take it back."""
-    if archived:
-        connection.execute(delete(reservations).where(reservations.c.spool_id == row["id"]))
-        _set(connection, touched, row["id"], archived=True, device_id=None, slot=None)
-    else:
-        touched.added.add(row["material"])
-        _set(connection, touched, row["id"], archived=False)
-
-
-def _spool(connection: Connection, spool_id: str) -> Json:
-    found = rows.raw_spools(connection, spools.c.id == spool_id)
-    if not found:
-        raise NotFound("spool_not_found", "There is no such spool")
-    return found[0]
-
-
-def _in_use(connection: Connection, spool_id: str) -> Json:
-    row = _spool(connection, spool_id)
-    if row["archived"]:
-        raise Conflict("spool_archived", "This spool is archived")
-    return row
-
-
-def _set(connection: Connection, touched: Touched, spool_id: str, **values: Any) -> None:
-    if values:
-        connection.execute(update(spools).where(spools.c.id == spool_id).values(values))
-    touched.spools.add(spool_id)
-
-
-def _release(connection: Connection, touched: Touched, holder: str) -> bool:
-    held = reservations.c.holder == holder
-    spool_id = connection.execute(select(reservations.c.spool_id).where(held)).scalar()
-    if spool_id is None:
-        return False
-    connection.execute(delete(reservations).where(held))
-    touched.spools.add(spool_id)
-    return True
-
-
-def _columns(given: Json) -> Json:
-    """Return what a person gave as columns."""
-    values = dict(given)
-    if "material" in values:
-        values["material"] = materials.normal(values["material"])
-    if "color" in values:
-        values["color"], values["color_name"] = colors.given(values["color"])
-    if "price" in values:
-        values["price_micro"] = rows.micro(values.pop("price"))
-    return values
-
-
-def _changes(row: Json, values: Json) -> Json:
-    """Return what changes; another material brings its own density, where none is told."""
-    if "density" in values or values.get("material", row["material"]) != row["material"]:
-        material = str(values.get("material", row["material"]))
-        return values | {"density": materials.density_of(material, values.get("density"))}
-    return values
-
-
-def _add(connection: Connection, touched: Touched, values: Json, now: float) -> Json:
-    if "material" not in values:
-        raise InvalidRequest("invalid_params", "A spool has a material", reason="material")
-    material = values["material"]
-    full = values.get("full_g", FULL)
-    words = (values.get("vendor"), material, values.get("color_name") or values.get("color"))
-    standard: Json = {
-        "id": new_id(),
-        "name": " ".join(word for word in words if word),
-        "full_g": full,
-        "remaining_g": full,
-        "archived": False,
-        "created_at": now,
-    }
-    density = materials.density_of(material, values.get("density"))
-    row = standard | values | {"density": density}
-    connection.execute(insert(spools).values(row))
-    touched.spools.add(row["id"])
-    touched.added.add(material)
-    return _spool(connection, row["id"])
-
-
-def _spool_of_job(
-    connection: Connection,
-    device_id: str,
-    material: str | None,
-    holder: str | None,
-    slot: int | None,
-) -> Json | None:
-    """Return the spool that a print was fed from, as far as anybody knows."""
-    held = connection.execute(
-        select(reservations.c.spool_id).where(reservations.c.holder == holder)
-    ).scalar()
-    loaded = [
-        row
-        for row in rows.raw_spools(connection, spools.c.device_id == device_id)
-        if material in {None, row["material"]} and slot in {None, row["slot"]}
-    ]
-    if loaded:
-        return min(loaded, key=lambda row: (row["id"] != held, row["slot"]))
-    return None if held is None else _spool(connection, held)
-
-
-def _measure(amount: float | None) -> float:
-    """Return a weight or a length that can be one; InvalidRequest otherwise."""
-    if amount is None or not math.isfinite(amount) or amount < 0:
-        raise InvalidRequest("invalid_params", "grams or mm must be a number", reason="grams, mm")
-    return float(amount)
-
-
-def _weigh(grams: float | None, mm: float | None, spool: Json) -> float:
-    """Return the grams that were taken from a spool."""
-    if grams is not None:
-        return grams
-    return materials.grams_of(mm or 0.0, spool["density"], spool["diameter_mm"])
-
-
-def _guess(grams: float | None, mm: float | None, material: str | None) -> float | None:
-    """Return the grams that were taken from some spool that nobody told us of."""
-    density = materials.DENSITIES.get(material or "")
-    if grams is not None or mm is None or density is None:
-        return grams
-    return materials.grams_of(mm, density)
-
-
-def _used(booked: Json | None, grams: float | None, overdrawn: float = 0.0) -> Json:
-    cost = None if booked is None else booked["cost_micro"]
-    return {
-        "spool_id": None if booked is None else booked["spool_id"],
-        "grams": None if grams is None else round(grams, 3),
-        "cost": rows.money(cost),
-        "cost_micro": cost,
-        "overdrawn_g": round(overdrawn, 3),
-        "warnings": ["spool_overdrawn"] if overdrawn > EPSILON else [],
-        "again": False,
-    }

@@ -13,6 +13,9 @@ from brain_server.commands import Caller, Scope, collect, prepare
 from brain_server.errors import KittyError
 from brain_server.inventory import Inventory
 from brain_server.inventory.books import Books
+from brain_server.inventory.export import Export
+from brain_server.inventory.procurement import Procurement
+from brain_server.inventory.stock import Stock
 from brain_server.protocol import Json
 from brain_server.storage import Database, tables
 from tests.brain.gatehouse import Clock
@@ -39,7 +42,14 @@ class Shop:
         self.inventory = Inventory(
             self.books, lambda device_id: device_id in self.known, spoolman=self.spoolman
         )
-        self.services: list[object] = [self.inventory]
+        self.stock = Stock(self.books)
+        self.procurement = Procurement(self.books)
+        self.services: list[object] = [
+            self.inventory,
+            self.stock,
+            self.procurement,
+            Export(self.books),
+        ]
 
     async def run(self, action: str, who: str | None = "ada", **params: Any) -> Json:
         """Run a command as the dispatcher does."""
