@@ -166,7 +166,7 @@ class Costs:
             share = 1.0 if job["status"] == "completed" else progress / 100
             given = {"grams": job["estimated_g"] * share, "source": "estimate"}
         if not given.get("mm") and not given.get("grams"):
-            return {"grams": None, "cost_micro": None, "estimated": True, "source": None}
+            return {"grams": None, "cost_micro": None, "estimated": False, "source": None}
         booked = await self._spools.consume(
             job["id"],
             job["device_id"],
@@ -203,7 +203,7 @@ class Costs:
             "wh": wh,
             "price": price,
             "cost_micro": None if wh is None or price is None else round(wh * price * MICRO / 1000),
-            "estimated": blind > SLACK,
+            "estimated": wh is not None and blind > SLACK,
             "source": None if wh is None else "meter" if seconds else "watts",
         }
 

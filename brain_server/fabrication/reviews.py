@@ -222,7 +222,7 @@ class Reviews:
 
     @command("reviews.picture", Scope.READ, read_only=True)
     async def picture(self, _caller: Caller, params: Of) -> Json:
-        """Return the photo of a print; NotFound ``no_picture_kept``."""
+        """Return the photo of a print; NotFound ``no_evidence``."""
         query = (
             select(reviews.c.picture)
             .where(reviews.c.job_id == params.job_id, reviews.c.picture.is_not(None))
@@ -231,7 +231,7 @@ class Reviews:
         name = await self._db.read(lambda connection: connection.execute(query).scalar())
         image = None if name is None else await asyncio.to_thread(self._read, name)
         if image is None:
-            raise NotFound("no_picture_kept", "There is no picture of this print")
+            raise NotFound("no_evidence", "There is no picture of this")
         return {"content_type": _type_of(image), "image": base64.b64encode(image).decode()}
 
     @command("quality.list", Scope.READ, read_only=True)

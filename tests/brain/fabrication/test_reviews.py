@@ -191,9 +191,9 @@ async def test_what_is_no_photo_is_refused(shop: Prints, image: bytes) -> None:
 async def test_a_print_without_a_photo_shows_none(shop: Prints) -> None:
     """Nor does one whose file is gone."""
     job = await shop.end()
-    assert await shop.refused("reviews.picture", job_id=job["id"]) == "no_picture_kept"
+    assert await shop.refused("reviews.picture", job_id=job["id"]) == "no_evidence"
     await shop.reviews.keep(job["id"], source="vision", good=True, picture="0" * 64)
-    assert await shop.refused("reviews.picture", job_id=job["id"]) == "no_picture_kept"
+    assert await shop.refused("reviews.picture", job_id=job["id"]) == "no_evidence"
 
 
 @pytest.mark.parametrize(
