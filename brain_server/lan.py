@@ -1,0 +1,78 @@
+"""What is typed as, sent to and heard from a device's web server: addresses, names, bodies and texts, with care."""
+
+from collections.abc import Mapping
+import json
+import math
+from pathlib import PurePosixPath
+import re
+from typing import Any, Final
+
+from aiohttp import ClientResponse
+from yarl import URL
+
+from brain_server.errors import InvalidRequest
+from brain_server.protocol import Json
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+_MARKUP: Final = re.compile(r"<[a-zA-Z!/]")
+
+
+def address(value: Any, field: str) -> URL:
+    """Return a web address that a person typed; InvalidRequest names the field."""
+    try:
+        url = URL(str(value).strip())
+    except ValueError as err:
+        raise InvalidRequest("invalid_option", "This is not a web address", field=field) from err
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise InvalidRequest("invalid_option", "This is not a web address", field=field)
+    return url
+
+
+def file_name(name: str) -> str:
+    """Return the last part of a name, cleaned; InvalidRequest when nothing is left of it."""
+    last = PurePosixPath(name.replace("\\", "/")).name
+    safe = "".join(char for char in last if char.isprintable() and char != '"').strip(" .")
+    if not safe or len(safe) > 200:
+        raise InvalidRequest("invalid_file_name", "This is not a file name")
+    return safe
+
+
+async def read(response: ClientResponse, limit: int) -> bytes:
+    """Return the body; of one that is too large, only so much that it shows."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            break
+    return bytes(body)
+
+
+def parsed(text: str | bytes) -> Any:
+    """Return what a JSON text says, and None for any other text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def record(value: Any) -> Json:
+    """Return a JSON object as it is, and anything else as an empty one."""
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def one_line(text: Any) -> str | None:
+    """Return a text from outside as one line that fits a notice."""
+    return " ".join(str(text).split())[:200] or None if text else None
+
+
+def sentence(text: Any, otherwise: str) -> str:
+    """Return a server's own sentence as one line, never its markup; ``otherwise`` where it has none."""
+    line = one_line(text)
+    return line if line and not _MARKUP.search(line) else otherwise
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number, with one place after the point, and None for anything else."""
+    known = isinstance(value, int | float) and math.isfinite(value)
+    return round(float(value), 1) if known else None
