@@ -52,7 +52,7 @@ def parsed(text: str | bytes) -> Any:
     """Return what a JSON text says, and None for any other text."""
     try:
         return json.loads(text)
-    except ValueError:
+    except ValueError, RecursionError:
         return None
 
 

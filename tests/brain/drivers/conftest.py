@@ -1,10 +1,12 @@
 """Printers for the drivers' tests: one real OctoPrint for the session, and what each test needs."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.brain.drivers.rigs import Rig
+from tests.standins.bambu import BROKER, Bambu
 from tests.standins.octoprint import PROGRAM, OctoPrint
 
 
@@ -24,6 +26,19 @@ def octoprint_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OctoP
         yield server
     finally:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def bambu_printer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bambu]:
+    """Switch on a Bambu printer that does not exist, for all tests that need one."""
+    if not Path(BROKER).exists():
+        pytest.skip("There is no Mosquitto: script/setup --services")
+    printer = Bambu(tmp_path_factory.mktemp("bambu") / "printer")
+    try:
+        printer.start()
+        yield printer
+    finally:
+        printer.kill()
 
 
 @pytest.fixture

@@ -27,8 +27,12 @@ class Rig(ABC):
     marks: ClassVar[tuple[pytest.MarkDecorator, ...]] = ()
     # The session fixture of the server that the rig uses, if it uses one.
     server: ClassVar[str | None] = None
-    # How the HTTP requests begin that carry these orders.
+    # How the requests begin that carry these orders.
     heads: ClassVar[dict[str, bytes]] = {}
+    # The options that are the key and the address, and what is no address.
+    key_option: ClassVar[str] = "api_key"
+    address_option: ClassVar[str] = "url"
+    bad_addresses: ClassVar[tuple[str, ...]] = ("octopi", "ftp://octopi", "http://")
     proxy: Proxy
 
     @classmethod
