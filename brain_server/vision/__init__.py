@@ -1,0 +1,558 @@
+"""Vision: whether cameras see, whether prints fail before them, and what then is done: at most a pause."""
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable
+import logging
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Protocol
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select, update
+
+from brain_server.bus import Bus, Event
+from brain_server.commands import SYSTEM, Caller, Page, Params, Scope, as_page, command, paged
+from brain_server.devices import DeviceId, Devices, Request
+from brain_server.devices.evidence import image_type, picture
+from brain_server.devices.live import Live
+from brain_server.errors import InvalidRequest, KittyError, NotFound
+from brain_server.observability import Tasks
+from brain_server.protocol import Json, Kind, OnlineState
+from brain_server.storage import Database
+from brain_server.storage.tables import watched
+from brain_server.vision.detect import Ask, Detectors, Verdict, unknown
+from brain_server.vision.health import State
+from brain_server.vision.incidents import Incidents
+from brain_server.vision.pictures import grey, keep, sendable, stored
+from brain_server.vision.watching import (
+    FIRST_LAYERS,
+    IDLE_EVERY_S,
+    MODEL_EVERY_S,
+    Action,
+    Camera,
+    Count,
+    Detector,
+    Kept,
+    Mute,
+    Share,
+    Watching,
+)
+
+_LOGGER = logging.getLogger(__name__)
+
+OPEN_JOBS: Final = frozenset({"preparing", "printing", "paused"})
+TICK_S: Final = 1.0
+# Figures alone are told once in so long.
+FIGURES_S: Final = 60.0
+AT_ONCE: Final = 2
+UNSET: Final = msgspec.UNSET
+
+
+class Report(Protocol):
+    """Stores what was seen of a print as an event of that print, with its picture."""
+
+    async def __call__(
+        self,
+        *,
+        job_id: str,
+        kind: str,
+        confidence: float,
+        picture: bytes | None,
+        detail: str | None,
+    ) -> None:
+        """Store it; raises a KittyError when it cannot."""
+
+
+class Configure(Params):
+    """Choices for one camera; what is left out stays."""
+
+    device_id: str
+    enabled: bool | msgspec.UnsetType = UNSET
+    printer_id: str | msgspec.UnsetType | None = UNSET
+    every_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] | msgspec.UnsetType = UNSET
+    threshold: Share | msgspec.UnsetType = UNSET
+    needed: Count | msgspec.UnsetType = UNSET
+    of: Count | msgspec.UnsetType = UNSET
+    action: Action | msgspec.UnsetType = UNSET
+    mute_layers: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | msgspec.UnsetType = UNSET
+    mute_minutes: Annotated[float, msgspec.Meta(gt=0, le=1440)] | msgspec.UnsetType = UNSET
+    detector: Detector | msgspec.UnsetType = UNSET
+    file: Annotated[str, msgspec.Meta(max_length=1024)] | msgspec.UnsetType | None = UNSET
+
+
+class IncidentId(Params):
+    """One incident."""
+
+    incident_id: str
+
+
+class Answer(IncidentId):
+    """What a person says of an incident."""
+
+    verdict: Literal["confirmed", "false_alarm"]
+    mute_layers: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
+
+
+class IncidentsPage(Page):
+    """A part of the list of incidents."""
+
+    status: Literal["open", "confirmed", "false_alarm", "over"] | None = None
+    device_id: str | None = None
+    job_id: str | None = None
+
+
+class Vision:
+    """Looks through the cameras that watch printers. Nothing here heats, cuts power or starts anything."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        tasks: Tasks,
+        devices: Devices,
+        clock: Callable[[], float],
+        data_dir: Path,
+        *,
+        report: Report,
+        open_jobs: Callable[[], Awaitable[list[Json]]],
+        ask: Ask | None = None,
+        detector: str = "",
+    ) -> None:
+        """Take what it works with, the road to the models and the network that is used without a choice."""
+        self._db = database
+        self._bus = bus
+        self._tasks = tasks
+        self._devices = devices
+        self._registry = devices.registry
+        self._clock = clock
+        self._folder = data_dir / "evidence"
+        self._file = detector
+        self.report = report
+        self._open_jobs = open_jobs
+        self.detectors = Detectors(data_dir / "models", ask)
+        self.incidents = Incidents(database, bus.publish, clock)
+        self._cameras: dict[str, Camera] = {}
+        self._stored: dict[str, Kept] = {}
+        # The job that runs on each printer.
+        self._jobs: dict[str, Json] = {}
+        self._looking = asyncio.Semaphore(AT_ONCE)
+        bus.listen("job.updated", self._on_job)
+        bus.listen("device.removed", self._on_removed)
+
+    async def start(self) -> None:
+        """Take up where the last life ended, and begin to look."""
+        rows = await self._db.read(
+            lambda connection: connection.execute(select(watched)).mappings().all()
+        )
+        self._stored = {row["device_id"]: msgspec.convert(row["settings"], Kept) for row in rows}
+        for job in await self._open_jobs():
+            self._jobs[job["device_id"]] = job
+        await self.incidents.load({job["id"] for job in self._jobs.values()})
+        for row in self.incidents.live():
+            if row["action"] == "pause" and self._jobs_status(row["job_id"]) == "printing":
+                # The process may have ended between the incident and its pause.
+                await self._pause(row)
+        self._tasks.start("vision", self._run(), lasting=True)
+
+    async def stop(self) -> None:
+        """End the processes of the networks."""
+        await self.detectors.stop()
+
+    def rows(self) -> list[Json]:
+        """Return one row for each camera, for a client that has just come."""
+        return [self._view(self._camera(live)) for live in self._registry.all() if _sees(live)]
+
+    # -- when to look ---------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            now = asyncio.get_running_loop().time()
+            for live in self._registry.all():
+                if not _sees(live):
+                    continue
+                camera = self._camera(live)
+                if self._rests(camera):
+                    camera.due = 0.0
+                elif not camera.due:
+                    camera.due = now + self._pause_between(camera)
+                elif now >= camera.due and not camera.busy:
+                    camera.due = now + self._pause_between(camera)
+                    camera.busy = True
+                    self._tasks.start(f"look {camera.device_id}", self._when_free(camera))
+            await asyncio.sleep(TICK_S)
+
+    async def _when_free(self, camera: Camera) -> None:
+        async with self._looking:
+            if camera.device_id in self._cameras:
+                await self.watch(camera.device_id)
+
+    def _rests(self, camera: Camera) -> bool:
+        return not camera.kept.enabled or self._printer_of(camera) is None
+
+    def _pause_between(self, camera: Camera) -> float:
+        return camera.kept.every_s if self._job_before(camera) else IDLE_EVERY_S
+
+    def _on_job(self, event: Event) -> None:
+        job = event.data
+        if job["status"] in OPEN_JOBS:
+            known = self._jobs.get(job["device_id"])
+            self._jobs[job["device_id"]] = job
+            if known is None or known["id"] != job["id"]:
+                self._hurry(job["device_id"])
+        elif self._jobs.get(job["device_id"], {}).get("id") == job["id"]:
+            del self._jobs[job["device_id"]]
+            self._tasks.start(f"incidents of {job['id']}", self._ended(job))
+
+    def _hurry(self, printer_id: str) -> None:
+        """Look sooner than while nothing is printed."""
+        for camera in self._cameras.values():
+            if (printer := self._printer_of(camera)) and printer.record.id == printer_id:
+                camera.due = 0.0
+
+    async def _ended(self, job: Json) -> None:
+        await self.incidents.end(job["id"])
+        for camera in self._cameras.values():
+            if camera.job_id == job["id"]:
+                camera.begin(None)
+                self._tell(camera)
+
+    def _on_removed(self, event: Event) -> None:
+        device_id = event.data["id"]
+        if (camera := self._cameras.pop(device_id, None)) is not None:
+            self._bus.publish("vision.updated", camera.view({}) | {"archived": True})
+        if self._stored.pop(device_id, None) is not None:
+            self._tasks.start(f"forget {device_id}", self._delete(device_id))
+
+    # -- looking --------------------------------------------------------------------------------------
+
+    async def watch(self, device_id: str) -> None:
+        """Look once through a camera, and act on what is seen."""
+        camera = self._camera(self._registry.get(device_id))
+        camera.busy = True
+        try:
+            job = self._job_before(camera)
+            camera.begin(job["id"] if job else None)
+            image = await self._see(camera)
+            if image is None or job is None or not self._prints(camera, job):
+                return
+            verdict = await self._judge(camera, image, by_model=True)
+            if verdict is not None and self._jobs.get(job["device_id"], {}).get("id") == job["id"]:
+                await self._act(camera, job, verdict, image)
+        finally:
+            camera.busy = False
+            self._tell(camera)
+
+    async def _see(self, camera: Camera) -> bytes | None:
+        """Take a picture for the health; returns it where it shows something."""
+        live, printer = self._registry.get(camera.device_id), self._printer_of(camera)
+        try:
+            image = await picture(live)
+            small = await asyncio.to_thread(grey, image)
+        except KittyError as err:
+            camera.eye.failed(err.code)
+            return None
+        finally:
+            camera.at = self._clock()
+        shown = printer.observed.state if printer else {}
+        health = camera.eye.look(camera.at, small, shown)
+        return image if health.state is State.OK else None
+
+    async def _judge(self, camera: Camera, image: bytes, *, by_model: bool) -> Verdict | None:
+        """Have a picture judged as the settings say; None where nobody judges now."""
+        file = camera.kept.file or self._file
+        match camera.kept.detector:
+            case "file" | "auto" if file:
+                try:
+                    return await self.detectors.by_file(file, image)
+                except KittyError as err:
+                    _LOGGER.warning("The network %s does not judge: %s", file, err.message)
+                    return unknown(err.code, by="file")
+            case "file":
+                return unknown("no_file", by="file")
+            case "model" | "auto" if by_model and self.detectors.ask is not None:
+                now = asyncio.get_running_loop().time()
+                if now < camera.model_due:
+                    return None
+                camera.model_due = now + max(MODEL_EVERY_S, camera.kept.every_s)
+                return await self.detectors.by_model(image)
+            case _:
+                return None
+
+    async def _act(self, camera: Camera, job: Json, verdict: Verdict, image: bytes) -> None:
+        """Count a verdict, and open the one incident of this print when there are enough."""
+        layer = self._layer(camera)
+        mute = camera.kept.mute
+        if mute is not None and mute.holds(job["id"], layer, self._clock()):
+            camera.forget()
+            camera.verdict = verdict
+            return
+        failing = camera.counts(verdict)
+        known = self.incidents.of(camera.device_id, job["id"])
+        if failing and known is not None:
+            await self.incidents.note(known, verdict.failing)
+        elif failing:
+            await self._alarm(camera, job, verdict, image)
+        elif layer in FIRST_LAYERS and (sure := camera.fine()) and known is None:
+            await self._first_layer(camera, job, sure, image)
+
+    async def _alarm(self, camera: Camera, job: Json, verdict: Verdict, image: bytes) -> None:
+        key = await asyncio.to_thread(keep, self._folder, image)
+        kind = "nozzle_clog" if verdict.word == "clog" else "spaghetti_detected"
+        row = await self.incidents.open(
+            device_id=camera.device_id,
+            job_id=job["id"],
+            type=kind,
+            confidence=verdict.failing,
+            detail=verdict.what,
+            picture=key,
+            action=camera.kept.action,
+        )
+        if camera.kept.action == "pause":
+            await self._pause(row)
+        self.incidents.tell(row)
+        await self._reported(job["id"], kind, verdict.failing, image, verdict.what)
+
+    async def _pause(self, row: Json) -> None:
+        """Pause the print of an incident, once; where that is refused, people are only told."""
+        printer_id = next(
+            (device_id for device_id, job in self._jobs.items() if job["id"] == row["job_id"]), None
+        )
+        if printer_id is None:
+            return
+        try:
+            asked = await self._devices.request(
+                SYSTEM,
+                Request(device_id=printer_id, intent="print_pause", idempotency_key=row["id"]),
+            )
+        except KittyError as err:
+            _LOGGER.warning("The print before a camera cannot be paused: %s", err.code)
+            refused = True
+        else:
+            refused = asked["command"]["status"] in {"denied", "failed", "expired"}
+        if refused:
+            await self.incidents.change(row, action="notify")
+
+    async def _first_layer(self, camera: Camera, job: Json, sure: float, image: bytes) -> None:
+        """Report, once for each print, that its first layer is well."""
+        if camera.kept.first_layer_of == job["id"]:
+            return
+        await self._store(camera, first_layer_of=job["id"])
+        await self._reported(job["id"], "first_layer_ok", sure, image, None)
+
+    async def _reported(
+        self, job_id: str, kind: str, confidence: float, image: bytes, detail: str | None
+    ) -> None:
+        try:
+            await self.report(
+                job_id=job_id, kind=kind, confidence=confidence, picture=image, detail=detail
+            )
+        except KittyError as err:
+            _LOGGER.warning("What a camera saw of print %s was not stored: %s", job_id, err.code)
+
+    # -- what is known --------------------------------------------------------------------------------
+
+    def _camera(self, live: Live) -> Camera:
+        device_id = live.record.id
+        if device_id not in self._cameras:
+            self._cameras[device_id] = Camera(device_id, self._stored.get(device_id, Kept()))
+        return self._cameras[device_id]
+
+    def _printer_of(self, camera: Camera) -> Live | None:
+        """Return the printer that a camera watches: the chosen one, itself, or the only one in its area."""
+        try:
+            live = self._registry.get(camera.device_id)
+            if camera.kept.printer_id is not None:
+                return self._registry.get(camera.kept.printer_id)
+        except NotFound:
+            return None
+        if live.record.kind is Kind.PRINTER:
+            return live
+        near = [
+            one
+            for one in self._registry.all()
+            if one.record.kind is Kind.PRINTER
+            and live.record.zone_id is not None
+            and one.record.zone_id == live.record.zone_id
+        ]
+        return near[0] if len(near) == 1 else None
+
+    def _job_before(self, camera: Camera) -> Json | None:
+        printer = self._printer_of(camera)
+        return self._jobs.get(printer.record.id) if printer else None
+
+    def _jobs_status(self, job_id: str | None) -> str | None:
+        return next((job["status"] for job in self._jobs.values() if job["id"] == job_id), None)
+
+    def _prints(self, camera: Camera, job: Json) -> bool:
+        """Tell whether the printer lays down plastic for this job now, as far as it tells."""
+        printer = self._printer_of(camera)
+        return (
+            printer is not None
+            and job["status"] == "printing"
+            and printer.observed.online is OnlineState.ONLINE
+            and printer.observed.state.get("status") == "printing"
+        )
+
+    def _layer(self, camera: Camera) -> int | None:
+        printer = self._printer_of(camera)
+        layer = (printer.observed.state.get("job") or {}).get("layer") if printer else None
+        return layer if isinstance(layer, int) else None
+
+    def _view(self, camera: Camera) -> Json:
+        printer = self._printer_of(camera)
+        settings = msgspec.to_builtins(camera.kept)
+        incident = self.incidents.of(camera.device_id, camera.job_id) if camera.job_id else None
+        return camera.view({name: settings[name] for name in Watching.__struct_fields__}) | {
+            "printer_id": printer.record.id if printer else None,
+            "watching": camera.kept.enabled and self._job_before(camera) is not None,
+            "picture": incident["picture"] if incident else None,
+        }
+
+    def _tell(self, camera: Camera) -> None:
+        """Publish a camera when a word of it has changed, and its figures now and then."""
+        if camera.device_id not in self._cameras:
+            return
+        row = self._view(camera)
+        words = tuple(
+            (name, str(value)) for name, value in row.items() if name not in {"at", "confidence"}
+        )
+        if words != camera.told or self._clock() - camera.told_at >= FIGURES_S:
+            camera.told, camera.told_at = words, self._clock()
+            self._bus.publish("vision.updated", row)
+
+    async def _store(self, camera: Camera, **changes: Any) -> None:
+        camera.kept = msgspec.structs.replace(camera.kept, **changes)
+        self._stored[camera.device_id] = camera.kept
+        settings = msgspec.to_builtins(camera.kept)
+
+        def work(connection: Connection) -> None:
+            mine = watched.c.device_id == camera.device_id
+            if not connection.execute(
+                update(watched).where(mine).values(settings=settings)
+            ).rowcount:
+                connection.execute(
+                    insert(watched).values(device_id=camera.device_id, settings=settings)
+                )
+
+        await self._db.write(work)
+
+    async def _delete(self, device_id: str) -> None:
+        query = delete(watched).where(watched.c.device_id == device_id)
+        await self._db.write(lambda connection: connection.execute(query))
+
+    # -- the verbs ------------------------------------------------------------------------------------
+
+    @command(
+        "vision.list",
+        Scope.READ,
+        read_only=True,
+        tool="List the cameras that watch printers: whether each sees anything, and what it says of the print.",
+    )
+    async def list(self, _caller: Caller, params: Page) -> Json:
+        """List the cameras with their health, their verdict and how they watch."""
+        return paged(self.rows(), params, key="device_id")
+
+    @command("vision.configure", Scope.ADMIN)
+    async def configure(self, _caller: Caller, params: Configure) -> Json:
+        """Choose how a camera watches; a network that is named is tried at once."""
+        camera = self._eyes(params.device_id)
+        changes = {
+            name: value
+            for name in Watching.__struct_fields__
+            if (value := getattr(params, name)) is not UNSET
+        }
+        wanted = msgspec.structs.replace(camera.kept, **changes)
+        if wanted.needed > wanted.of:
+            raise InvalidRequest(
+                "invalid_params", "needed: must not be more than of", reason="needed > of"
+            )
+        printer = self._registry.get(changes["printer_id"]) if changes.get("printer_id") else None
+        if printer is not None and printer.record.kind is not Kind.PRINTER:
+            raise InvalidRequest("invalid_params", "printer_id: is no printer", reason="printer_id")
+        if changes.get("file"):
+            await self.detectors.check(changes["file"])
+        await self._store(camera, **changes)
+        camera.forget()
+        camera.due = 0.0
+        self._tell(camera)
+        return self._view(camera)
+
+    @command("vision.look", Scope.READ)
+    async def look(self, caller: Caller, params: DeviceId) -> Json:
+        """Look now: one picture, base64, and what is said of it. Nothing is counted, nobody is alarmed.
+
+        A model, which may cost something, is asked only for those who may control.
+        """
+        camera = self._eyes(params.device_id)
+        image = await picture(self._registry.get(params.device_id))
+        await asyncio.to_thread(grey, image)  # what is no picture is refused here
+        image = await asyncio.to_thread(sendable, image)
+        said = await self._judge(camera, image, by_model=caller.scope >= Scope.CONTROL)
+        row = self._view(camera) | {"at": self._clock()}
+        if said is not None:
+            row |= {
+                "verdict": said.word,
+                "confidence": round(said.confidence, 3),
+                "what": said.what,
+                "detector": said.by,
+            }
+        return row | {
+            "content_type": image_type(image),
+            "image": base64.b64encode(image).decode(),
+        }
+
+    @command("vision.answer", Scope.CONTROL)
+    async def answer(self, caller: Caller, params: Answer) -> Json:
+        """Say whether an incident is true; a false alarm keeps quiet about that print for some layers."""
+        row = await self.incidents.answer(params.incident_id, params.verdict, caller.user_id)
+        if params.verdict == "false_alarm" and self._jobs_status(row["job_id"]) is not None:
+            await self._hush(row, params.mute_layers)
+        return row
+
+    async def _hush(self, row: Json, layers: int | None) -> None:
+        camera = self._eyes(row["device_id"])
+        layer = self._layer(camera)
+        mute = Mute(
+            job_id=row["job_id"],
+            layer=None if layer is None else layer + (layers or camera.kept.mute_layers),
+            # Also the way out where a printer stops telling its layers.
+            at=self._clock() + camera.kept.mute_minutes * 60,
+        )
+        await self._store(camera, mute=mute)
+        camera.forget()
+        self._tell(camera)
+
+    def _eyes(self, device_id: str) -> Camera:
+        """Return a camera; NotFound ``no_camera`` for a device that has none."""
+        live = self._registry.get(device_id)
+        if not _sees(live):
+            raise NotFound("no_camera", "This device has no camera")
+        return self._camera(live)
+
+    @command(
+        "incidents.list",
+        Scope.READ,
+        read_only=True,
+        tool="List what cameras saw go wrong with prints, oldest first.",
+    )
+    async def incidents_list(self, _caller: Caller, params: IncidentsPage) -> Json:
+        """List incidents, oldest first."""
+        rows = await self.incidents.page(
+            after=params.cursor,
+            limit=params.limit,
+            status=params.status,
+            device_id=params.device_id,
+            job_id=params.job_id,
+        )
+        return as_page(rows, params)
+
+    @command("incidents.picture", Scope.READ)
+    async def incidents_picture(self, _caller: Caller, params: IncidentId) -> Json:
+        """Return the picture that an incident was opened for, base64."""
+        row = await self.incidents.get(params.incident_id)
+        image = await asyncio.to_thread(stored, self._folder, row["picture"] or "")
+        return {"content_type": image_type(image), "image": base64.b64encode(image).decode()}
+
+
+def _sees(live: Live) -> bool:
+    return live.record.kind is Kind.CAMERA or live.record.has_camera

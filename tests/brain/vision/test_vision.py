@@ -1,0 +1,649 @@
+"""Watching prints: what is told, when people are alarmed, and the most that is done about it."""
+
+import base64
+from dataclasses import replace
+import io
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+import pytest
+from sqlalchemy import select
+
+from brain_server.drivers import DeviceInfo
+from brain_server.errors import Conflict, DeviceError, Forbidden, InvalidRequest, NotFound
+from brain_server.protocol import INTENTS, Json, Kind
+from brain_server.storage.tables import watched
+from brain_server.vision import detect
+from tests.brain.home import puppets, until
+from tests.brain.vision.conftest import READER, Mind, Shop, opened
+from tests.standins.mjpeg_camera import SIZE, jpeg, scene
+
+SPAGHETTI = Mind.saying("spaghetti", 0.9, "loose strands")
+FINE = Mind.saying("fine", 0.95)
+
+
+async def alarmed(shop: Shop, **job: Any) -> Json:
+    """Have a print fail before the camera; returns its incident."""
+    await shop.prints(**job)
+    shop.mind.says = SPAGHETTI
+    await shop.looks(3)
+    (incident,) = await shop.incidents(status="open")
+    return incident
+
+
+# -- what a camera shows ------------------------------------------------------------------------------
+
+
+async def test_a_camera_watches_the_only_printer_of_its_area(shop: Shop) -> None:
+    assert shop.row()["printer_id"] == shop.printer_id
+    assert shop.row()["watching"] is False
+    await shop.prints()
+    assert shop.row()["watching"] is True
+
+
+async def test_of_two_printers_in_an_area_none_is_guessed(shop: Shop) -> None:
+    await shop.home.puppet("mini", "printer")
+    assert shop.row()["printer_id"] is None
+
+
+async def test_a_printer_of_another_area_is_chosen(shop: Shop) -> None:
+    other = await shop.home.puppet("far", "printer", "hall")
+    row = await shop.chooses(printer_id=other.context.device_id)
+    assert row["printer_id"] == other.context.device_id
+
+
+async def test_a_camera_of_no_area_watches_nothing(shop: Shop) -> None:
+    free = await shop.home.puppet("free", "camera", None)
+    rows = {row["device_id"]: row["printer_id"] for row in shop.vision.rows()}
+    assert rows[free.context.device_id] is None
+
+
+async def test_a_printer_with_a_camera_watches_itself(shop: Shop) -> None:
+    info = DeviceInfo(
+        external_id="x1", name="X1", kind=Kind.PRINTER, capabilities=frozenset(), has_camera=True
+    )
+    options = {"external_id": "x1", "kind": "printer"}
+    live = await shop.brain.registry.put("puppet", options, zone_id="hall", info=info)
+    rows = {row["device_id"]: row["printer_id"] for row in shop.vision.rows()}
+    assert rows[live.record.id] == live.record.id
+
+
+async def test_a_chosen_printer_that_is_gone_is_not_replaced_by_another(shop: Shop) -> None:
+    other = await shop.home.puppet("far", "printer", "hall")
+    await shop.chooses(printer_id=other.context.device_id)
+    await shop.home.command("devices.remove", {"device_id": other.context.device_id})
+    assert shop.row()["printer_id"] is None
+
+
+async def test_a_good_print_is_called_fine(shop: Shop) -> None:
+    job_id = await shop.prints()
+    row = await shop.looks()
+    assert (row["health"], row["verdict"], row["confidence"]) == ("ok", "fine", 0.95)
+    assert (row["detector"], row["job_id"]) == ("model", job_id)
+    assert shop.told["vision.updated"][-1] == row
+
+
+async def test_without_a_print_a_camera_is_only_looked_after(shop: Shop) -> None:
+    row = await shop.looks()
+    assert (row["health"], row["verdict"]) == ("ok", None)
+    assert shop.mind.asked == []
+
+
+async def test_a_dark_picture_is_not_judged(shop: Shop) -> None:
+    await shop.prints()
+    shop.camera.picture = jpeg(Image.new("RGB", SIZE, (2, 2, 2)))
+    await shop.look()
+    assert (shop.row()["health"], shop.row()["verdict"]) == ("dark", None)
+    assert shop.mind.asked == []
+
+
+async def test_a_frozen_camera_is_told_while_the_printer_moves(shop: Shop) -> None:
+    for progress in range(4):
+        await shop.prints(progress=10.0 + progress)
+        shop.clock.ahead += 25
+        await shop.look()
+    assert (shop.row()["health"], shop.row()["reason"]) == ("frozen", "no_change")
+
+
+async def test_a_camera_that_hangs_is_unreachable_and_says_why(shop: Shop) -> None:
+    shop.camera.picture = DeviceError("no_picture", "…")
+    await shop.look()
+    assert (shop.row()["health"], shop.row()["reason"]) == ("unreachable", "no_picture")
+
+
+async def test_what_a_camera_sends_that_is_no_picture_is_told(shop: Shop) -> None:
+    shop.camera.picture = b"<html>"
+    await shop.look()
+    assert (shop.row()["health"], shop.row()["reason"]) == ("unreachable", "bad_picture")
+
+
+async def test_figures_alone_are_told_once_a_minute(shop: Shop) -> None:
+    await shop.prints()
+    await shop.looks()
+    before = len(shop.told["vision.updated"])
+    for sure in (0.91, 0.92, 0.93):
+        shop.mind.says = Mind.saying("fine", sure)
+        await shop.looks(apart=10)
+    assert len(shop.told["vision.updated"]) == before
+    await shop.looks(apart=40)
+    assert len(shop.told["vision.updated"]) == before + 1
+
+
+async def test_a_removed_camera_is_told_once_more_and_forgotten(shop: Shop) -> None:
+    await shop.chooses(every_s=30)
+    await shop.looks()
+    await shop.home.command("devices.remove", {"device_id": shop.camera_id})
+    assert shop.told["vision.updated"][-1]["archived"] is True
+    query = select(watched)
+    read = shop.brain.brain_db.read
+
+    async def rows() -> list[Any]:
+        return list(await read(lambda connection: connection.execute(query).all()))
+
+    tasks = shop.brain.tasks._tasks
+    await until(lambda: not [one for one in tasks if "forget" in one.get_name()], "forgotten")
+    assert await rows() == []
+    assert shop.vision.rows() == []
+
+
+# -- alarms -------------------------------------------------------------------------------------------
+
+
+async def test_one_bad_picture_alarms_nobody(shop: Shop) -> None:
+    await shop.prints()
+    shop.mind.says = SPAGHETTI
+    await shop.looks(2)
+    shop.mind.says = FINE
+    await shop.looks(3)
+    shop.mind.says = SPAGHETTI
+    await shop.looks(2)
+    assert await shop.incidents() == []
+
+
+async def test_three_bad_pictures_of_five_are_an_incident(shop: Shop) -> None:
+    job_id = await shop.prints()
+    for bad in (True, False, True, False, True):
+        shop.mind.says = SPAGHETTI if bad else FINE
+        await shop.looks()
+    (incident,) = await shop.incidents()
+    assert (incident["job_id"], incident["type"]) == (job_id, "spaghetti_detected")
+    assert (incident["status"], incident["action"]) == ("open", "notify")
+    assert (incident["confidence"], incident["detail"]) == (0.9, "loose strands")
+
+
+async def test_a_clog_is_told_from_spaghetti(shop: Shop) -> None:
+    await shop.prints()
+    shop.mind.says = Mind.saying("clog", 0.8)
+    await shop.looks(3)
+    assert [one["type"] for one in await shop.incidents()] == ["nozzle_clog"]
+
+
+async def test_unsure_pictures_alarm_nobody(shop: Shop) -> None:
+    await shop.prints()
+    shop.mind.says = Mind.saying("spaghetti", 0.55)
+    await shop.looks(6)
+    assert await shop.incidents() == []
+
+
+async def test_the_threshold_and_the_number_of_pictures_are_the_persons_choice(shop: Shop) -> None:
+    await shop.chooses(threshold=0.5, needed=1, of=1)
+    await shop.prints()
+    shop.mind.says = Mind.saying("spaghetti", 0.55)
+    await shop.looks(1)
+    assert len(await shop.incidents()) == 1
+
+
+async def test_an_incident_becomes_an_event_of_its_print_with_the_picture(shop: Shop) -> None:
+    incident = await alarmed(shop)
+    (said,) = shop.reports
+    assert (said["job_id"], said["kind"]) == (incident["job_id"], "spaghetti_detected")
+    assert (said["confidence"], said["detail"]) == (0.9, "loose strands")
+    assert said["picture"] == shop.camera.picture
+
+
+async def test_the_picture_of_an_incident_is_kept(shop: Shop) -> None:
+    incident = await alarmed(shop)
+    shown = await shop.call("incidents.picture", READER, incident_id=incident["id"])
+    assert shown["content_type"] == "image/jpeg"
+    assert base64.b64decode(shown["image"]) == shop.camera.picture
+    assert shop.row()["picture"] == incident["picture"]
+
+
+async def test_a_picture_that_was_changed_is_not_shown(shop: Shop, tmp_path: Path) -> None:
+    incident = await alarmed(shop)
+    (tmp_path / "evidence" / incident["picture"]).write_bytes(jpeg(scene()))
+    with pytest.raises(Conflict) as caught:
+        await shop.call("incidents.picture", incident_id=incident["id"])
+    assert caught.value.code == "evidence_altered"
+
+
+async def test_a_picture_that_was_deleted_is_not_there(shop: Shop, tmp_path: Path) -> None:
+    incident = await alarmed(shop)
+    (tmp_path / "evidence" / incident["picture"]).unlink()
+    with pytest.raises(NotFound) as caught:
+        await shop.call("incidents.picture", incident_id=incident["id"])
+    assert caught.value.code == "no_evidence"
+
+
+async def test_a_huge_picture_is_kept_in_a_size_that_can_be_sent(shop: Shop) -> None:
+    noise = Image.effect_noise((2400, 1600), 90).convert("RGB")
+    huge = jpeg(Image.blend(scene().resize(noise.size), noise, 0.5), 95)
+    await shop.chooses(needed=1, of=1)
+    await shop.prints()
+    shop.mind.says = SPAGHETTI
+    shop.camera.picture = huge
+    await shop.look()
+    (incident,) = await shop.incidents()
+    shown = await shop.call("incidents.picture", incident_id=incident["id"])
+    assert len(huge) > 1024**2 > len(shown["image"])
+
+
+async def test_one_incident_is_told_once_however_often_it_is_seen(shop: Shop) -> None:
+    incident = await alarmed(shop)
+    await shop.looks(8, apart=5)
+    assert len(shop.told["incident.updated"]) == 1
+    assert len(shop.reports) == 1
+    await shop.looks(1, apart=60)
+    assert len(shop.told["incident.updated"]) == 2
+    (again,) = await shop.incidents()
+    assert (again["id"], again["seen"]) == (incident["id"], 10)
+
+
+async def test_a_failed_report_does_not_undo_the_alarm(shop: Shop) -> None:
+    async def report(**_said: Any) -> None:
+        raise Conflict("job_not_found", "…")
+
+    shop.vision.report = report
+    await alarmed(shop)
+    assert len(shop.told["incident.updated"]) == 1
+
+
+# -- what is done -------------------------------------------------------------------------------------
+
+
+async def test_nothing_is_done_to_the_printer_unless_a_person_chose_it(shop: Shop) -> None:
+    await alarmed(shop)
+    assert shop.orders() == []
+
+
+async def test_a_failing_print_is_paused_once_where_a_person_chose_it(shop: Shop) -> None:
+    await shop.chooses(action="pause")
+    incident = await alarmed(shop)
+    await until(lambda: shop.orders() == ["print_pause"], "the pause")
+    await shop.looks(6)
+    assert shop.orders() == ["print_pause"]
+    assert incident["action"] == "pause"
+    assert shop.told["incident.updated"][0]["action"] == "pause"
+
+
+async def test_the_pause_needs_nobodys_approval_and_is_in_nobodys_name(shop: Shop) -> None:
+    await shop.chooses(action="pause")
+    await alarmed(shop)
+    (asked,) = (await shop.home.command("commands.list"))["items"]
+    assert (asked["intent"], asked["requested_by"]) == ("print_pause", None)
+    assert (asked["channel"], asked["event_id"]) == ("system", None)
+
+
+async def test_a_printer_that_cannot_pause_is_only_told_about(shop: Shop) -> None:
+    live = shop.brain.registry.get(shop.printer_id)
+    live.record = replace(live.record, capabilities=frozenset({"print_start"}))
+    await shop.chooses(action="pause")
+    incident = await alarmed(shop)
+    assert incident["action"] == "notify"
+    assert [one["action"] for one in shop.told["incident.updated"]] == ["notify"]
+
+
+async def test_no_picture_can_make_vision_ask_for_more_than_a_pause(shop: Shop) -> None:
+    await shop.chooses(action="pause")
+    await shop.prints()
+    for words in ("heat the nozzle to 300", "unlock the door", *INTENTS):
+        shop.mind.says = Mind.saying("spaghetti", 1.0, words)
+        await shop.looks()
+    await until(shop.orders, "the pause")
+    assert set(shop.orders()) == {"print_pause"}
+
+
+# -- answers ------------------------------------------------------------------------------------------
+
+
+async def test_a_false_alarm_is_quiet_for_some_layers(shop: Shop) -> None:
+    incident = await alarmed(shop, layer=20)
+    told = await shop.call("vision.answer", incident_id=incident["id"], verdict="false_alarm")
+    assert (told["status"], told["answered_by"]) == ("false_alarm", "dan")
+    assert shop.row()["muted_until_layer"] == 30
+    await shop.prints(layer=29)
+    row = await shop.looks(6)
+    assert row["verdict"] == "spaghetti"  # it is still said, and nobody is called
+    assert len(await shop.incidents()) == 1
+
+
+async def test_after_those_layers_it_is_another_incident(shop: Shop) -> None:
+    incident = await alarmed(shop, layer=20)
+    await shop.call(
+        "vision.answer", incident_id=incident["id"], verdict="false_alarm", mute_layers=2
+    )
+    await shop.prints(layer=22)
+    await shop.looks(3)
+    first, second = await shop.incidents()
+    assert (first["status"], second["status"]) == ("false_alarm", "open")
+
+
+async def test_a_printer_without_layers_is_left_in_peace_for_minutes(shop: Shop) -> None:
+    incident = await alarmed(shop)
+    await shop.call("vision.answer", incident_id=incident["id"], verdict="false_alarm")
+    assert shop.row()["muted_until"] == pytest.approx(shop.clock() + 20 * 60, abs=5)
+    await shop.looks(4, apart=60)
+    assert len(await shop.incidents()) == 1
+    await shop.looks(4, apart=10 * 60)
+    assert len(await shop.incidents()) == 2
+
+
+async def test_a_false_alarm_of_one_print_says_nothing_of_the_next(shop: Shop) -> None:
+    incident = await alarmed(shop, layer=20)
+    await shop.call("vision.answer", incident_id=incident["id"], verdict="false_alarm")
+    await shop.ends()
+    await alarmed(shop, layer=2)
+
+
+async def test_a_confirmed_incident_stays_and_is_not_told_again(shop: Shop) -> None:
+    incident = await alarmed(shop)
+    await shop.call("vision.answer", incident_id=incident["id"], verdict="confirmed")
+    await shop.looks(5, apart=1)
+    await shop.ends("failed")
+    (again,) = await shop.incidents()
+    assert (again["status"], again["seen"]) == ("confirmed", 6)
+    assert again["closed_at"] is not None
+    assert [one["status"] for one in shop.told["incident.updated"]] == [
+        "open",
+        "confirmed",
+        "confirmed",
+    ]
+
+
+async def test_an_incident_can_be_judged_after_its_print(shop: Shop) -> None:
+    incident = await alarmed(shop)
+    await shop.ends()
+    assert [one["status"] for one in await shop.incidents()] == ["over"]
+    said = await shop.call("vision.answer", incident_id=incident["id"], verdict="false_alarm")
+    assert said["status"] == "false_alarm"
+    assert shop.row()["muted_until"] is None
+
+
+async def test_an_unknown_incident_is_told(shop: Shop) -> None:
+    with pytest.raises(NotFound) as caught:
+        await shop.call("vision.answer", incident_id="0" * 32, verdict="confirmed")
+    assert caught.value.code == "incident_not_found"
+
+
+async def test_reading_is_not_answering(shop: Shop) -> None:
+    incident = await alarmed(shop)
+    with pytest.raises(Forbidden):
+        await shop.call("vision.answer", READER, incident_id=incident["id"], verdict="confirmed")
+
+
+# -- the first layer ----------------------------------------------------------------------------------
+
+
+async def test_a_good_first_layer_is_told_once(shop: Shop) -> None:
+    await shop.prints(layer=1)
+    await shop.looks(4)
+    assert shop.reports == []
+    await shop.prints(layer=2)
+    await shop.looks(4)
+    (said,) = shop.reports
+    assert (said["kind"], said["confidence"]) == ("first_layer_ok", 0.95)
+
+
+@pytest.mark.parametrize("says", [Mind.saying("fine", 0.6), Mind.saying("unclear", 0.9), SPAGHETTI])
+async def test_a_first_layer_is_not_called_good_without_ground(shop: Shop, says: Json) -> None:
+    await shop.prints(layer=2)
+    shop.mind.says = says
+    await shop.looks(6)
+    assert "first_layer_ok" not in [one["kind"] for one in shop.reports]
+
+
+async def test_a_print_found_at_layer_fifty_has_no_first_layer(shop: Shop) -> None:
+    await shop.prints(layer=50)
+    await shop.looks(4)
+    assert shop.reports == []
+
+
+# -- lives --------------------------------------------------------------------------------------------
+
+
+async def test_an_incident_outlives_the_brain(tmp_path: Path) -> None:
+    async with opened(tmp_path) as first:
+        await first.furnish()
+        incident = await alarmed(first, layer=20)
+        run = first.run
+    async with opened(tmp_path, life=2) as second:
+        second.camera, second.printer = await puppets_of(second)
+        second.run = run
+        second.mind.says = SPAGHETTI
+        await second.prints(layer=21)
+        await second.looks(4)
+        assert [one["id"] for one in second.vision.incidents.live()] == [incident["id"]]
+        assert len(await second.incidents()) == 1
+        await second.ends()
+        assert [one["status"] for one in await second.incidents()] == ["over"]
+
+
+async def puppets_of(shop: Shop) -> tuple[Any, Any]:
+    """Return the camera and the printer of an earlier life."""
+    stage = puppets().Puppet.on_stage
+    await until(lambda: {"cam", "mk4"} <= stage.keys(), "the puppets")
+    return stage["cam"], stage["mk4"]
+
+
+async def test_a_false_alarm_outlives_the_brain(tmp_path: Path) -> None:
+    async with opened(tmp_path) as first:
+        await first.furnish()
+        incident = await alarmed(first, layer=20)
+        await first.call("vision.answer", incident_id=incident["id"], verdict="false_alarm")
+        run = first.run
+    async with opened(tmp_path, life=2) as second:
+        second.camera, second.printer = await puppets_of(second)
+        second.run = run
+        second.mind.says = SPAGHETTI
+        await second.prints(layer=25)
+        await second.looks(5)
+        assert len(await second.incidents()) == 1
+
+
+async def test_what_ended_while_nobody_looked_is_over(tmp_path: Path) -> None:
+    async with opened(tmp_path) as first:
+        await first.furnish()
+        incident = await alarmed(first)
+        await first.brain.jobs.move(incident["job_id"], "completed")
+    async with opened(tmp_path, life=2) as second:
+        assert [one["status"] for one in await second.incidents()] == ["over"]
+
+
+async def test_a_pause_that_the_end_of_the_brain_prevented_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cut(*_arguments: Any) -> None:
+        raise DeviceError("cut", "the power went")
+
+    async with opened(tmp_path) as first:
+        await first.furnish()
+        await first.chooses(action="pause", needed=1, of=1)
+        await first.prints()
+        first.mind.says = SPAGHETTI
+        monkeypatch.setattr(first.vision, "_pause", cut)
+        with pytest.raises(DeviceError):
+            await first.looks()
+    async with opened(tmp_path, life=2) as second:
+        await until(lambda: second.orders() == ["print_pause"], "the pause")
+
+
+# -- choices ------------------------------------------------------------------------------------------
+
+
+async def test_what_is_not_chosen_stays(shop: Shop) -> None:
+    await shop.chooses(every_s=30, action="pause")
+    row = await shop.chooses(threshold=0.8)
+    chosen = {name: row["settings"][name] for name in ("every_s", "action", "threshold")}
+    assert chosen == {"every_s": 30, "action": "pause", "threshold": 0.8}
+    assert "mute" not in row["settings"]
+
+
+async def test_choices_outlive_the_brain(tmp_path: Path) -> None:
+    async with opened(tmp_path) as first:
+        await first.furnish()
+        await first.chooses(every_s=30)
+    async with opened(tmp_path, life=2) as second:
+        await puppets_of(second)
+        assert [row["settings"]["every_s"] for row in second.vision.rows()] == [30]
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"every_s": 0.5},
+        {"threshold": 0},
+        {"needed": 6},
+        {"action": "power_cut"},
+        {"action": "cancel"},
+        {"detector": "magic"},
+        {"unknown": 1},
+    ],
+)
+async def test_what_cannot_be_chosen_is_refused(shop: Shop, choice: Json) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await shop.chooses(**choice)
+    assert caught.value.code == "invalid_params"
+
+
+async def test_only_a_printer_can_be_watched(shop: Shop) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await shop.chooses(printer_id=shop.camera_id)
+    assert caught.value.code == "invalid_params"
+
+
+async def test_choosing_is_for_admins(shop: Shop) -> None:
+    with pytest.raises(Forbidden):
+        await shop.call("vision.configure", READER, device_id=shop.camera_id, enabled=False)
+
+
+async def test_a_device_without_a_camera_cannot_be_watched(shop: Shop) -> None:
+    with pytest.raises(NotFound) as caught:
+        await shop.call("vision.configure", device_id=shop.printer_id, enabled=True)
+    assert caught.value.code == "no_camera"
+
+
+async def test_a_camera_without_a_detector_only_has_a_health(shop: Shop) -> None:
+    await shop.chooses(detector="none")
+    await shop.prints()
+    row = await shop.looks()
+    assert (row["health"], row["verdict"]) == ("ok", None)
+    assert shop.mind.asked == []
+
+
+# -- models -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"verdict": "fine"},
+        {"verdict": "fine", "confidence": 1.5, "what": ""},
+        {"verdict": "great", "confidence": 1, "what": ""},
+        {"verdict": "fine", "confidence": 1, "what": "", "call": "heat"},
+        "fine",
+        DeviceError("privacy_refused", "…"),
+    ],
+)
+async def test_an_answer_that_does_not_fit_is_unknown_and_never_fine(
+    shop: Shop, answer: Any
+) -> None:
+    await shop.prints(layer=2)
+    shop.mind.says = answer
+    row = await shop.looks(4)
+    assert (row["verdict"], row["confidence"]) == ("unknown", 0.0)
+    assert shop.reports == []
+
+
+async def test_words_in_a_picture_become_one_short_line(shop: Shop) -> None:
+    await shop.prints()
+    shop.mind.says = Mind.saying("spaghetti", 0.9, "a\n\x1b[2J" + "b" * 150)
+    row = await shop.looks()
+    assert row["what"] == "a [2J" + "b" * 75
+
+
+async def test_a_model_sees_a_picture_of_moderate_size(shop: Shop) -> None:
+    await shop.prints()
+    shop.camera.picture = jpeg(scene(1).resize((3000, 2250)))
+    await shop.look()
+    ((prompt, image, schema),) = shop.mind.asked
+    with Image.open(io.BytesIO(image)) as seen:
+        assert max(seen.size) == 1024
+    assert (prompt, schema) == (detect.PROMPT, detect.SCHEMA)
+
+
+async def test_a_model_is_not_asked_for_every_picture(shop: Shop) -> None:
+    await shop.prints()
+    await shop.look()
+    await shop.vision.watch(shop.camera_id)
+    assert len(shop.mind.asked) == 1
+
+
+# -- looking now --------------------------------------------------------------------------------------
+
+
+async def test_a_person_looks_and_nobody_is_alarmed(shop: Shop) -> None:
+    await shop.chooses(needed=1, of=1, action="pause")
+    await shop.prints()
+    shop.mind.says = SPAGHETTI
+    seen = await shop.call("vision.look", device_id=shop.camera_id)
+    assert base64.b64decode(seen["image"]) == shop.camera.picture
+    assert (seen["verdict"], seen["content_type"]) == ("spaghetti", "image/jpeg")
+    assert await shop.incidents() == []
+
+
+async def test_who_only_reads_spends_nothing_on_a_model(shop: Shop) -> None:
+    seen = await shop.call("vision.look", READER, device_id=shop.camera_id)
+    assert seen["verdict"] is None
+    assert shop.mind.asked == []
+
+
+async def test_cameras_and_incidents_come_in_pages(shop: Shop) -> None:
+    await alarmed(shop)
+    listed = await shop.call("vision.list", READER)
+    assert [row["device_id"] for row in listed["items"]] == [shop.camera_id]
+    assert await shop.incidents(status="over") == []
+    (one,) = await shop.incidents(device_id=shop.camera_id, limit=1)
+    assert await shop.incidents(cursor=one["id"]) == []
+
+
+# -- by itself ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at the clock more often."""
+    monkeypatch.setattr("brain_server.vision.TICK_S", 0.02)
+
+
+async def test_a_print_is_watched_by_itself(quick: None, shop: Shop) -> None:
+    await shop.chooses(every_s=1)
+    await shop.prints()
+    row = await until(lambda: shop.row()["verdict"] and shop.row(), "a verdict")
+    assert row["verdict"] == "fine"
+
+
+async def test_a_camera_that_is_switched_off_is_left_alone(quick: None, shop: Shop) -> None:
+    await shop.chooses(every_s=1, enabled=False)
+    await shop.prints()
+    watching = await shop.home.puppet("second", "camera", "hall")
+    watching.picture = jpeg(scene())
+    second = watching.context.device_id
+    await shop.call("vision.configure", device_id=second, every_s=1, printer_id=shop.printer_id)
+
+    def seen() -> bool:
+        return any(row["device_id"] == second and row["at"] for row in shop.vision.rows())
+
+    await until(seen, "a look through the other camera")
+    assert shop.row()["at"] is None
