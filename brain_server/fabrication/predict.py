@@ -33,7 +33,7 @@ BASE: Final = math.log(0.85 / 0.15)
 BASE_VARIANCE: Final = 1.5**2
 # How much printers, materials, their pairs and files differ before anything is known, as variances of the
 # log-odds, and how many levels that belief is worth.
-SPREAD: Final[Mapping[str, float]] = {"printer": 0.3, "material": 0.3, "pair": 0.3, "file": 0.5}
+SPREAD: Final[Mapping[str, float]] = {"printer": 0.4, "material": 0.4, "pair": 0.4, "file": 0.6}
 BELIEF: Final = 2.0
 # Files that were printed most; of more, the rest count as files not seen before.
 MOST_FILES: Final = 1000
@@ -165,8 +165,11 @@ class Model:
             self._fit(tallies)
 
     def chance(self, printer: str, material: str | None, file: str | None = None) -> Chance:
-        """Return how likely a print turns out well; what was never printed widens the interval."""
-        middle, variance = BASE, BASE_VARIANCE + sum(self._spread.values())
+        """Return how likely a print turns out well, of a middling file where none is given.
+
+        What was never printed widens the interval.
+        """
+        middle, variance = BASE, BASE_VARIANCE + sum(SPREAD.values())
         if self._columns:
             middle, variance = self._belief(printer, material, file)
         width = WIDE * math.sqrt(variance)
@@ -190,8 +193,9 @@ class Model:
                 at.append(place)
         mean = float(self._effect[at].sum())
         variance += float(self._inverse[np.ix_(at, at)].sum())
-        place = self._files.get(file or "", -1)
-        if place < 0:
+        if file is None:
+            return mean, variance
+        if (place := self._files.get(file, -1)) < 0:
             return mean, variance + self._spread["file"]
         column = self._shared[:, place] / self._own[place]
         solved = self._inverse @ column

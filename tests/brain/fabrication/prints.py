@@ -191,6 +191,8 @@ def _row(now: float) -> Json:
         "status": "completed",
         "run": "2026-11-21T08:00:00+00:00",
         "material": "PLA",
+        "artifact_id": None,
+        "error": None,
         "created_at": now - HOUR,
         "started_at": now - HOUR,
         "completed_at": now,
