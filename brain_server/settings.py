@@ -56,6 +56,9 @@ class Settings:
     qdrant_api_key: str = ""
     # How many megabytes of answers are kept for questions that come again.
     answers_mb: int = 32
+    # A Spoolman server that knows the spools, e.g. http://spoolman:7912, and how often it is asked. Empty: none.
+    spoolman_url: str = ""
+    spoolman_interval: float = 60.0
     # Where traces go, e.g. http://collector:4318, and the share of requests that is traced. Empty: nowhere.
     otlp_endpoint: str = ""
     trace_sample: float = 0.1

@@ -7,6 +7,7 @@ answer, sees by that count whether it arrived, so that nothing is counted twice.
 """
 
 import asyncio
+from contextlib import suppress
 import logging
 from typing import Final
 
@@ -96,12 +97,10 @@ class Spoolman:
                 _LOGGER.debug("Spoolman waits: %s", err.message)
                 await asyncio.sleep(self._every)
                 continue
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self._every):
                     await self._news.wait()
                 await asyncio.sleep(self._together)
-            except TimeoutError:
-                continue
 
     def _note(self, trouble: str | None) -> None:
         """Remember how Spoolman is, and log it when it changes."""

@@ -145,12 +145,12 @@ async def test_what_changes_there_changes_here(both: Both) -> None:
     number = both.there.add(vendor="eSun")
     await both.sync()
     both.there.vendors[1]["name"] = "Sunlu"
-    both.there.filaments[1] |= {"material": "PETG", "density": 1.27}
+    both.there.filaments[1] |= {"material": "PETG", "density": 1.27, "color_hex": "112233"}
     both.there.spools[number]["location"] = "dry box"
     assert (await both.sync())["changed"] == 1
     row = await both.only()
     assert (row["vendor"], row["material"], row["density"]) == ("Sunlu", "PETG", 1.27)
-    assert row["location"] == "dry box"
+    assert (row["location"], row["color"]) == ("dry box", "112233")
     assert {row["material"] for row in both.shop.news("stock.updated")} == {"PLA", "PETG"}
 
 
@@ -318,13 +318,14 @@ async def test_a_new_spool_of_ours_is_added_there_with_its_maker(both: Both) -> 
 
 
 async def test_makers_and_kinds_that_are_there_are_used(both: Both) -> None:
+    both.there.add(vendor="Sunlu")
     both.there.add(vendor="ESUN", material="PLA+", color_hex="000000")
     await both.shop.add(vendor="eSun")
     await both.shop.add(vendor="eSun", color="white")
     await both.shop.add(vendor="eSun", color="white")
     await both.shop.add(vendor=None)
     assert (await both.sync())["created"] == 4
-    assert (len(both.there.vendors), len(both.there.filaments)) == (1, 3)
+    assert (len(both.there.vendors), len(both.there.filaments)) == (2, 4)
 
 
 async def test_a_spool_that_holds_more_than_it_should_is_full_there(both: Both) -> None:
@@ -381,7 +382,6 @@ async def test_while_spoolman_is_away_use_waits_in_the_database(
         "Spoolman does not answer; what changes here waits for it"
     ]
     await both.there.start()
-    both.again()
     await both.sync()
     assert await both.left() == (970, 970)
     assert await both.spoolman.health() is None
@@ -488,23 +488,72 @@ async def test_a_brain_that_dies_after_telling_does_not_tell_again(
     assert len(both.there.changes) == 1
 
 
-async def test_while_one_brain_tells_the_other_keeps_quiet(both: Both) -> None:
-    both.there.add()
-    await both.sync()
-    await both.take(100)
-    await both.shop.add(vendor=None)
+@pytest.fixture
+async def pair(shops: list[Shop]) -> AsyncIterator[list[Both]]:
+    """Give two brains on one database, of each kind in turn, and their Spoolman."""
+    async with spoolman() as there, ClientSession() as session:
+        made = [Both(shop, there, session) for shop in shops]
+        yield made
+        for one in made:
+            await one.tasks.stop()
+
+
+async def held(both: Both, request: str) -> asyncio.Task[Json]:
+    """Begin to sync, and come back when Spoolman has carried a request out and not answered yet."""
     both.there.gate = asyncio.Event()
-    first = both.tasks.start("sync", both.sync())
-    while not both.there.changes:  # noqa: ASYNC110 - the other side has no signal
-        await asyncio.sleep(0.01)
-    both.again()
-    second = both.tasks.start("second", both.sync())
-    await asyncio.sleep(0.1)
-    both.there.gate.set()
-    await asyncio.gather(first, second)
-    assert both.there.left(1) == 900
-    assert [row["spoolman_id"] for row in await both.here()] == [1, 2]
-    assert len(both.there.spools) == 2
+    begun = both.tasks.start("sync", both.sync())
+    await until(lambda: request in both.there.asked)
+    return begun
+
+
+async def test_while_one_brain_tells_the_other_keeps_quiet(pair: list[Both]) -> None:
+    one, other = pair
+    one.there.add()
+    await one.sync()
+    await one.take(100)
+    first = await held(one, "PUT /spool/1/use")
+    assert (await other.sync())["told"] == 0
+    one.there.gate.set()
+    assert (await first)["told"] == 1
+    assert await one.left() == (900, 900)
+    assert one.there.changes == ["PUT /spool/1/use"]
+
+
+async def test_what_takes_too_long_to_answer_is_settled_by_the_other(pair: list[Both]) -> None:
+    one, other = pair
+    one.there.add()
+    await one.sync()
+    await one.take(100)
+    first = await held(one, "PUT /spool/1/use")
+    one.shop.clock.now += LEASE
+    assert (await other.sync())["told"] == 0
+    one.there.gate.set()
+    assert (await first)["told"] == 0
+    assert await one.left() == (900, 900)
+    assert one.there.changes == ["PUT /spool/1/use"]
+
+
+async def test_two_brains_add_a_spool_once(pair: list[Both]) -> None:
+    one, other = pair
+    await one.shop.add()
+    first = await held(one, "POST /filament")
+    second = other.tasks.start("sync", other.sync())
+    await until(lambda: "POST /spool" in one.there.asked)
+    one.there.gate.set()
+    assert (await first)["created"] + (await second)["created"] == 1
+    assert (len(one.there.spools), (await one.only())["spoolman_id"]) == (1, 1)
+
+
+async def test_a_spool_that_takes_too_long_to_add_is_linked_by_the_other(pair: list[Both]) -> None:
+    one, other = pair
+    one.there.add(material="PLA", color_hex="000000")
+    await one.shop.add(600)
+    first = await held(one, "POST /spool")
+    await other.sync()
+    one.there.gate.set()
+    assert (await first)["created"] == 0
+    assert sorted(row["spoolman_id"] for row in await one.here()) == [1, 2]
+    assert one.there.left(2) == 600
 
 
 @pytest.mark.parametrize(
@@ -612,6 +661,15 @@ async def test_without_an_address_there_is_no_spoolman(shop: Shop) -> None:
             await none.once()
     assert error.value.code == "spoolman_off"
     assert await none.health() is None
+
+
+async def test_what_nobody_took_certainly_did_not_arrive(both: Both) -> None:
+    await both.there.stop()
+    async with ClientSession() as session:
+        with pytest.raises(Unavailable) as error:
+            await wire.Wire(session, wire.address(both.there.url)).use(1, 5)
+    assert error.value.code == "spoolman_unreachable"
+    assert wire.may_have_arrived(error.value) is False
 
 
 @pytest.mark.parametrize("url", ["spoolman:7912", "ftp://spoolman", "http://", "http://[", "/x"])
