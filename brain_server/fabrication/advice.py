@@ -23,9 +23,9 @@ SURE: Final = 0.9
 FEWEST: Final = 5
 FEWEST_FAILED: Final = 3
 # As if so many prints of the house's own rate had been seen before the first: a rate of few is drawn to it.
-PRIOR: Final = 2.0
+PRIOR: Final = 8.0
 # The chance, before anything is seen, that a printer's trouble of one kind began at some time.
-CHANGE: Final = 0.05
+CHANGE: Final = 0.2
 # An estimate is worth a word when it is this far off.
 OFF: Final = 0.05
 # Beyond these factors a print was left paused, or the slicer wrote nonsense.
