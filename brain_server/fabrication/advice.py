@@ -4,6 +4,7 @@ Each rule compares counts by Bayes' rule and speaks from a documented threshold 
 from the rows: it goes when they change.
 """
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,8 @@ class Advice:
     )
     async def list(self, _caller: Caller, params: Page) -> Json:
         """List what the prints of the last year suggest, with how many prints say so."""
-        return paged(advise(await self._outcomes.all(), self._name_of), params)
+        seen = await self._outcomes.all()
+        return paged(await asyncio.to_thread(advise, seen, self._name_of), params)
 
     async def ratio(self, device_id: str) -> float | None:
         """Return how much longer a printer takes than slicers say; None while that is not known."""
@@ -141,12 +143,12 @@ def _better(seen: Sequence[Outcome], name_of: Callable[[str], str | None]) -> It
 
 def _files(seen: Sequence[Outcome]) -> Iterator[Json]:
     """Yield the files that fail where others do not."""
-    rate = _rate(seen)
+    rate, all_ = _rate(seen), _count(seen)
     for artifact_id, some in _grouped(seen, lambda one: one.artifact_id).items():
         if artifact_id is None:
             continue
-        rest = _count([one for one in seen if one.artifact_id != artifact_id])
         mine = _count(some)
+        rest = Count(failed=all_.failed - mine.failed, of=all_.of - mine.of)
         if (best := _best(mine, {"": rest}, rate)) is not None:
             yield {
                 "code": "file_fails",
