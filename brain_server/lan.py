@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 import json
-import math
 from pathlib import PurePosixPath
 import re
+import sys
 from typing import Any, Final
 
 from aiohttp import ClientResponse
@@ -74,5 +74,6 @@ def sentence(text: Any, otherwise: str) -> str:
 
 def number(value: Any) -> float | None:
     """Return a finite number, with one place after the point, and None for anything else."""
-    known = isinstance(value, int | float) and math.isfinite(value)
+    # What no number has room for is as little known as what is none.
+    known = isinstance(value, int | float) and abs(value) <= sys.float_info.max
     return round(float(value), 1) if known else None

@@ -63,7 +63,8 @@ class Moonraker:
 
     def start(self) -> None:
         """Start printer and server, and wait until both are ready."""
-        self.start_printer()
+        if self._printer is None or self._printer.poll() is not None:
+            self.start_printer()
         self.start_server()
         self.wait_for(lambda: self.state() == "ready", "the printer is ready", 20)
 
@@ -116,12 +117,12 @@ class Moonraker:
 
     def rest(self) -> None:
         """End what is printing and restart what is broken, so that the next test starts afresh."""
-        if self._printer is None or self._printer.poll() is not None:
-            self.start_printer()
-        if self._server is None or self.skew_s:
+        if self._server is None or self._server.poll() is not None or self.skew_s:
             self.kill_server()
             self.skew_s = 0.0
-            self.start_server()
+            self.start()
+        elif self._printer is None or self._printer.poll() is not None:
+            self.start_printer()
         self.fill(None)
         self.wait_for(lambda: self.state() in {"ready", "shutdown", "error"}, "it is known", 20)
         if self.state() != "ready" or self.stats()["state"] == "error":

@@ -5,6 +5,7 @@ from http.client import HTTPConnection, HTTPException
 import json
 import os
 from pathlib import Path
+import resource
 import secrets
 import signal
 import socket
@@ -13,6 +14,7 @@ import time
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+SKEW = Path(__file__).parent / "skew"
 PROGRAM = Path(os.environ.get("KITTY_OCTOPRINT", ROOT / ".cache/octoprint/bin/octoprint"))
 
 CONFIG = """\
@@ -50,6 +52,8 @@ class OctoPrint:
         """Write a configuration that needs no wizard and calls nobody."""
         self.folder = folder
         self.key = secrets.token_hex(16).upper()
+        # How much its clock is ahead.
+        self.skew_s = 0.0
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -61,6 +65,8 @@ class OctoPrint:
     def start(self) -> None:
         """Start and wait until the printer is connected."""
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        if self.skew_s:
+            environment |= {"PYTHONPATH": str(SKEW), "KITTY_SKEW_S": str(self.skew_s)}
         with (self.folder / "output.log").open("ab") as output:
             self._process = subprocess.Popen(
                 [
@@ -81,8 +87,20 @@ class OctoPrint:
             self._process.wait()
             self._process = None
 
+    def fill(self, room: int | None) -> None:
+        """Let no file grow beyond so many bytes, as a full disk does; None: there is room again."""
+        assert self._process is not None
+        most = resource.RLIM_INFINITY if room is None else room
+        limits = (most, resource.RLIM_INFINITY)
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, limits)
+
     def rest(self) -> None:
         """End what is printing and reconnect what is broken, so that the next test starts afresh."""
+        if self._process is None or self.skew_s:
+            self.kill()
+            self.skew_s = 0.0
+            self.start()
+        self.fill(None)
         if self.state() not in {"Operational", None}:
             self.call("POST", "/api/job", {"command": "cancel"})
             if "rror" in str(self.state()) or "Offline" in str(self.state()):

@@ -1,4 +1,4 @@
-"""A road to a server that can be slow, be cut, lead nowhere, or lose the answers."""
+"""A road to a server that can be slow, be cut, lead nowhere, lose the answers, or lead to somebody else."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,6 +16,10 @@ class Proxy:
         self.dead = False
         # What begins like this arrives, and its answer never comes back.
         self.swallow: bytes | None = None
+        # What is answered here to whatever is asked, instead of by the server.
+        self.answer: bytes | None = None
+        # After how many bytes of a request the line breaks.
+        self.breaks_after: int | None = None
         self.attempts = 0
         self._attempt = asyncio.Condition()
         self.heads: list[bytes] = []
@@ -83,6 +87,10 @@ class Proxy:
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.read(65536)
         self.heads.append(head)
+        if self.answer is not None:
+            writer.write(self.answer)
+            await writer.drain()
+            return
         answers, onward = await asyncio.open_connection("127.0.0.1", self.target)
         self._writers.add(onward)
         lost = self.swallow is not None and head.startswith(self.swallow)
@@ -90,17 +98,27 @@ class Proxy:
             await asyncio.sleep(self.latency)
             onward.write(head)
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._pump(reader, onward, lost=False))
+                both.create_task(self._pump(reader, onward, lost=False, before=len(head)))
                 both.create_task(self._pump(answers, writer, lost=lost))
         finally:
             self._writers.discard(onward)
             onward.transport.abort()
 
     async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, lost: bool
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        *,
+        lost: bool,
+        before: int | None = None,
     ) -> None:
         with suppress(OSError):
             while data := await source.read(65536):
+                if before is not None and self.breaks_after is not None:
+                    before += len(data)
+                    if before > self.breaks_after:
+                        self.cut()
+                        return
                 await asyncio.sleep(self.latency)
                 if not lost:
                     sink.write(data)

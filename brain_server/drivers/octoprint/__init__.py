@@ -31,34 +31,28 @@ from brain_server.drivers import (
     Outcome,
     Publisher,
 )
-from brain_server.drivers.octoprint.printer import Printer, SerialLog, record
+from brain_server.drivers.octoprint.printer import Printer, SerialLog
 from brain_server.drivers.octoprint.wire import (
     Path,
-    address,
     error_text,
-    file_name,
-    parsed,
     paths,
-    read,
     request_for,
     subscription,
     unknown,
 )
 from brain_server.errors import DeviceError, InvalidRequest
+from brain_server.lan import LOOPBACK, PICTURES, address, file_name, parsed, read, record
 from brain_server.protocol import INTENTS, CommandStatus, Json, Kind, OnlineState
 from brain_server.retry import backoff
 
 PICTURE_S: Final = 5.0
 GCODE_WAIT_S: Final = INTENTS["gcode"].deadline
 
-_CALL: Final = ClientTimeout(total=20, connect=5)
 _TRANSFER: Final = ClientTimeout(total=1800, connect=5, sock_read=120)
 _HEARTBEAT_S: Final = 20.0
 _MAX_ANSWER: Final = 16 * 1024 * 1024
 _MAX_PICTURE: Final = 8 * 1024 * 1024
 MAX_UPLOAD: Final = 1024 * 1024 * 1024
-_PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class OctoPrint(Driver):
@@ -96,6 +90,7 @@ class OctoPrint(Driver):
         ),
     )
     profile: ClassVar[tuple[Option, ...]] = PRINTER
+    call_timeout_s: ClassVar[float] = 20.0
     order_timeout_s: ClassVar[float] = 20.0
     key_check_s: ClassVar[float] = 60.0
     hello_s: ClassVar[float] = 15.0
@@ -194,7 +189,7 @@ class OctoPrint(Driver):
                 picture = await read(response, _MAX_PICTURE)
         except (ClientError, TimeoutError) as err:
             raise DeviceError("camera_failed", "The camera does not answer") from err
-        good = response.status == HTTPStatus.OK and picture.startswith(_PICTURES)
+        good = response.status == HTTPStatus.OK and picture.startswith(PICTURES)
         if not good or len(picture) > _MAX_PICTURE:
             raise DeviceError("camera_failed", "The camera's answer is not a picture")
         return picture
@@ -222,7 +217,7 @@ class OctoPrint(Driver):
             await asyncio.to_thread(spool.seek, 0)
             form = FormData(quote_fields=False)
             form.add_field("file", spool, filename=safe, content_type="application/octet-stream")
-            answer = await self._ask("POST", ("files", "local"), data=form, limit=_TRANSFER)
+            answer = await self._sent(form)
         stored = record(record(answer.get("files")).get("local")).get("path")
         if not isinstance(stored, str):
             raise DeviceError("upload_failed", "OctoPrint did not say where it put the file")
@@ -230,6 +225,21 @@ class OctoPrint(Driver):
         if found.get("size") != size:
             raise DeviceError("upload_failed", "OctoPrint did not keep the whole file")
         return stored
+
+    async def _sent(self, form: FormData) -> Json:
+        """Send a file; DeviceError ``upload_failed`` where it broke off or there is no room."""
+        try:
+            status, answer = await self._request(
+                "POST", ("files", "local"), data=form, limit=_TRANSFER
+            )
+        except (ClientConnectorError, ConnectionTimeoutError) as err:
+            raise DeviceError("cannot_connect", "OctoPrint does not answer") from err
+        except (ClientError, TimeoutError) as err:
+            raise DeviceError("upload_failed", "The file could not be sent whole") from err
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.SERVICE_UNAVAILABLE:
+            raise DeviceError("upload_failed", error_text(status, answer))
+        await self._check("POST", status, answer)
+        return answer
 
     async def _follow(self) -> None:
         """Stay on the push socket until it ends; DeviceError when it cannot be had."""
@@ -325,9 +335,12 @@ class OctoPrint(Driver):
     async def _log_in(self) -> str:
         """Return what the push socket wants as ``auth``."""
         answer = await self._ask("POST", ("login",), {"passive": True})
-        if not answer.get("name") or not answer.get("session"):
+        name, session = answer.get("name"), answer.get("session")
+        if name is None and "name" in answer:
             raise DeviceError("invalid_auth", "OctoPrint does not know this API key")
-        return f"{answer['name']}:{answer['session']}"
+        if not isinstance(name, str) or not isinstance(session, str):
+            raise DeviceError("cannot_connect", "That address does not answer as OctoPrint")
+        return f"{name}:{session}"
 
     async def _settings(self) -> Json:
         """Return OctoPrint's settings, or nothing where the key may not read them."""
@@ -348,7 +361,7 @@ class OctoPrint(Driver):
         with suppress(ValueError):
             url = self._base.join(URL(named))
             # OctoPrint's localhost is the machine that OctoPrint runs on, not this one.
-            if url.host in _LOOPBACK and self._base.host is not None:
+            if url.host in LOOPBACK and self._base.host is not None:
                 url = url.with_host(self._base.host)
             if url.scheme in {"http", "https"} and url.host == self._base.host:
                 return url
@@ -385,15 +398,12 @@ class OctoPrint(Driver):
         path: Path,
         body: Json | None = None,
         *,
-        data: FormData | None = None,
         query: dict[str, str] | None = None,
-        limit: ClientTimeout = _CALL,
     ) -> Json:
         """Make a call that is not an order and return the answer; DeviceError otherwise."""
+        limit = ClientTimeout(total=self.call_timeout_s, connect=5)
         try:
-            status, answer = await self._request(
-                method, path, body, data=data, query=query, limit=limit
-            )
+            status, answer = await self._request(method, path, body, query=query, limit=limit)
         except (ClientError, TimeoutError) as err:
             raise DeviceError("cannot_connect", "OctoPrint does not answer") from err
         await self._check(method, status, answer)

@@ -1,14 +1,14 @@
 """What OctoPrint's push messages say of printer, job and serial line; does no I/O."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-import math
 import re
 from typing import Any, Final
 
 from brain_server.drivers import Observation
+from brain_server.lan import number, one_line, record
 from brain_server.protocol import Json, OnlineState, PrinterStatus as Status
 
 # What goes over the serial line, in the words of version 1.11 and of 2.0.
@@ -149,9 +149,9 @@ class Printer:
         if self._job is not None and self._status in _OPEN:
             self._status = _AT_WORK[phase]
             self._job.update(
-                progress=_number(progress.get("completion")),
-                elapsed_s=_number(progress.get("printTime")),
-                remaining_s=_number(progress.get("printTimeLeft")),
+                progress=number(progress.get("completion")),
+                elapsed_s=number(progress.get("printTime")),
+                remaining_s=number(progress.get("printTimeLeft")),
             )
 
     def _connection(self, error: str | None, text: str | None) -> None:
@@ -171,15 +171,15 @@ class Printer:
             for heater in ("tool0", "bed"):
                 if values := record(record(reading).get(heater)):
                     self._heaters[heater] = {
-                        "actual": _number(values.get("actual")),
-                        "target": _number(values.get("target")),
+                        "actual": number(values.get("actual")),
+                        "target": number(values.get("target")),
                     }
 
     def _recognise(self, file: str, progress: Json) -> None:
         """Tell the run that was known from one that began while nobody looked."""
         job = self._job
         if job is not None and job.get("file") == file:
-            goes_on = (_number(progress.get("printTime")) or 0) >= (job.get("elapsed_s") or 0)
+            goes_on = (number(progress.get("printTime")) or 0) >= (job.get("elapsed_s") or 0)
             if self._phase in {"FINISHING", "CANCELLING"} or (goes_on and self._status in _OPEN):
                 return
         self._end(Status.FAILED, "lost")
@@ -298,18 +298,3 @@ def _phase(flags: Json, text: Any) -> str:
     if flags.get("closedOrError"):
         return "CLOSED"
     return "OPERATIONAL" if flags.get("operational") else "CONNECTING"
-
-
-def one_line(text: Any) -> str | None:
-    """Return a text from outside as one line that fits a notice."""
-    return " ".join(str(text).split())[:200] or None if text else None
-
-
-def _number(value: Any) -> float | None:
-    known = isinstance(value, int | float) and math.isfinite(value)
-    return round(float(value), 1) if known else None
-
-
-def record(value: Any) -> Json:
-    """Return a JSON object as it is, and anything else as an empty one."""
-    return dict(value) if isinstance(value, Mapping) else {}

@@ -7,9 +7,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import repeat
 import json
 import logging
+import sys
 from typing import Any
+from unittest.mock import patch
 
 from aiohttp import ClientSession
 import pytest
@@ -455,3 +459,217 @@ async def a_key_that_was_revoked_is_told_by_name(rig: Rig) -> None:
         gone = await watch.offline()
     assert raised.value.code == "invalid_auth"
     assert gone.reason == "invalid_auth"
+
+
+# -- a printer that is not itself ---------------------------------------------------------------------
+
+
+def answer(body: bytes, length: int | None = None) -> bytes:
+    """Return an HTTP answer that says to be JSON."""
+    head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+    return f"{head}{len(body) if length is None else length}\r\n\r\n".encode() + body
+
+
+NONSENSE = {
+    "what is no HTTP": b"\x00\xff\x16\x03 this is no HTTP\r\n\r\n",
+    "half an answer": answer(b'{"result": {"klippy_st', length=1000),
+    "half JSON": answer(b'{"result": {"klippy_st'),
+    "JSON of another shape": answer(b'{"result": [7], "server": {}, "name": 1, "printer": "no"}'),
+    "JSON deeper than anybody reads": answer(b"[" * (10 * 1024 * 1024)),
+    "nothing at all": b"",
+}
+
+
+@contextmanager
+def hurried(rig: Rig) -> Iterator[None]:
+    """Let the driver look for its printer again at once, as if the time between had passed."""
+    with patch.object(sys.modules[rig.driver.__module__], "backoff", lambda: repeat(0.001)):
+        yield
+
+
+@check("http")
+async def nonsense_is_no_printer_and_no_harm(rig: Rig) -> None:
+    """It is offline, once, for as long as nonsense is answered; then it is back as if nothing had been."""
+    with hurried(rig):
+        async with watching(rig.driver, rig.options) as watch, logged() as lines:
+            await watch.online()
+            for nonsense in NONSENSE.values():
+                rig.proxy.answer = nonsense
+                rig.proxy.cut()
+                async with asyncio.timeout(20):
+                    await rig.proxy.attempted(rig.proxy.attempts + 3)
+            offline = [seen for seen in watch.seen if seen.online is OnlineState.OFFLINE]
+            rig.proxy.answer = None
+            await watch.online()
+    assert [seen.reason for seen in offline] == ["cannot_connect"]
+    assert lines == []
+
+
+@check("http")
+async def nonsense_when_a_printer_is_added_cannot_be_connected(rig: Rig) -> None:
+    """The address is wrong, whatever it is that answers there."""
+    async with ClientSession() as session:
+        for what, nonsense in NONSENSE.items():
+            rig.proxy.answer = nonsense
+            with pytest.raises(DeviceError) as raised:
+                await build(rig.driver, rig.options, session).probe()
+            assert raised.value.code == "cannot_connect", what
+
+
+@check("http")
+async def a_printer_that_never_answers_is_given_up(rig: Rig) -> None:
+    """It takes the connection, and then says nothing."""
+
+    class Impatient(rig.driver):  # type: ignore[misc,name-defined]  # the double has the part that is used
+        """The driver with less patience."""
+
+        call_timeout_s = hello_s = 0.3
+
+    rig.proxy.swallow = b""
+    async with watching(Impatient, rig.options) as watch:
+        gone = await watch.offline()
+        with pytest.raises(DeviceError) as raised:
+            await watch.driver.files()
+    assert gone.reason == raised.value.code == "cannot_connect"
+
+
+@check("network")
+async def a_day_without_the_printer_is_one_observation(rig: Rig) -> None:
+    """As many tries as a day has, one minute apart; it is told once, nothing is logged, and then it is back."""
+    with hurried(rig):
+        async with watching(rig.driver, rig.options) as watch, logged() as lines:
+            await watch.online()
+            rig.proxy.dead = True
+            rig.proxy.cut()
+            gone = await watch.offline()
+            async with asyncio.timeout(30):
+                await rig.proxy.attempted(rig.proxy.attempts + 24 * 60)
+            rig.proxy.dead = False
+            await watch.online()
+    assert [seen for seen in watch.seen if seen.online is OnlineState.OFFLINE] == [gone]
+    assert lines == []
+
+
+# -- files that do not arrive -------------------------------------------------------------------------
+
+
+@check("http")
+async def an_upload_that_is_cut_leaves_nothing_that_could_be_started(rig: Rig) -> None:
+    """And the error says so, not that all is well."""
+    content = b"G1 X1 Y1 ; and so on\n" * 100_000
+    async with watching(rig.driver, rig.options) as watch:
+        await watch.online()
+        rig.proxy.breaks_after = len(content) // 2
+        with pytest.raises(DeviceError) as raised:
+            await watch.driver.upload("torn.gcode", in_pieces(content, 65536))
+        rig.proxy.breaks_after = None
+        await watch.online()
+        assert raised.value.code in {"upload_failed", "cannot_connect"}
+        assert "torn.gcode" not in await watch.driver.files()
+        with pytest.raises(DeviceError):
+            await watch.order("print_start", file="torn.gcode")
+
+
+@check("full")
+async def a_file_for_which_there_is_no_room_is_not_stored(rig: Rig) -> None:
+    """Nor half of it; when there is room again, it is."""
+    content = b"G1 X1 Y1 ; and so on\n" * 200_000
+    async with ClientSession() as session:
+        driver = build(rig.driver, rig.options, session)
+        await rig.fill()
+        with pytest.raises(DeviceError) as raised:
+            await driver.upload("large.gcode", in_pieces(content, 65536))
+        assert "large.gcode" not in await driver.files()
+        await rig.empty()
+        assert await driver.upload("large.gcode", in_pieces(content, 65536)) in await driver.files()
+    assert raised.value.code in {"upload_failed", "device_refused"}
+    assert "Traceback" not in raised.value.message
+
+
+# -- others, and other times --------------------------------------------------------------------------
+
+
+@check("network")
+async def of_two_who_start_at_once_one_job_runs(rig: Rig) -> None:
+    """Both see which; the other is refused, or, where the server accepted both, never seen to be done."""
+    async with watching(rig.driver, rig.options) as one, watching(rig.driver, rig.options) as two:
+        orders = []
+        for watch, name in ((one, "one.gcode"), (two, "two.gcode")):
+            await watch.online()
+            file = await watch.driver.upload(name, in_pieces(rig.print_file(seconds=60)))
+            orders.append(Order(command_id=name, intent="print_start", params={"file": file}))
+        before = one.state
+        ended = await asyncio.gather(
+            *(watch.driver.execute(order) for watch, order in zip((one, two), orders, strict=True)),
+            return_exceptions=True,
+        )
+        seen = await one.status(*RUNNING)
+        same = await two.status(*RUNNING)
+    ran = seen.state["job"]["file"]
+    refused = [isinstance(end, DeviceError) and end.code == "device_refused" for end in ended]
+    done = [one.driver.confirms(order, before, seen.state) for order in orders]
+    assert same.state["job"]["file"] == ran
+    assert [order.params["file"] for order, sure in zip(orders, done, strict=True) if sure] == [ran]
+    assert all(end is None or no for end, no in zip(ended, refused, strict=True))
+    assert None in ended
+
+
+@check("restart", "memory")
+async def a_server_that_is_killed_says_nothing_false_afterwards(rig: Rig) -> None:
+    """Heating or paused, the job is lost; one that was completed stays so."""
+    async with watching(rig.driver, rig.options) as watch:
+        for state, ended in (
+            ("preparing", "failed"),
+            ("paused", "failed"),
+            ("completed", "completed"),
+        ):
+            seconds = 1 if state == "completed" else 60
+            await printing(rig, watch, seconds=seconds, warm_up=state == "preparing")
+            if state == "paused":
+                await watch.done("print_pause")
+            if state == "completed":
+                await watch.status("completed")
+            run = watch.state["job"]["started_at"]
+            await rig.kill()
+            await watch.offline()
+            await rig.start()
+            seen = await watch.until(
+                lambda seen: seen.online is OnlineState.ONLINE and seen.state["status"] in ENDED
+            )
+            assert (seen.state["status"], seen.state["job"]["started_at"]) == (ended, run)
+            assert seen.state["job"]["error"] == ("lost" if ended == "failed" else None)
+
+
+@check("skew", "memory")
+async def a_server_whose_clock_is_wrong_changes_nothing(rig: Rig) -> None:
+    """Two hours behind, two hours ahead: when a run began and which one it is are known all the same."""
+    for wrong in (-7200.0, 7200.0):
+        await rig.skew(wrong)
+        async with watching(rig.driver, rig.options) as watch:
+            await printing(rig, watch)
+            seen = await watch.until(lambda seen: (seen.state["job"]["elapsed_s"] or 0) >= 1)
+            began = datetime.fromisoformat(seen.state["job"]["started_at"])
+            assert abs(datetime.now(UTC) - began) < timedelta(seconds=20)
+            assert seen.state["job"]["elapsed_s"] < 20
+            rig.proxy.cut()
+            await watch.offline()
+            back = await watch.online()
+            assert back.state["job"]["started_at"] == seen.state["job"]["started_at"]
+            await watch.done("print_cancel")
+        progress = [seen.state["job"]["progress"] for seen in watch.seen if seen.state.get("job")]
+        known = [share for share in progress if share is not None]
+        assert known == sorted(known)
+        assert "failed" not in watch.statuses
+
+
+@check("key", "memory")
+async def a_new_key_takes_up_the_run_that_the_old_one_saw(rig: Rig) -> None:
+    """A person gives the device its new key while it prints."""
+    async with watching(rig.driver, await rig.guest()) as watch:
+        await printing(rig, watch)
+        await watch.until(lambda seen: seen.state["status"] == "printing")
+        kept = watch.state
+        await rig.revoke()
+    async with watching(rig.driver, rig.options, last_state=kept) as watch:
+        seen = await watch.online()
+    assert seen.state["job"]["started_at"] == kept["job"]["started_at"]

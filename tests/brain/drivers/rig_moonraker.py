@@ -9,7 +9,7 @@ import pytest
 
 from brain_server.drivers.moonraker import Moonraker as MoonrakerDriver
 from brain_server.protocol import Json
-from tests.brain.drivers.rigs import Rig
+from tests.brain.drivers.rigs import FULL, Rig
 from tests.standins import moonraker
 from tests.standins.proxy import Proxy
 
@@ -19,7 +19,7 @@ class MoonrakerRig(Rig):
 
     name = "moonraker"
     driver = MoonrakerDriver
-    features = frozenset({"fault", "network", "key", "restart", "memory"})
+    features = frozenset({"fault", "network", "key", "restart", "memory", "http", "full", "skew"})
     marks = (pytest.mark.moonraker, pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(60))
     server = "moonraker_server"
     heads: ClassVar[dict[str, bytes]] = {
@@ -61,6 +61,20 @@ class MoonrakerRig(Rig):
 
     async def start(self) -> None:
         """Start both again."""
+        await asyncio.to_thread(self.moonraker.start)
+
+    async def fill(self) -> None:
+        """Let no file grow."""
+        self.moonraker.fill(FULL)
+
+    async def empty(self) -> None:
+        """Let files grow again."""
+        self.moonraker.fill(None)
+
+    async def skew(self, seconds: float) -> None:
+        """Start Moonraker anew with another clock."""
+        await asyncio.to_thread(self.moonraker.kill_server)
+        self.moonraker.skew_s = seconds
         await asyncio.to_thread(self.moonraker.start)
 
     async def guest(self) -> Json:

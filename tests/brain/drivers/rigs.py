@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 from uuid import uuid4
 
 import pytest
@@ -16,13 +16,17 @@ from brain_server.protocol import Json
 from tests.standins import octoprint
 from tests.standins.proxy import Proxy
 
+# Larger than what the servers themselves write, smaller than what does not fit any more.
+FULL: Final = 2 * 1024 * 1024
+
 
 class Rig(ABC):
     """A printer that a test may do everything to."""
 
     name: ClassVar[str]
     driver: type[Driver]
-    # fault: can be broken; network: is behind a proxy; key: wants one; restart: can be killed.
+    # fault: can be broken; network: is behind a proxy; key: wants one; restart: can be killed; memory: knows
+    # a run again; http: is asked over it; full: can be without room; skew: its clock can be set wrong.
     features: ClassVar[frozenset[str]]
     marks: ClassVar[tuple[pytest.MarkDecorator, ...]] = ()
     # The session fixture of the server that the rig uses, if it uses one.
@@ -59,6 +63,18 @@ class Rig(ABC):
 
     async def start(self) -> None:
         """Start the printer's server again."""
+        raise NotImplementedError
+
+    async def fill(self) -> None:
+        """Leave the server with room for nothing large."""
+        raise NotImplementedError
+
+    async def empty(self) -> None:
+        """Give it room again."""
+        raise NotImplementedError
+
+    async def skew(self, seconds: float) -> None:
+        """Start the server anew with its clock so much ahead, or behind."""
         raise NotImplementedError
 
     async def guest(self) -> Json:
@@ -100,7 +116,7 @@ class OctoPrintRig(Rig):
 
     name = "octoprint"
     driver = OctoPrintDriver
-    features = frozenset({"fault", "network", "key", "restart", "memory"})
+    features = frozenset({"fault", "network", "key", "restart", "memory", "http", "full", "skew"})
     marks = (
         pytest.mark.octoprint,
         pytest.mark.service,
@@ -148,6 +164,20 @@ class OctoPrintRig(Rig):
     async def start(self) -> None:
         """Start the server again."""
         await asyncio.to_thread(self.octoprint.start)
+
+    async def fill(self) -> None:
+        """Let no file grow."""
+        self.octoprint.fill(FULL)
+
+    async def empty(self) -> None:
+        """Let files grow again."""
+        self.octoprint.fill(None)
+
+    async def skew(self, seconds: float) -> None:
+        """Start it anew with another clock."""
+        await self.kill()
+        self.octoprint.skew_s = seconds
+        await self.start()
 
     async def guest(self) -> Json:
         """Return the options of a user who was just made."""

@@ -7,7 +7,8 @@ from hypothesis import given, settings, strategies as st
 import pytest
 
 from brain_server.drivers import Observation
-from brain_server.drivers.octoprint.printer import Printer, SerialLog, one_line
+from brain_server.drivers.octoprint.printer import Printer, SerialLog
+from brain_server.lan import one_line
 from brain_server.protocol import Json, OnlineState
 
 OPERATIONAL = ("operational", "ready")
