@@ -39,6 +39,9 @@ class Settings:
     client_queue: int = 512
     session_ttl: float = 3600.0
     telemetry_days: int = 30
+    # How many days print files are kept that nobody uses, and how many megabytes of them at most.
+    artifact_days: int = 30
+    artifacts_mb: int = 4096
     lockout_attempts: int = 5
     slow_query_ms: float = 250.0
     # What models may cost in a day and in a month, and the share from which on cheap ones are preferred.
@@ -56,6 +59,8 @@ class Settings:
     qdrant_api_key: str = ""
     # How many megabytes of answers are kept for questions that come again.
     answers_mb: int = 32
+    # The ONNX network that judges prints where a camera has no other: a name in <data_dir>/models, or a whole path.
+    detector: str = ""
     # A Spoolman server that knows the spools, e.g. http://spoolman:7912, and how often it is asked. Empty: none.
     spoolman_url: str = ""
     spoolman_interval: float = 60.0

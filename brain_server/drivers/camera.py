@@ -185,12 +185,8 @@ class Camera(Driver):
             place = address.partition("://")[2].rpartition("@")[2]
             person = f"{quote(self._user, safe='')}:{quote(self._password, safe='')}"
             address = f"{url.scheme}://{person}@{place}"
-        answer = await self._child.ask(
-            Look(url=address, verify_ssl=self._verify, seconds=PICTURE_S), PICTURE_S
-        )
-        if not isinstance(answer, Seen):
-            raise DeviceError("camera_failed", "The camera sent no picture")
-        return answer.image
+        look = Look(url=address, verify_ssl=self._verify, seconds=PICTURE_S)
+        return (await self._child.ask(look, Seen, PICTURE_S)).image
 
     # -- pictures -------------------------------------------------------------------------------------
 

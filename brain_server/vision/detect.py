@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from brain_server.errors import DeviceError, KittyError
+from brain_server.errors import KittyError
 from brain_server.protocol import Json
 from brain_server.shape import misfit
 from brain_server.vision.pictures import shrunk
@@ -73,20 +73,16 @@ class Detectors:
         """Load a network anew and tell what it knows; DeviceError ``detector_unusable``."""
         path = self._path(file)
         await self._child(path).stop()
-        answer = await self._child(path).ask(Load(path=str(path)), LOAD_S)
-        if not isinstance(answer, Loaded):
-            raise DeviceError("detector_unusable", "This network cannot be used")
-        self._known[path] = answer
-        return answer
+        self._known[path] = await self._child(path).ask(Load(path=str(path)), Loaded, LOAD_S)
+        return self._known[path]
 
     async def by_file(self, file: str, image: bytes) -> Verdict:
         """Return what a network says of a picture; DeviceError when it cannot."""
         path = self._path(file)
         if path not in self._known:
             await self.check(file)
-        answer = await self._child(path).ask(Judge(image=image), JUDGE_S + LOAD_S)
-        if not isinstance(answer, Judged):
-            raise DeviceError("detector_unusable", "This network cannot be used")
+        # A process that has rested loads its network first.
+        answer = await self._child(path).ask(Judge(image=image), Judged, JUDGE_S + LOAD_S)
         return judged(answer.scores, self._known[path])
 
     async def by_model(self, image: bytes) -> Verdict:

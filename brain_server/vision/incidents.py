@@ -44,10 +44,8 @@ class Incidents:
 
     async def load(self, open_jobs: set[str]) -> None:
         """Take up what was live when the process ended; what belongs to an ended print is over."""
-        rows = await self._rows(select(incidents).where(incidents.c.status.in_(LIVE)))
-        for row in rows:
-            if row["closed_at"] is not None:
-                continue
+        live = (incidents.c.status.in_(LIVE), incidents.c.closed_at.is_(None))
+        for row in await self._rows(select(incidents).where(*live)):
             self._live[row["device_id"], row["job_id"]] = row
             self._written[row["id"]] = row["seen_at"]
         for job_id in {row["job_id"] for row in self._live.values()} - open_jobs:

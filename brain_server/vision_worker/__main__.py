@@ -28,24 +28,29 @@ if TYPE_CHECKING:
 # When memory runs out, the kernel shall take this process and leave the brain.
 OOM_SCORE: Final = "700"
 NICE: Final = 5
+# How long a call into a library may go on when the brain has gone.
+GRACE_S: Final = 0.5
 
 
 class Worker:
     """One stream or one network, and the socket to the brain."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, grace_s: float = GRACE_S) -> None:
         """Take the socket; nothing is open yet."""
         self._channel = channel
-        self._orders: SimpleQueue[Order] = SimpleQueue()
+        self._grace_s = grace_s
+        self._ended = threading.Event()
+        self._orders: SimpleQueue[Order | None] = SimpleQueue()
         self._stream: Stream | None = None
         self._network: Network | None = None
 
     def run(self) -> None:
-        """Answer for ever; the thread that listens ends the process."""
+        """Answer until the brain hangs up."""
         threading.Thread(target=self._listen, daemon=True).start()
         with suppress(BrokenPipeError, ConnectionResetError):
-            while True:
-                self._channel.sendall(packed(self.answer(self._orders.get())))
+            while (order := self._orders.get()) is not None:
+                self._channel.sendall(packed(self.answer(order)))
+        self._ended.set()
 
     def answer(self, order: Order) -> Answer:
         """Do what an order says; what fails is an answer, too."""
@@ -61,12 +66,14 @@ class Worker:
             return Failed(code=err.code, message=err.message, fields=err.fields)
 
     def _listen(self) -> None:
-        """End the process as soon as the brain has gone, whatever a library is waiting for."""
+        """Take in orders; when the brain has gone, end what a library is waiting for, too."""
         stream = self._channel.makefile("rb")
         with suppress(ConnectionResetError):
             while (order := next_order(stream)) is not None:
                 self._orders.put(order)
-        os._exit(0)
+        self._orders.put(None)
+        if not self._ended.wait(self._grace_s):
+            os._exit(1)
 
     def _look(self, order: Look) -> Answer:
         from brain_server.vision_worker.stream import Stream  # noqa: PLC0415 - libav, in this process only
@@ -104,3 +111,4 @@ if __name__ == "__main__":
     step_back()
     with socket.socket(fileno=int(sys.argv[1])) as brain:
         Worker(brain).run()
+    os._exit(0)  # a thread of libav may still read, and would be torn down under its own feet

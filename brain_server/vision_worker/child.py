@@ -46,7 +46,7 @@ class Child:
         """Return the number of the process, None while there is none."""
         return self._process.pid if self._process else None
 
-    async def ask(self, order: Order, limit: float) -> Answer:
+    async def ask[T](self, order: Order, kind: type[T], limit: float) -> T:
         """Return the answer; DeviceError with the code of what failed, ``vision_hung`` or ``vision_crashed``.
 
         A process that does not answer in ``limit`` seconds and a bit is killed, and so is one whose
@@ -68,6 +68,8 @@ class Child:
             self._let_rest()
         if isinstance(answer, Failed):
             raise DeviceError(answer.code, answer.message, **answer.fields)
+        if not isinstance(answer, kind):
+            raise DeviceError("vision_crashed", "What opens pictures talks nonsense", ended="?")
         return answer
 
     async def stop(self) -> None:

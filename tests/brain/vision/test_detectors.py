@@ -5,6 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 import os
 from pathlib import Path
 import signal
+import socket
+import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,21 @@ from brain_server.errors import DeviceError
 from brain_server.vision.detect import Detectors, judged
 from brain_server.vision_worker.__main__ import Worker
 from brain_server.vision_worker.child import Child
-from brain_server.vision_worker.wire import Failed, Judge, Judged, Load, Loaded, Look, Seen
+from brain_server.vision_worker.wire import (
+    LENGTH,
+    Answer,
+    Failed,
+    Judge,
+    Judged,
+    Load,
+    Loaded,
+    Look,
+    Order,
+    Seen,
+    answer_from,
+    length_of,
+    packed,
+)
 from tests.brain.home import until
 from tests.brain.vision.conftest import Shop, opened
 from tests.standins.mjpeg_camera import jpeg, scene
@@ -210,9 +227,8 @@ def lives(pid: int) -> bool:
 
 
 async def test_a_process_ends_when_nobody_asks(child: Child, models: Path) -> None:
-    answer = await child.ask(Load(path=str(models / "learned.onnx")), 10)
+    await child.ask(Load(path=str(models / "learned.onnx")), Loaded, 10)
     pid = child.pid
-    assert isinstance(answer, Loaded)
     assert pid is not None
     await until(lambda: not lives(pid), "the end of the process")
     assert child.pid is None
@@ -222,7 +238,7 @@ async def test_a_process_has_no_settings_of_the_brain(
     child: Child, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KITTY_TOKEN", "secret")
-    await child.ask(Load(path=str(models / "learned.onnx")), 10)
+    await child.ask(Load(path=str(models / "learned.onnx")), Loaded, 10)
     environment = await asyncio.to_thread(Path(f"/proc/{child.pid}/environ").read_bytes)
     assert b"KITTY_TOKEN" not in environment
     assert b"learned" not in await asyncio.to_thread(Path(f"/proc/{child.pid}/cmdline").read_bytes)
@@ -232,15 +248,16 @@ async def test_a_process_whose_asker_went_away_is_not_asked_again(
     child: Child, models: Path
 ) -> None:
     load = Load(path=str(models / "learned.onnx"))
-    await child.ask(load, 10)
+    await child.ask(load, Loaded, 10)
     pid = child.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
-            await child.ask(load, 10)
+            await child.ask(load, Loaded, 10)
     assert not lives(pid)
-    assert isinstance(await child.ask(load, 10), Loaded)
+    await child.ask(load, Loaded, 10)
+    assert child.pid not in {pid, None}
 
 
 async def test_a_process_that_does_not_end_by_itself_is_killed(
@@ -248,7 +265,7 @@ async def test_a_process_that_does_not_end_by_itself_is_killed(
 ) -> None:
     monkeypatch.setattr("brain_server.vision_worker.child.STOP_S", 0.1)
     child = Child(idle_s=10)
-    await child.ask(Load(path=str(models / "learned.onnx")), 10)
+    await child.ask(Load(path=str(models / "learned.onnx")), Loaded, 10)
     pid = child.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
@@ -260,15 +277,85 @@ async def test_a_process_that_does_not_end_by_itself_is_killed(
 # -- its inside ---------------------------------------------------------------------------------------
 
 
-class Nowhere:
-    """A socket to nobody."""
+class Line:
+    """A worker in a thread of this process, and the other end of its socket."""
+
+    def __init__(self) -> None:
+        """Start it."""
+        self.mine, theirs = socket.socketpair()
+        self.worker = Worker(theirs, grace_s=0.2)
+        self.thread = threading.Thread(target=self._run, args=(theirs,))
+        self.thread.start()
+
+    def _run(self, theirs: socket.socket) -> None:
+        with theirs:
+            self.worker.run()
+
+    def say(self, order: Order) -> Answer:
+        """Return the answer to an order."""
+        self.mine.sendall(packed(order))
+        with self.mine.makefile("rb") as stream:
+            return answer_from(stream.read(length_of(stream.read(LENGTH))))
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    """Give a worker, and hang up at the end."""
+    made = Line()
+    yield made
+    made.mine.close()
+    made.thread.join()
+
+
+def test_a_worker_answers_until_the_brain_hangs_up(line: Line) -> None:
+    first = line.say(Judge(image=SPAGHETTI))
+    second = line.say(Load(path="missing.onnx"))
+    line.mine.close()
+    line.thread.join(2)
+    assert not line.thread.is_alive()
+    assert isinstance(first, Failed)
+    assert isinstance(second, Failed)
+
+
+def test_a_worker_that_hangs_in_a_library_is_ended_when_the_brain_has_gone(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    done = threading.Event()
+    monkeypatch.setattr(os, "_exit", lambda code: (ended.append(code), done.set()))
+    free = threading.Event()
+
+    def hang(_order: Order) -> Answer:
+        free.wait(5)
+        return Failed(code="late", message="")
+
+    monkeypatch.setattr(line.worker, "answer", hang)
+    line.mine.sendall(packed(Judge(image=b"")))
+    line.mine.close()
+    done.wait(3)
+    free.set()
+    assert ended == [1]
+
+
+async def test_the_brain_goes_first(child: Child, models: Path) -> None:
+    await child.ask(Load(path=str(models / "learned.onnx")), Loaded, 10)
+    assert child.pid is not None
+    assert os.getpriority(os.PRIO_PROCESS, child.pid) == os.getpriority(os.PRIO_PROCESS, 0) + 5
+    score = await asyncio.to_thread(Path(f"/proc/{child.pid}/oom_score_adj").read_text)
+    assert int(score) == 700
+
+
+async def test_an_answer_of_another_kind_is_no_answer(child: Child, models: Path) -> None:
+    with pytest.raises(DeviceError) as caught:
+        await child.ask(Load(path=str(models / "learned.onnx")), Seen, 10)
+    assert caught.value.code == "vision_crashed"
 
 
 @pytest.fixture
 def worker() -> Worker:
-    """Give the inside of a process."""
-    nowhere: Any = Nowhere()
-    return Worker(nowhere)
+    """Give the inside of a process that nobody talks to."""
+    nobody: Any = None
+    return Worker(nobody)
 
 
 def test_orders_are_answered_in_the_words_of_the_wire(worker: Worker, models: Path) -> None:
@@ -287,7 +374,7 @@ def test_a_picture_before_any_network_is_refused(worker: Worker) -> None:
 def test_without_onnxruntime_it_says_what_to_install(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "brain_server.vision_worker.network", None)
+    monkeypatch.setitem(sys.modules, "brain_server.vision_worker.network", None)
     answer = worker.answer(Load(path="x.onnx"))
     assert isinstance(answer, Failed)
     assert "kitty-brain[detector]" in answer.message
