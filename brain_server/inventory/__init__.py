@@ -7,11 +7,13 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, func, insert, select
 
+from brain_server.bus import Bus, Event
 from brain_server.commands import Caller, Page, Params, Scope, as_page, command
 from brain_server.errors import Conflict, InvalidRequest, NotFound
 from brain_server.inventory import changes, colors, forecasting, materials, rows
 from brain_server.inventory.asked import Grams, Id, Length, Money, Some, Text, Word
 from brain_server.inventory.books import Books, Touched
+from brain_server.observability import Tasks
 from brain_server.protocol import Json
 from brain_server.storage.tables import reservations, spools, usage
 
@@ -87,6 +89,21 @@ class Inventory:
         self._books = books
         self._known = known
         self._spoolman = spoolman
+
+    def follow(self, bus: Bus, tasks: Tasks) -> None:
+        """Take the spools off a printer that is removed."""
+
+        def removed(event: Event) -> None:
+            tasks.start(f"spools of {event.data['id']}", self._unload(event.data["id"]))
+
+        bus.listen("device.removed", removed)
+
+    async def _unload(self, device_id: str) -> None:
+        def work(connection: Connection, touched: Touched) -> None:
+            for row in rows.raw_spools(connection, spools.c.device_id == device_id):
+                changes.change(connection, touched, row["id"], device_id=None, slot=None)
+
+        await self._books.write(work)
 
     # -- for the queue --------------------------------------------------------------------------------
 

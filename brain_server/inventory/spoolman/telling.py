@@ -11,7 +11,6 @@ from brain_server.inventory.books import Books, Touched
 from brain_server.inventory.materials import normal
 from brain_server.inventory.spoolman.agreement import LEASE, NOTHING_TOLD, mark
 from brain_server.inventory.spoolman.wire import Filament, Spool, Wire, may_have_arrived
-from brain_server.observability import checkpoint
 from brain_server.protocol import Json
 from brain_server.storage.tables import spools
 
@@ -45,7 +44,6 @@ class Teller:
         except Unavailable as err:
             await self._note(begun, err)
             return
-        checkpoint("spoolman_told")
         agreed = max(0.0, begun["synced_g"] - begun["telling_g"])
         if await self._end(begun, synced_g=agreed):
             self.told += 1
@@ -67,7 +65,6 @@ class Teller:
         except Unavailable as err:
             await self._note(begun, err)
             return
-        checkpoint("spoolman_created")
         if await self._end(begun, spoolman_id=there.id, synced_g=begun["telling_g"]):
             self.created += 1
 

@@ -1,8 +1,11 @@
 """Spools: what a person says of them, and what is never said of them."""
 
+import asyncio
+
 import pytest
 
 from brain_server.inventory.materials import DENSITIES
+from brain_server.observability import Tasks
 from brain_server.storage.tables import usage
 from tests.brain.inventory.conftest import A, B, Shop
 
@@ -201,6 +204,21 @@ async def test_a_spool_is_loaded_only_on_a_printer_that_there_is(shop: Shop) -> 
     spool = await shop.add()
     error = await shop.refused("spools.load", spool_id=spool, device_id=NOBODY)
     assert error.code == "device_not_found"
+
+
+async def test_the_spools_of_a_printer_that_is_removed_go_back_to_the_shelf(shop: Shop) -> None:
+    gone, stays = await shop.add(), await shop.add()
+    await shop.run("spools.load", spool_id=gone, device_id=A, slot=1)
+    await shop.run("spools.load", spool_id=stays, device_id=B)
+    tasks, done = Tasks(), asyncio.Event()
+    shop.inventory.follow(shop.bus, tasks)
+    shop.bus.listen("spool.updated", lambda _event: done.set())
+    shop.bus.publish("device.removed", {"id": A})
+    await done.wait()
+    assert (await shop.spool(gone))["device_id"] is None
+    assert (await shop.spool(gone))["slot"] is None
+    assert (await shop.spool(stays))["device_id"] == B
+    await tasks.stop()
 
 
 # -- put away -----------------------------------------------------------------------------------------
