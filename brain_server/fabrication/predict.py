@@ -356,9 +356,9 @@ def in_words(chance: Chance, because: Sequence[Json], count: int, what: str) -> 
 
 
 def material_of(facts: Mapping[str, Any]) -> str | None:
-    """Return the material that a slicer wrote into a file; None where it did not, or wrote several."""
-    told = {normal(one) for one in facts.get("materials") or () if one}
-    return told.pop() if len(told) == 1 else None
+    """Return the material that a slicer wrote into a file, None where it wrote none."""
+    told = facts.get("material")
+    return normal(told) if told else None
 
 
 def _effects(printer: str, material: str | None) -> list[tuple[str, tuple[str, str]]]:

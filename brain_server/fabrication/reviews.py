@@ -4,7 +4,6 @@ import asyncio
 import base64
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-import hashlib
 from itertools import groupby
 from pathlib import Path
 from statistics import mean
@@ -28,12 +27,13 @@ from sqlalchemy import (
 
 from brain_server.bus import Bus, Event
 from brain_server.commands import Caller, Page, Params, Scope, as_page, command
-from brain_server.errors import Conflict, InvalidRequest, NotFound
+from brain_server.errors import Conflict, DeviceError, InvalidRequest, NotFound
 from brain_server.fabrication.outcomes import ENDED
 from brain_server.observability import Tasks
 from brain_server.protocol import Json
 from brain_server.storage import Database
 from brain_server.storage.tables import jobs, new_id, reviews
+from brain_server.vision.pictures import keep, stored
 
 # How long a finished print waits for somebody to say how it turned out.
 WAITS: Final = 14 * 86_400.0
@@ -222,16 +222,16 @@ class Reviews:
 
     @command("reviews.picture", Scope.READ, read_only=True)
     async def picture(self, _caller: Caller, params: Of) -> Json:
-        """Return the photo of a print; NotFound ``no_evidence``."""
+        """Return the photo of a print; NotFound ``no_evidence``, Conflict ``evidence_altered``."""
         query = (
             select(reviews.c.picture)
             .where(reviews.c.job_id == params.job_id, reviews.c.picture.is_not(None))
             .order_by(reviews.c.source)
         )
         name = await self._db.read(lambda connection: connection.execute(query).scalar())
-        image = None if name is None else await asyncio.to_thread(self._read, name)
-        if image is None:
+        if name is None:
             raise NotFound("no_evidence", "There is no picture of this")
+        image = await asyncio.to_thread(stored, self._folder, name)
         return {"content_type": _type_of(image), "image": base64.b64encode(image).decode()}
 
     @command("quality.list", Scope.READ, read_only=True)
@@ -277,19 +277,10 @@ class Reviews:
         """Write a picture under its SHA-256; InvalidRequest ``invalid_picture``."""
         if len(image) > MOST_PICTURE or _type_of(image) is None:
             raise InvalidRequest("invalid_picture", "A picture is a PNG or JPEG of at most 8 MiB")
-        name = hashlib.sha256(image).hexdigest()
-        await asyncio.to_thread(self._write, name, image)
-        return name
-
-    def _write(self, name: str, image: bytes) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        whole = self._folder / f"{name}.part"
-        whole.write_bytes(image)
-        whole.replace(self._folder / name)
-
-    def _read(self, name: str) -> bytes | None:
-        path = self._folder / name
-        return path.read_bytes() if path.is_file() else None
+        try:
+            return await asyncio.to_thread(keep, self._folder, image)
+        except DeviceError as err:
+            raise InvalidRequest("invalid_picture", err.message) from err
 
 
 def trends(views: Sequence[Json]) -> Json:

@@ -31,7 +31,7 @@ async def asked(shop: Prints, device_id: str = B, **more: str) -> Json:
     return await shop.run("predictions.get", device_id=device_id, **more)
 
 
-async def keep_file(shop: Prints, **facts: list[str]) -> None:
+async def keep_file(shop: Prints, **facts: str) -> None:
     """Store a file."""
     row = {
         "id": FILE,
@@ -102,7 +102,7 @@ async def test_a_printer_alone_may_be_asked_about(shop: Prints) -> None:
 
 async def test_a_file_that_fails_everywhere_is_the_reason(shop: Prints) -> None:
     """Its material is the one that the slicer wrote into it."""
-    await keep_file(shop, materials=["PETG"])
+    await keep_file(shop, material="PET-G")
     await shop.many((6, BAD | {"artifact_id": FILE}), (30, GOOD), (10, GOOD | {"device_id": A}))
     found = await asked(shop, artifact_id=FILE)
     other = await asked(shop, material="PETG")
@@ -126,13 +126,10 @@ async def test_planners_ask_the_same_model(shop: Prints) -> None:
     assert round(chance.probability, 3) == (await asked(shop, material="PETG"))["probability"]
 
 
-@pytest.mark.parametrize(
-    ("materials", "material"),
-    [(["pla"], "PLA"), (["PLA", "PLA Matte"], "PLA"), (["PLA", "PETG"], None), ([], None)],
-)
-def test_a_file_has_a_material_when_it_is_one(materials: list[str], material: str | None) -> None:
-    """Of two kinds, neither is the file's."""
-    assert material_of({"materials": materials}) == material
+@pytest.mark.parametrize("facts", [{}, {"material": None}])
+def test_a_file_whose_slicer_told_no_material_has_none(facts: Json) -> None:
+    """Nothing is guessed from its name."""
+    assert material_of(facts) is None
 
 
 # -- what counts --------------------------------------------------------------------------------------

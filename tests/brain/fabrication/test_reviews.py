@@ -2,8 +2,11 @@
 
 import base64
 from collections.abc import AsyncIterator
+import io
 from pathlib import Path
+import random
 
+from PIL import Image
 import pytest
 
 from brain_server.errors import Conflict, NotFound
@@ -177,8 +180,8 @@ async def test_the_photo_is_kept_under_its_sha256(shop: Prints) -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [b"", b"GIF89a", b"<svg/>", PNG + bytes(MOST_PICTURE)],
-    ids=["empty", "another kind", "a program", "too large"],
+    [b"", b"GIF89a", b"<svg/>", PNG + bytes(MOST_PICTURE), PNG + bytes(700_000)],
+    ids=["empty", "another kind", "a program", "too large", "cannot be read"],
 )
 async def test_what_is_no_photo_is_refused(shop: Prints, image: bytes) -> None:
     """Before anything is kept."""
@@ -308,3 +311,15 @@ async def test_quality_may_be_asked_for_one_printer(shop: Prints) -> None:
     assert [one["device_id"] for one in found["items"]] == [B]
     assert [one["device_id"] for one in found["printers"]] == [B]
     assert found["cursor"] == found["items"][0]["job_id"]
+
+
+async def test_a_photo_that_is_too_large_for_the_wire_is_made_smaller(shop: Prints) -> None:
+    """Nobody has to know what fits into a frame."""
+    noise = random.Random(1).randbytes(900 * 900 * 3)
+    large = io.BytesIO()
+    Image.frombytes("RGB", (900, 900), noise).save(large, "PNG")
+    job = await shop.end()
+    await shop.run("reviews.put", job_id=job["id"], good=True, picture=photo(large.getvalue()))
+    kept = await shop.run("reviews.picture", job_id=job["id"])
+    assert kept["content_type"] == "image/jpeg"
+    assert len(kept["image"]) < 1024 * 1024
