@@ -59,7 +59,7 @@ class Report(Protocol):
         confidence: float,
         picture: bytes | None,
         detail: str | None,
-    ) -> None:
+    ) -> object:
         """Store it; raises a KittyError when it cannot."""
 
 
@@ -136,7 +136,11 @@ class Vision:
         # The job that runs on each printer.
         self._jobs: dict[str, Json] = {}
         self._looking = asyncio.Semaphore(AT_ONCE)
+        # Incidents of the last life whose pause may never have been asked for, and pauses on their way.
+        self._owed: set[str] = set()
+        self._pauses: dict[str, Json] = {}
         bus.listen("job.updated", self._on_job)
+        bus.listen("command.updated", self._on_command)
         bus.listen("device.removed", self._on_removed)
 
     async def start(self) -> None:
@@ -148,10 +152,7 @@ class Vision:
         for job in await self._open_jobs():
             self._jobs[job["device_id"]] = job
         await self.incidents.load({job["id"] for job in self._jobs.values()})
-        for row in self.incidents.live():
-            if row["action"] == "pause" and self._jobs_status(row["job_id"]) == "printing":
-                # The process may have ended between the incident and its pause.
-                await self._pause(row)
+        self._owed = {row["id"] for row in self.incidents.live() if row["action"] == "pause"}
         self._tasks.start("vision", self._run(), lasting=True)
 
     async def stop(self) -> None:
@@ -198,30 +199,50 @@ class Vision:
             known = self._jobs.get(job["device_id"])
             self._jobs[job["device_id"]] = job
             if known is None or known["id"] != job["id"]:
-                self._hurry(job["device_id"])
+                self._tasks.start(f"watch of {job['id']}", self._begun(job))
         elif self._jobs.get(job["device_id"], {}).get("id") == job["id"]:
             del self._jobs[job["device_id"]]
             self._tasks.start(f"incidents of {job['id']}", self._ended(job))
 
-    def _hurry(self, printer_id: str) -> None:
+    async def _begun(self, job: Json) -> None:
         """Look sooner than while nothing is printed."""
-        for camera in self._cameras.values():
-            if (printer := self._printer_of(camera)) and printer.record.id == printer_id:
-                camera.due = 0.0
+        for camera in self._before(job["device_id"]):
+            camera.due = 0.0
+            self._tell(camera)
 
     async def _ended(self, job: Json) -> None:
         await self.incidents.end(job["id"])
-        for camera in self._cameras.values():
-            if camera.job_id == job["id"]:
-                camera.begin(None)
-                self._tell(camera)
+        for camera in self._before(job["device_id"]):
+            camera.begin(None)
+            self._tell(camera)
+
+    def _before(self, printer_id: str) -> list[Camera]:
+        """Return the cameras that watch a printer."""
+        found = [(camera, self._printer_of(camera)) for camera in self._cameras.values()]
+        return [camera for camera, one in found if one and one.record.id == printer_id]
 
     def _on_removed(self, event: Event) -> None:
         device_id = event.data["id"]
         if (camera := self._cameras.pop(device_id, None)) is not None:
-            self._bus.publish("vision.updated", camera.view({}) | {"archived": True})
-        if self._stored.pop(device_id, None) is not None:
-            self._tasks.start(f"forget {device_id}", self._delete(device_id))
+            self._tasks.start(f"forget {device_id}", self._forget(camera))
+
+    async def _forget(self, camera: Camera) -> None:
+        """Tell once more of a camera that is gone, and delete how it was watched."""
+        self._bus.publish("vision.updated", camera.view({}) | {"archived": True})
+        if self._stored.pop(camera.device_id, None) is not None:
+            query = delete(watched).where(watched.c.device_id == camera.device_id)
+            await self._db.write(lambda connection: connection.execute(query))
+
+    def _on_command(self, event: Event) -> None:
+        """Learn how a pause ended; one that was not done must not be believed."""
+        if event.data["status"] in {"acked", "failed", "unknown", "expired"}:
+            row = self._pauses.pop(event.data["id"], None)
+            if row is not None and event.data["status"] != "acked":
+                self._tasks.start(f"correct {row['id']}", self._not_paused(row))
+
+    async def _not_paused(self, row: Json) -> None:
+        await self.incidents.change(row, action="notify")
+        self.incidents.tell(row)
 
     # -- looking --------------------------------------------------------------------------------------
 
@@ -233,7 +254,10 @@ class Vision:
             job = self._job_before(camera)
             camera.begin(job["id"] if job else None)
             image = await self._see(camera)
-            if image is None or job is None or not self._prints(camera, job):
+            if job is None or not self._prints(camera, job):
+                return
+            await self._catch_up(camera, job)
+            if image is None:
                 return
             verdict = await self._judge(camera, image, by_model=True)
             if verdict is not None and self._jobs.get(job["device_id"], {}).get("id") == job["id"]:
@@ -254,8 +278,8 @@ class Vision:
         finally:
             camera.at = self._clock()
         shown = printer.observed.state if printer else {}
-        health = camera.eye.look(camera.at, small, shown)
-        return image if health.state is State.OK else None
+        camera.eye.look(camera.at, small, shown)
+        return image if camera.eye.now.state is State.OK else None
 
     async def _judge(self, camera: Camera, image: bytes, *, by_model: bool) -> Verdict | None:
         """Have a picture judged as the settings say; None where nobody judges now."""
@@ -312,6 +336,13 @@ class Vision:
         self.incidents.tell(row)
         await self._reported(job["id"], kind, verdict.failing, image, verdict.what)
 
+    async def _catch_up(self, camera: Camera, job: Json) -> None:
+        """Pause what the last life ended before pausing; what it did ask for is not asked for twice."""
+        row = self.incidents.of(camera.device_id, job["id"])
+        if row is not None and row["id"] in self._owed:
+            self._owed.discard(row["id"])
+            await self._pause(row)
+
     async def _pause(self, row: Json) -> None:
         """Pause the print of an incident, once; where that is refused, people are only told."""
         printer_id = next(
@@ -328,6 +359,7 @@ class Vision:
             _LOGGER.warning("The print before a camera cannot be paused: %s", err.code)
             refused = True
         else:
+            self._pauses[asked["command"]["id"]] = row
             refused = asked["command"]["status"] in {"denied", "failed", "expired"}
         if refused:
             await self.incidents.change(row, action="notify")
@@ -435,10 +467,6 @@ class Vision:
                 )
 
         await self._db.write(work)
-
-    async def _delete(self, device_id: str) -> None:
-        query = delete(watched).where(watched.c.device_id == device_id)
-        await self._db.write(lambda connection: connection.execute(query))
 
     # -- the verbs ------------------------------------------------------------------------------------
 

@@ -136,6 +136,8 @@ class Eye:
     """What is remembered of one camera, and its health as it is told: it changes only when looks agree."""
 
     health: Health = field(default_factory=lambda: Health(state=State.UNKNOWN))
+    # What the last look alone says.
+    now: Health = field(default_factory=lambda: Health(state=State.UNKNOWN))
     _same: deque[_Look] = field(default_factory=deque)
     _edges: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
     _next: Health | None = None
@@ -150,7 +152,7 @@ class Eye:
         elif self._is_frozen(_Look(at=at, grey=grey, printer=printer)):
             # The evidence is in the looks before: it need not come again.
             self._next, self._agreeing = None, 0
-            self.health = Health(state=State.FROZEN, reason="no_change")
+            self.now = self.health = Health(state=State.FROZEN, reason="no_change")
             return self.health
         else:
             self._edges.append(seen.edges)
@@ -175,6 +177,7 @@ class Eye:
         )
 
     def _agreed(self, now: Health) -> Health:
+        self.now = now
         if now == self.health:
             self._next, self._agreeing = None, 0
             return self.health

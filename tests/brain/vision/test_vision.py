@@ -294,6 +294,52 @@ async def test_a_printer_that_cannot_pause_is_only_told_about(shop: Shop) -> Non
     assert [one["action"] for one in shop.told["incident.updated"]] == ["notify"]
 
 
+async def test_a_pause_that_was_not_done_is_not_believed(shop: Shop) -> None:
+    shop.printer.reaction = DeviceError("device_refused", "not now")
+    await shop.chooses(action="pause")
+    await alarmed(shop)
+    told = shop.told["incident.updated"]
+    await until(lambda: told[-1]["action"] == "notify", "the correction")
+    assert [one["action"] for one in told] == ["pause", "notify"]
+
+
+async def test_a_pause_that_was_done_is_made_once_also_in_the_next_life(tmp_path: Path) -> None:
+    async with opened(tmp_path) as first:
+        await first.furnish()
+        first.printer.reaction = None
+        await first.chooses(action="pause")
+        first.printer.shows = puppets().printer("paused", "benchy.gcode", "t")
+        await alarmed(first)
+        command = first.told["command.updated"][0]["id"]
+        await first.home.ended(command)
+        run = first.run
+    async with opened(tmp_path, life=2) as second:
+        before = second.orders()
+        second.camera, second.printer = await puppets_of(second)
+        second.run = run
+        await second.prints()
+        second.mind.says = SPAGHETTI
+        await second.looks(5)
+        assert second.orders() == before
+
+
+async def test_a_flash_of_darkness_is_not_judged(shop: Shop) -> None:
+    await shop.prints()
+    await shop.looks(2)
+    shop.camera.picture = jpeg(Image.new("RGB", SIZE, (2, 2, 2)))
+    await shop.look()
+    assert shop.row()["health"] == "ok"
+    assert len(shop.mind.asked) == 2
+
+
+async def test_that_a_print_is_watched_is_told_when_it_begins_and_ends(shop: Shop) -> None:
+    await shop.looks()
+    await shop.prints()
+    await until(lambda: shop.told["vision.updated"][-1]["watching"], "the news")
+    await shop.ends()
+    assert shop.told["vision.updated"][-1]["watching"] is False
+
+
 async def test_no_picture_can_make_vision_ask_for_more_than_a_pause(shop: Shop) -> None:
     await shop.chooses(action="pause")
     await shop.prints()
@@ -474,7 +520,13 @@ async def test_a_pause_that_the_end_of_the_brain_prevented_is_made_up_for(
         monkeypatch.setattr(first.vision, "_pause", cut)
         with pytest.raises(DeviceError):
             await first.looks()
+        run = first.run
     async with opened(tmp_path, life=2) as second:
+        second.camera, second.printer = await puppets_of(second)
+        second.run = run
+        await second.prints()
+        second.mind.says = FINE
+        await second.looks(3)
         await until(lambda: second.orders() == ["print_pause"], "the pause")
 
 
