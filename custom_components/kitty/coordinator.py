@@ -41,6 +41,50 @@ _OPEN_JOBS: Final = frozenset({"preparing", "printing", "paused"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of the snapshot that holds what is open: by which field, and how what is over shows."""
+
+    topic: str
+    key: str = "id"
+    is_open: Callable[[Json], bool] = lambda _row: True
+
+
+WORKSHOP: Final[Mapping[str, Part]] = {
+    "queue": Part(
+        topic="queue.updated",
+        is_open=lambda row: row["status"] in {"queued", "held", "starting", "printing"},
+    ),
+    "spools": Part(topic="spool.updated", is_open=lambda row: not row["archived"]),
+    "stock": Part(
+        topic="stock.updated", key="material", is_open=lambda row: not row.get("archived")
+    ),
+    "procurements": Part(
+        topic="procurement.updated", is_open=lambda row: row["status"] in {"proposed", "approved"}
+    ),
+    "incidents": Part(
+        topic="incident.updated", is_open=lambda row: row["status"] in {"open", "confirmed"}
+    ),
+    "vision": Part(
+        topic="vision.updated", key="device_id", is_open=lambda row: not row.get("archived")
+    ),
+    "reviews": Part(
+        topic="review.updated", key="job_id", is_open=lambda row: row["status"] == "waiting"
+    ),
+}
+_PARTS_BY_TOPIC: Final = {part.topic: name for name, part in WORKSHOP.items()}
+# What each other topic brings: one thing of a part, the end of one, or a part as a whole.
+_THINGS: Final = {
+    "device.updated": "devices",
+    "safety.event": "events",
+    "command.updated": "commands",
+    "job.updated": "jobs",
+    "provider.updated": "providers",
+}
+_REMOVALS: Final = {"device.removed": "devices", "provider.removed": "providers"}
+_WHOLES: Final = {"health.updated": "health", "audit.head": "audit", "mind.updated": "mind"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Everything that the brain tells, by id; ``connected`` is whether it is told still."""
 
@@ -55,6 +99,14 @@ class Snapshot:
     # When the budget was told: what it says of a day is over with that day.
     budget_told: datetime | None = None
     mind: Mapping[str, Any] = field(default_factory=dict)
+    # The workshop, as far as it is open; the keys are in WORKSHOP.
+    queue: Mapping[str, Json] = field(default_factory=dict)
+    spools: Mapping[str, Json] = field(default_factory=dict)
+    stock: Mapping[str, Json] = field(default_factory=dict)
+    procurements: Mapping[str, Json] = field(default_factory=dict)
+    incidents: Mapping[str, Json] = field(default_factory=dict)
+    vision: Mapping[str, Json] = field(default_factory=dict)
+    reviews: Mapping[str, Json] = field(default_factory=dict)
     connected: bool = False
 
 
@@ -141,6 +193,10 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
             budget_told=dt_util.utcnow(),
             mind=data.get("mind") or {},
             connected=True,
+            **{
+                name: {row[part.key]: row for row in data.get(name) or [] if part.is_open(row)}
+                for name, part in WORKSHOP.items()
+            },
         )
         self._first.set()
         self._set(snapshot)
@@ -148,31 +204,16 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
 
     @callback
     def _on_event(self, name: str, data: Json) -> None:
-        match name:
-            case "device.updated":
-                self._merge("devices", data)
-            case "device.removed":
-                devices = {k: v for k, v in self.data.devices.items() if k != data["id"]}
-                self._set(replace(self.data, devices=devices))
-            case "safety.event":
-                self._merge("events", data)
-            case "command.updated":
-                self._merge("commands", data)
-            case "job.updated":
-                self._merge("jobs", data)
-            case "health.updated":
-                self._set(replace(self.data, health=data))
-            case "audit.head":
-                self._set(replace(self.data, audit=data))
-            case "provider.updated":
-                self._merge("providers", data)
-            case "provider.removed":
-                left = {k: v for k, v in self.data.providers.items() if k != data["id"]}
-                self._set(replace(self.data, providers=left))
-            case "budget.updated":
-                self._set(replace(self.data, budget=data, budget_told=dt_util.utcnow()))
-            case "mind.updated":
-                self._set(replace(self.data, mind=data))
+        if name in _PARTS_BY_TOPIC:
+            self._put(_PARTS_BY_TOPIC[name], data)
+        elif name in _THINGS:
+            self._merge(_THINGS[name], data)
+        elif name in _REMOVALS:
+            self._remove(_REMOVALS[name], data["id"])
+        elif name in _WHOLES:
+            self._change(_WHOLES[name], data)
+        elif name == "budget.updated":
+            self._set(replace(self.data, budget=data, budget_told=dt_util.utcnow()))
         self._tell(name, data)
 
     @callback
@@ -202,10 +243,25 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
 
     def _merge(self, part: str, thing: Json) -> None:
         """Put one thing into its part of the snapshot, letting go of the oldest that are over."""
-        changed: dict[str, Any] = {
-            part: _trim(part, {**getattr(self.data, part), thing["id"]: thing})
-        }
+        self._change(part, _trim(part, {**getattr(self.data, part), thing["id"]: thing}))
+
+    def _change(self, part: str, now: Json) -> None:
+        """Put something else in the place of one part."""
+        changed: dict[str, Any] = {part: now}
         self._set(replace(self.data, **changed))
+
+    def _remove(self, part: str, thing_id: str) -> None:
+        """Take one thing out of its part of the snapshot."""
+        left = {key: one for key, one in getattr(self.data, part).items() if key != thing_id}
+        self._change(part, left)
+
+    def _put(self, name: str, row: Json) -> None:
+        """Put a row into a part of the workshop, or take it out when it is over."""
+        part, rows = WORKSHOP[name], dict(getattr(self.data, name))
+        rows.pop(row[part.key], None)
+        if part.is_open(row):
+            rows[row[part.key]] = row
+        self._change(name, rows)
 
     def _set(self, data: Snapshot) -> None:
         """Push a snapshot that differs."""

@@ -78,6 +78,8 @@ class FakeBrain:
         self.providers: dict[str, Json] = {}
         self.budget: Json = {}
         self.mind: Json = {}
+        # The open rows of the workshop by part: queue, spools, stock, ...
+        self.workshop: dict[str, list[Json]] = {}
         self.received: list[Received] = []
         self.cancelled: list[int] = []
         self.connections = 0
@@ -522,6 +524,7 @@ class FakeBrain:
                         "providers": list(self.providers.values()),
                         "budget": self.budget,
                         "mind": self.mind,
+                        **self.workshop,
                     },
                 },
             )

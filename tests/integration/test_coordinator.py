@@ -55,6 +55,42 @@ async def test_each_event_changes_its_part(kitty: MockConfigEntry, brain: FakeBr
     assert (data.health["status"], data.audit["seq"]) == ("degraded", 9)
 
 
+@pytest.mark.parametrize(
+    ("topic", "part", "row", "over"),
+    [
+        ("queue.updated", "queue", {"id": "x", "status": "held"}, {"status": "completed"}),
+        ("spool.updated", "spools", {"id": "x", "archived": False}, {"archived": True}),
+        ("stock.updated", "stock", {"material": "x"}, {"archived": True}),
+        ("procurement.updated", "procurements", {"id": "x", "status": "proposed"}, {"status": "done"}),
+        ("incident.updated", "incidents", {"id": "x", "status": "open"}, {"status": "over"}),
+        ("vision.updated", "vision", {"device_id": "x"}, {"archived": True}),
+        ("review.updated", "reviews", {"job_id": "x", "status": "waiting"}, {"status": "done"}),
+    ],
+)  # fmt: skip
+async def test_the_workshop_holds_what_is_open(
+    kitty: MockConfigEntry, brain: FakeBrain, topic: str, part: str, row: Json, over: Json
+) -> None:
+    """A row comes, and goes when it is over."""
+    await brain.push(topic, row)
+    await heard(kitty)
+    assert getattr(_coordinator(kitty).data, part) == {"x": row}
+    await brain.push(topic, row | over)
+    await heard(kitty)
+    assert getattr(_coordinator(kitty).data, part) == {}
+
+
+async def test_a_snapshot_brings_what_is_open_in_the_workshop(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """What was over already is left out."""
+    rows = [{"id": "a", "status": "queued"}, {"id": "b", "status": "cancelled"}]
+    brain.workshop["queue"] = rows
+    brain.restarted()
+    await brain.drop()
+    await eventually(lambda: _coordinator(kitty).data.queue)
+    assert set(_coordinator(kitty).data.queue) == {"a"}
+
+
 async def test_a_removed_device_is_gone(kitty: MockConfigEntry, brain: FakeBrain) -> None:
     """A device that the brain has forgotten is not shown."""
     await brain.push("device.removed", {"id": DOOR})
