@@ -306,9 +306,9 @@ async def test_a_pause_that_was_not_done_is_not_believed(shop: Shop) -> None:
 async def test_a_pause_that_was_done_is_made_once_also_in_the_next_life(tmp_path: Path) -> None:
     async with opened(tmp_path) as first:
         await first.furnish()
-        first.printer.reaction = None
         await first.chooses(action="pause")
-        first.printer.shows = puppets().printer("paused", "benchy.gcode", "t")
+        await first.prints()
+        first.printer.shows = puppets().printer("paused", "benchy.gcode", first.run)
         await alarmed(first)
         command = first.told["command.updated"][0]["id"]
         await first.home.ended(command)
