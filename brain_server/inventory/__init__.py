@@ -11,7 +11,7 @@ from brain_server.bus import Bus, Event
 from brain_server.commands import Caller, Page, Params, Scope, as_page, command
 from brain_server.errors import Conflict, InvalidRequest, NotFound
 from brain_server.inventory import changes, colors, forecasting, materials, rows
-from brain_server.inventory.asked import Grams, Id, Length, Money, Some, Text, Word
+from brain_server.inventory.asked import Full, Grams, Id, Length, Money, Some, Text, Word
 from brain_server.inventory.books import Books, Touched
 from brain_server.observability import Tasks
 from brain_server.protocol import Json
@@ -37,7 +37,7 @@ class PutSpool(Params):
     color: Word | UnsetType | None = UNSET
     diameter_mm: Annotated[float, msgspec.Meta(ge=0.5, le=5)] | UnsetType = UNSET
     density: Annotated[float, msgspec.Meta(ge=0.2, le=20)] | UnsetType | None = UNSET
-    full_g: Some | UnsetType = UNSET
+    full_g: Full | UnsetType = UNSET
     remaining_g: Grams | UnsetType = UNSET
     # For the whole spool.
     price: Money | UnsetType | None = UNSET
@@ -127,7 +127,7 @@ class Inventory:
             raise InvalidRequest("invalid_params", "grams must be above 0", reason="grams")
 
         def work(connection: Connection, touched: Touched) -> Json:
-            changes.release(connection, touched, holder)
+            held = changes.held_by(connection, holder)
             fitting = [
                 row
                 for row in rows.raw_spools(
@@ -135,6 +135,9 @@ class Inventory:
                 )
                 if colors.fits(row["color"], color)
             ]
+            for row in fitting:
+                if held is not None and row["id"] == held["spool_id"]:
+                    row["reserved_g"] -= held["grams"]
             found = forecasting.pick(fitting, needed - changes.EPSILON, device_id)
             if found is None:
                 free = max(map(rows.free_g, fitting), default=0.0)
@@ -145,10 +148,14 @@ class Inventory:
                     free=round(free, 3),
                     material=name,
                 )
-            row = {"spool_id": found["id"], "grams": needed, "created_at": now}
-            connection.execute(insert(reservations).values(holder=holder, **row))
+            view = rows.spool_view(found | {"reserved_g": found["reserved_g"] + needed})
+            if held is not None and (held["spool_id"], held["grams"]) == (found["id"], needed):
+                return view  # nothing that anybody should be told
+            changes.release(connection, touched, holder)
+            made = {"spool_id": found["id"], "grams": needed, "created_at": now}
+            connection.execute(insert(reservations).values(holder=holder, **made))
             touched.spools.add(found["id"])
-            return rows.spool_view(found | {"reserved_g": found["reserved_g"] + needed})
+            return view
 
         return await self._books.write(work)
 

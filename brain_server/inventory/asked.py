@@ -18,5 +18,6 @@ type Word = Annotated[
 ]
 type Grams = Annotated[float, msgspec.Meta(ge=0, le=100_000)]
 type Some = Annotated[float, msgspec.Meta(gt=0, le=100_000)]
+type Full = Annotated[float, msgspec.Meta(ge=1, le=100_000)]
 type Length = Annotated[float, msgspec.Meta(gt=0, le=100_000_000)]
 type Money = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]

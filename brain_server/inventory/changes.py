@@ -1,6 +1,5 @@
 """How spools change, inside a transaction of the books."""
 
-import math
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -14,6 +13,8 @@ from brain_server.storage.tables import new_id, reservations, spools, usage
 # A hundredth of a gram is not a shortage.
 EPSILON: Final = 0.01
 FULL: Final = 1000.0
+# What a printer says beyond this, in grams or in millimetres, is no measurement.
+MOST: Final = 1e8
 
 
 def put_away(connection: Connection, touched: Touched, row: Json, *, archived: bool) -> None:
@@ -49,14 +50,20 @@ def change(connection: Connection, touched: Touched, spool_id: str, **values: An
     touched.spools.add(spool_id)
 
 
+def held_by(connection: Connection, holder: str) -> Json | None:
+    """Return what a holder has reserved, or None."""
+    query = select(reservations).where(reservations.c.holder == holder)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else dict(row)
+
+
 def release(connection: Connection, touched: Touched, holder: str) -> bool:
     """Drop what a holder has reserved; False when it had nothing."""
-    held = reservations.c.holder == holder
-    spool_id = connection.execute(select(reservations.c.spool_id).where(held)).scalar()
-    if spool_id is None:
+    held = held_by(connection, holder)
+    if held is None:
         return False
-    connection.execute(delete(reservations).where(held))
-    touched.spools.add(spool_id)
+    connection.execute(delete(reservations).where(reservations.c.holder == holder))
+    touched.spools.add(held["spool_id"])
     return True
 
 
@@ -111,9 +118,8 @@ def spool_of_job(
     slot: int | None,
 ) -> Json | None:
     """Return the spool that a print was fed from, as far as anybody knows."""
-    held = connection.execute(
-        select(reservations.c.spool_id).where(reservations.c.holder == holder)
-    ).scalar()
+    found = None if holder is None else held_by(connection, holder)
+    held = None if found is None else found["spool_id"]
     loaded = [
         row
         for row in rows.raw_spools(connection, spools.c.device_id == device_id)
@@ -152,7 +158,7 @@ def book(
 
 def measure(amount: float | None) -> float:
     """Return a weight or a length that can be one; InvalidRequest otherwise."""
-    if amount is None or not math.isfinite(amount) or amount < 0:
+    if amount is None or not 0 <= amount <= MOST:
         raise InvalidRequest("invalid_params", "grams or mm must be a number", reason="grams, mm")
     return float(amount)
 

@@ -11,6 +11,7 @@ from brain_server.protocol import Json
 from brain_server.storage.tables import proposals, reservations, spools, stock_limits, usage
 
 MICRO: Final = 1_000_000
+MOST: Final = 2**62  # what a column holds, and then some
 _HIDDEN: Final = frozenset({"price_micro", "synced_g", "telling_g", "telling_from", "telling_at"})
 
 
@@ -27,7 +28,7 @@ def money(amount: int | None) -> float | None:
 def cost_of(spool: Json, grams: float) -> int | None:
     """Return what so many grams of a spool cost, in millionths; None where its price is not known."""
     price = spool["price_micro"]
-    return None if price is None else round(price * grams / spool["full_g"])
+    return None if price is None else min(round(price * grams / spool["full_g"]), MOST)
 
 
 def raw_spools(connection: Connection, *where: ColumnElement[bool]) -> list[Json]:

@@ -12,6 +12,8 @@ from brain_server.protocol import Json
 
 # Less than a pinch: two sides that count in floats do not argue about it.
 PINCH: Final = 0.01
+# No spool weighs or costs more.
+MOST: Final = 1e6
 # So long after it began, what is being told has arrived, or never will.
 LEASE: Final = 120.0
 NOTHING_TOLD: Final[Json] = {"telling_g": None, "telling_from": None, "telling_at": None}
@@ -67,7 +69,7 @@ def _marked(one: Spool) -> str:
 
 def _unusable(one: Spool) -> str | None:
     """Say why a spool cannot be counted here, or None."""
-    if one.full_g is None or one.full_g <= 0 or one.filament.density <= 0:
+    if one.full_g is None or not 1 <= one.full_g <= MOST or one.filament.density <= 0:
         return "no_weight"
     return None if _clean(one.filament.material, 32) else "no_material"
 
@@ -145,7 +147,7 @@ def _fields(one: Spool, full_g: float) -> dict[str, Any]:
         "diameter_mm": filament.diameter,
         "density": filament.density,
         "full_g": full_g,
-        "price_micro": None if price is None else rows.micro(max(0.0, price)),
+        "price_micro": None if price is None else rows.micro(min(max(0.0, price), MOST)),
         "location": _clean(one.location, 255),
     }
 

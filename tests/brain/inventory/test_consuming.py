@@ -123,7 +123,7 @@ async def test_without_a_price_there_is_no_cost(shop: Shop) -> None:
     assert (used["grams"], used["cost"], used["cost_micro"]) == (10, None, None)
 
 
-@pytest.mark.parametrize("amount", [None, -1, math.nan, math.inf])
+@pytest.mark.parametrize("amount", [None, -1, math.nan, math.inf, 1e9])
 async def test_what_is_no_amount_is_not_booked(shop: Shop, amount: float | None) -> None:
     await loaded(shop)
     with pytest.raises(InvalidRequest) as error:

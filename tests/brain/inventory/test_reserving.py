@@ -66,6 +66,24 @@ async def test_reserving_again_replaces_what_was_reserved(shop: Shop) -> None:
     assert len(await shop.rows(reservations)) == 1
 
 
+async def test_reserving_the_same_again_is_not_told(shop: Shop) -> None:
+    """Or what plans whenever a spool changes would never come to an end."""
+    await shop.add(300)
+    once = await shop.inventory.reserve("q", "PLA", 200)
+    shop.told.clear()
+    assert await shop.inventory.reserve("q", "PLA", 200) == once
+    assert shop.told == []
+
+
+async def test_a_reservation_that_moves_is_told_of_both_spools(shop: Shop) -> None:
+    small, large = await shop.add(200), await shop.add(900)
+    await reserved(shop, "q", 150)
+    shop.told.clear()
+    await reserved(shop, "q", 600)
+    held = {row["id"]: row["reserved_g"] for row in shop.news("spool.updated")}
+    assert held == {small: 0, large: 600}
+
+
 async def test_a_reservation_that_fails_leaves_the_one_before(shop: Shop) -> None:
     spool = await shop.add(300)
     await reserved(shop, "q", 200)

@@ -229,9 +229,11 @@ async def test_a_spool_that_only_the_list_lost_stays(both: Both) -> None:
 
 async def test_a_spool_without_weight_or_material_is_left_out_and_told(both: Both) -> None:
     one = both.there.add(weight=None)
+    absurd = both.there.add(weight=1e300)
     other = both.there.add(material=" ")
     assert (await both.sync())["skipped"] == [
         {"spoolman_id": one, "reason": "no_weight"},
+        {"spoolman_id": absurd, "reason": "no_weight"},
         {"spoolman_id": other, "reason": "no_material"},
     ]
     assert await both.here() == []
