@@ -54,6 +54,8 @@ class Settings:
     machine_price: float = 0.0
     # How many questions the models in the house answer at once.
     model_slots: int = 4
+    # The hours of every day in which electricity is cheap, e.g. 22:00-06:00, where no prices are told.
+    cheap_hours: str = ""
     # A Qdrant server for the vectors of memory, e.g. http://qdrant:6333. Empty: they stay in the database.
     qdrant_url: str = ""
     qdrant_api_key: str = ""

@@ -262,6 +262,8 @@ telemetry: Final = Table(
     Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
     Column("topic", String(255), nullable=False),
     Column("payload", Text, nullable=False),
+    # A payload of more than 1024 bytes, packed with zlib; the text is then empty.
+    Column("packed", LargeBinary),
     Column("job_id", String(32)),
     Column("conversation_id", String(64)),
     Column("recorded_at", Float, nullable=False),
@@ -401,6 +403,27 @@ queue: Final = Table(
     CheckConstraint("priority >= 1 AND priority <= 10", name="priority"),
     CheckConstraint("start IN ('asap', 'cheap')", name="start"),
     Index(None, "status", "id"),
+)
+
+# Whether somebody said that the bed of a printer is clear; what is not here is not.
+beds: Final = Table(
+    "printer_beds",
+    brain,
+    Column("device_id", String(32), primary_key=True),
+    Column("is_clear", Boolean, nullable=False),
+    # The item of the queue that took it, and when that, or the word of a person, was.
+    Column("queue_id", String(32)),
+    Column("changed_at", Float, nullable=False),
+    Column("by_user", String(64)),
+)
+
+# What a kilowatt-hour costs from one time to another, as Home Assistant told it.
+energy_prices: Final = Table(
+    "energy_prices",
+    brain,
+    Column("start", Float, primary_key=True),
+    Column("end", Float, nullable=False),
+    Column("price", Float, nullable=False),
 )
 
 # What a person, or a picture, said of a finished print.

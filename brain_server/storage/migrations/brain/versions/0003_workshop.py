@@ -32,6 +32,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("device_id", name=op.f("pk_energy_meters")),
     )
     op.create_table(
+        "energy_prices",
+        sa.Column("start", sa.Float(), nullable=False),
+        sa.Column("end", sa.Float(), nullable=False),
+        sa.Column("price", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("start", name=op.f("pk_energy_prices")),
+    )
+    op.create_table(
+        "printer_beds",
+        sa.Column("device_id", sa.String(length=32), nullable=False),
+        sa.Column("is_clear", sa.Boolean(), nullable=False),
+        sa.Column("queue_id", sa.String(length=32), nullable=True),
+        sa.Column("changed_at", sa.Float(), nullable=False),
+        sa.Column("by_user", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("device_id", name=op.f("pk_printer_beds")),
+    )
+    op.create_table(
         "procurement_proposals",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("material", sa.String(length=32), nullable=False),
@@ -317,10 +333,12 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_fabrication_jobs_status_id"), "fabrication_jobs", ["status", "id"], unique=False
     )
+    op.add_column("telemetry_events", sa.Column("packed", sa.LargeBinary(), nullable=True))
 
 
 def downgrade() -> None:
     """Remove them."""
+    op.drop_column("telemetry_events", "packed")
     op.drop_index(op.f("ix_fabrication_jobs_status_id"), table_name="fabrication_jobs")
     op.drop_column("fabrication_jobs", "cost_micro")
     op.drop_column("fabrication_jobs", "energy_wh")
@@ -355,5 +373,7 @@ def downgrade() -> None:
         op.f("ix_procurement_proposals_status_material"), table_name="procurement_proposals"
     )
     op.drop_table("procurement_proposals")
+    op.drop_table("printer_beds")
+    op.drop_table("energy_prices")
     op.drop_table("energy_meters")
     op.drop_table("artifacts")

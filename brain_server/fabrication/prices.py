@@ -1,0 +1,177 @@
+"""What electricity costs when: prices that Home Assistant tells, else the hours that a person called cheap."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+import re
+import time
+from typing import Annotated, Final
+
+import msgspec
+from sqlalchemy import delete, insert, select
+
+from brain_server.bus import Bus
+from brain_server.commands import Caller, Params, Scope, command
+from brain_server.errors import InvalidRequest
+from brain_server.fabrication.plan import QUARTER
+from brain_server.protocol import Json
+from brain_server.storage import Database
+from brain_server.storage.tables import energy_prices
+
+QUARTER_S: Final = QUARTER * 60.0
+# How far ahead a cheap beginning is looked for where only daily hours are known.
+WINDOW_S: Final = 48 * 3600.0
+# Prices of the past are kept so long, for what prints of the past cost.
+KEPT_S: Final = 14 * 86_400.0
+# What an hour costs beside a cheap one, where nobody knows money: any number above 1 says the same.
+_DEAR: Final = 2.0
+_CHEAP: Final = 1.0
+_WINDOW: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+_MOST_SLOTS: Final = 1000
+_MOST_SLOT_S: Final = 86_400.0
+
+
+class Slot(Params):
+    """What a kilowatt-hour costs from one time to another, in POSIX seconds; it may be below zero."""
+
+    start: Annotated[float, msgspec.Meta(ge=0, le=1e11)]
+    end: Annotated[float, msgspec.Meta(ge=0, le=1e11)]
+    price: Annotated[float, msgspec.Meta(ge=-100, le=100)]
+
+
+class Slots(Params):
+    """Prices; what was told before of these times is forgotten."""
+
+    slots: Annotated[list[Slot], msgspec.Meta(max_length=_MOST_SLOTS)]
+
+
+class Prices:
+    """Knows prices; :meth:`start` reads those that were told before."""
+
+    def __init__(
+        self, database: Database, bus: Bus, clock: Callable[[], float], *, window: str = ""
+    ) -> None:
+        """Take the hours of every day that are cheap, ``22:00-06:00`` by the clock on the wall; empty: none."""
+        self._db = database
+        self._bus = bus
+        self._clock = clock
+        self._window = window_of(window)
+        self._slots: list[Slot] = []
+
+    async def start(self) -> None:
+        """Read the prices that are known."""
+        await self._load()
+
+    @command("energy.prices", Scope.INTEGRATION)
+    async def put(self, _caller: Caller, params: Slots) -> Json:
+        """Take what electricity costs, slot by slot."""
+        for slot in params.slots:
+            if not 0 < slot.end - slot.start <= _MOST_SLOT_S:
+                raise InvalidRequest(
+                    "invalid_params",
+                    "slots: each must end after it starts, within a day",
+                    field="slots",
+                    reason="order",
+                )
+        new = sorted(params.slots, key=lambda slot: slot.start)
+        if any(one.end > other.start for one, other in pairwise(new)):
+            raise InvalidRequest(
+                "invalid_params", "slots: two overlap", field="slots", reason="overlap"
+            )
+        old = self._clock() - KEPT_S
+        table = energy_prices.c
+
+        def work(connection: object) -> None:
+            execute = connection.execute  # type: ignore[attr-defined]
+            execute(delete(energy_prices).where(table.end < old))
+            for slot in new:
+                execute(delete(energy_prices).where(table.start < slot.end, table.end > slot.start))
+                execute(insert(energy_prices).values(**msgspec.structs.asdict(slot)))
+
+        await self._db.write(work)
+        await self._load()
+        self._bus.publish("energy.updated", {"slots": len(self._slots)})
+        return {"slots": len(self._slots)}
+
+    async def _load(self) -> None:
+        query = select(energy_prices).order_by(energy_prices.c.start)
+        self._slots = await self._db.read(
+            lambda connection: [Slot(**row) for row in connection.execute(query).mappings()]
+        )
+
+    @property
+    def in_money(self) -> bool:
+        """Tell whether prices are money, and not merely cheap and dear."""
+        return bool(self._told(self._clock()))
+
+    def mean(self, start: float, end: float) -> float | None:
+        """Return the mean price of a kilowatt-hour between two times, None where part of it is not known."""
+        parts = [
+            (min(end, slot.end) - max(start, slot.start), slot.price)
+            for slot in self._slots
+            if slot.start < end and slot.end > start
+        ]
+        known = sum(seconds for seconds, _ in parts)
+        if not parts or known < (end - start) * (1 - 1e-6):
+            return None
+        return sum(seconds * price for seconds, price in parts) / known
+
+    def quarters(self, now: float) -> list[float]:
+        """Return the prices of the quarters of an hour from now on, as far as they are known; else none."""
+        told = self._told(now)
+        if told:
+            return _steps(told, now)
+        if self._window is None:
+            return []
+        begin, end = self._window
+        return [
+            _CHEAP if _within(now + (at + 0.5) * QUARTER_S, begin, end) else _DEAR
+            for at in range(int(WINDOW_S / QUARTER_S))
+        ]
+
+    def _told(self, now: float) -> list[Slot]:
+        """Return the slots from now on, up to the first gap."""
+        found: list[Slot] = []
+        reached = now
+        for slot in self._slots:
+            if slot.end <= now:
+                continue
+            if slot.start > reached + 1:
+                break
+            found.append(slot)
+            reached = slot.end
+        return found
+
+
+def _steps(slots: Sequence[Slot], now: float) -> list[float]:
+    found: list[float] = []
+    at = 0
+    middle = now + QUARTER_S / 2
+    while middle < slots[-1].end:
+        while slots[at].end <= middle:
+            at += 1
+        found.append(slots[at].price)
+        middle += QUARTER_S
+    return found
+
+
+def _within(moment: float, begin: int, end: int) -> bool:
+    """Tell whether the clock on the wall is within the window: so it is right on days of 23 and 25 hours."""
+    there = time.localtime(moment)
+    minute = there.tm_hour * 60 + there.tm_min
+    return begin <= minute < end if begin < end else minute >= begin or minute < end
+
+
+def window_of(text: str) -> tuple[int, int] | None:
+    """Return the minutes of the day at which a window begins and ends; InvalidRequest ``invalid_setting``."""
+    if not text:
+        return None
+    found = _WINDOW.fullmatch(text)
+    hours = [int(part) for part in found.groups()] if found else [0, 0, 0, 0]
+    begin, end = hours[0] * 60 + hours[1], hours[2] * 60 + hours[3]
+    if begin == end:
+        raise InvalidRequest(
+            "invalid_setting",
+            "Setting cheap_hours must be two times, e.g. 22:00-06:00",
+            field="cheap_hours",
+        )
+    return begin, end

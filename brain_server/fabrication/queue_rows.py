@@ -1,0 +1,242 @@
+"""The rows of the queue and of the beds; every change is one conditional statement, so that two brains agree."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from brain_server.bus import Bus
+from brain_server.fabrication.schedule import HISTORY
+from brain_server.protocol import Json
+from brain_server.storage import Database
+from brain_server.storage.tables import artifacts, beds, jobs, new_id, queue
+
+OPEN: Final = ("queued", "held", "starting", "printing")
+# On a printer, or on the way to it.
+BUSY: Final = ("starting", "printing")
+# An item that is nowhere.
+CLEARED: Final[Json] = {
+    "device_id": None,
+    "command_id": None,
+    "job_id": None,
+    "planned_start": None,
+    "planned_end": None,
+}
+RUNNING: Final = ("preparing", "printing", "paused")
+
+
+class Lost(Exception):
+    """Somebody else was first; nothing was changed."""
+
+
+class Rows:
+    """Reads and changes rows of the queue, and tells of every change."""
+
+    def __init__(self, database: Database, bus: Bus, clock: Callable[[], float]) -> None:
+        """Take the database, the bus and a clock in POSIX seconds."""
+        self._db = database
+        self._bus = bus
+        self._clock = clock
+
+    async def find(self, *where: ColumnElement[bool], limit: int | None = None) -> list[Json]:
+        """Return rows, oldest first."""
+        query = select(queue).where(*where).order_by(queue.c.id).limit(limit)
+        return await self._db.read(
+            lambda connection: [dict(row) for row in connection.execute(query).mappings()]
+        )
+
+    async def get(self, queue_id: str) -> Json | None:
+        """Return one row."""
+        found = await self.find(queue.c.id == queue_id)
+        return found[0] if found else None
+
+    async def add(self, values: Json) -> Json:
+        """Store a new row."""
+        row: Json = {"id": new_id(), "created_at": self._clock()} | values
+        await self._db.write(lambda connection: connection.execute(insert(queue).values(row)))
+        return self._told(await self.get(row["id"]))
+
+    async def change(self, row: Json, values: Json, *, exactly: bool = False) -> Json | None:
+        """Change a row that is still as the caller knows it; None when it no longer is.
+
+        ``exactly``: with the same reasons, too, so that the word of a person is never overwritten by a plan.
+        """
+        known = (
+            queue.c.id == row["id"],
+            queue.c.status == row["status"],
+            queue.c.attempts == row["attempts"],
+        )
+
+        def work(connection: Connection) -> int:
+            if exactly:
+                reasons = select(queue.c.reasons).where(*known).with_for_update()
+                if connection.execute(reasons).scalar() != row["reasons"]:
+                    return 0
+            return connection.execute(update(queue).where(*known).values(values)).rowcount
+
+        changed = await self._db.write(work)
+        return self._told(await self.get(row["id"])) if changed else None
+
+    def _told(self, row: Json | None) -> Json:
+        assert row is not None  # noqa: S101 - no row of the queue is ever deleted
+        self._bus.publish("queue.updated", view(row))
+        return row
+
+    # -- claims ---------------------------------------------------------------------------------------
+
+    async def claim(self, row: Json, device_id: str) -> Json | None:
+        """Take an item and a clear bed together, once; None when either is gone."""
+        item = (
+            queue.c.id == row["id"],
+            queue.c.status == "queued",
+            queue.c.attempts == row["attempts"],
+            queue.c.device_id == device_id,
+        )
+        bed = (beds.c.device_id == device_id, beds.c.is_clear.is_(True))
+        now = self._clock()
+
+        def work(connection: Connection) -> None:
+            taken = {"is_clear": False, "queue_id": row["id"], "changed_at": now, "by_user": None}
+            started = {
+                "status": "starting",
+                "attempts": row["attempts"] + 1,
+                "command_id": None,
+                "job_id": None,
+            }
+            for statement in (
+                update(beds).where(*bed).values(taken),
+                update(queue).where(*item).values(started),
+            ):
+                if connection.execute(statement).rowcount != 1:
+                    raise Lost
+
+        try:
+            await self._db.write(work)
+        except Lost:
+            return None
+        return self._told(await self.get(row["id"]))
+
+    async def back_out(self, row: Json, values: Json) -> Json | None:
+        """Take back a claim after which nothing was printed: the bed is as clear as it was."""
+        item = (
+            queue.c.id == row["id"],
+            queue.c.status == "starting",
+            queue.c.attempts == row["attempts"],
+            # Where it is being asked for by now, something may be printed.
+            queue.c.command_id.is_not_distinct_from(row["command_id"]),
+        )
+        bed = (beds.c.device_id == row["device_id"], beds.c.queue_id == row["id"])
+
+        def work(connection: Connection) -> int:
+            changed = connection.execute(update(queue).where(*item).values(values)).rowcount
+            if changed:
+                connection.execute(update(beds).where(*bed).values(is_clear=True, queue_id=None))
+            return changed
+
+        changed = await self._db.write(work)
+        return self._told(await self.get(row["id"])) if changed else None
+
+    # -- beds -----------------------------------------------------------------------------------------
+
+    async def beds(self) -> dict[str, Json]:
+        """Return what is known of beds, by printer."""
+        return await self._db.read(
+            lambda connection: {
+                row["device_id"]: dict(row) for row in connection.execute(select(beds)).mappings()
+            }
+        )
+
+    async def set_clear(self, device_id: str, user_id: str | None) -> None:
+        """Note that a person says that a bed is clear."""
+        values = {
+            "is_clear": True,
+            "queue_id": None,
+            "changed_at": self._clock(),
+            "by_user": user_id,
+        }
+        here = beds.c.device_id == device_id
+
+        def work(connection: Connection) -> None:
+            if not connection.execute(update(beds).where(here).values(values)).rowcount:
+                connection.execute(insert(beds).values(device_id=device_id, **values))
+
+        try:
+            await self._db.write(work)
+        except IntegrityError:  # another brain was told at the same moment
+            await self._db.write(work)
+
+    async def note_prints(self) -> None:
+        """Note that beds on which something is being printed are not clear."""
+        running = select(jobs.c.device_id).where(jobs.c.status.in_(RUNNING))
+        used = update(beds).where(beds.c.is_clear.is_(True), beds.c.device_id.in_(running))
+        now = self._clock()
+        await self._db.write(
+            lambda connection: connection.execute(used.values(is_clear=False, changed_at=now))
+        )
+
+    # -- jobs and files -------------------------------------------------------------------------------
+
+    async def jobs_of(self, rows: Sequence[Json]) -> dict[str, Json]:
+        """Return the jobs of items that are under way, by the item."""
+        by_command = {row["command_id"]: row["id"] for row in rows if row["command_id"]}
+        query = select(jobs).where(jobs.c.command_id.in_(by_command))
+        found = await self._db.read(
+            lambda connection: [dict(row) for row in connection.execute(query).mappings()]
+        )
+        return {by_command[job["command_id"]]: job for job in found}
+
+    async def tie(self, job_id: str, row: Json) -> None:
+        """Write down of which item a job is."""
+        values = {"queue_id": row["id"], "artifact_id": row["artifact_id"]}
+        await self._db.write(
+            lambda connection: connection.execute(
+                update(jobs).where(jobs.c.id == job_id).values(values)
+            )
+        )
+
+    async def adopt(self, command: Json) -> bool:
+        """Tie the run that a printer showed after a start, and that nobody asked for, to its command."""
+        orphan = (
+            select(jobs.c.id)
+            .where(
+                jobs.c.device_id == command["device_id"],
+                jobs.c.command_id.is_(None),
+                jobs.c.file == command["params"]["file"],
+                jobs.c.created_at >= command["claimed_at"],
+            )
+            .order_by(jobs.c.id)
+            .limit(1)
+            .scalar_subquery()
+        )
+        ours = update(jobs).where(jobs.c.id == orphan).values(command_id=command["id"])
+        return bool(await self._db.write(lambda connection: connection.execute(ours).rowcount))
+
+    async def artifacts(self, ids: Collection[str]) -> dict[str, Json]:
+        """Return artifacts by id."""
+        query = select(artifacts).where(artifacts.c.id.in_(ids))
+        return await self._db.read(
+            lambda connection: {
+                row["id"]: dict(row) for row in connection.execute(query).mappings()
+            }
+        )
+
+    async def artifact_called(self, name: str) -> Json | None:
+        """Return the newest artifact of that name."""
+        query = select(artifacts).where(artifacts.c.name == name).order_by(artifacts.c.id.desc())
+
+        def work(connection: Connection) -> Any:
+            return connection.execute(query.limit(1)).mappings().first()
+
+        row = await self._db.read(work)
+        return None if row is None else dict(row)
+
+
+def history_of(row: Json) -> list[Json]:
+    """Return the reasons of a row that tell what happened to it before."""
+    return [reason for reason in row["reasons"] if reason["code"] in HISTORY]
+
+
+def view(row: Json) -> Json:
+    """Return a row as everybody sees it."""
+    return row | {"command_id": row["command_id"] or None}
