@@ -39,7 +39,10 @@ from brain_server.devices.evidence import Evidence
 from brain_server.devices.registry import Registry
 from brain_server.devices.telemetry import Telemetry
 from brain_server.errors import InvalidRequest, Unavailable
+from brain_server.fabrication.files import Files
 from brain_server.fabrication.jobs import Jobs
+from brain_server.fabrication.monitor import Monitor
+from brain_server.fabrication.store import Store
 from brain_server.fetch import Fetcher
 from brain_server.memory import Memory
 from brain_server.memory.cache import Answers
@@ -111,7 +114,7 @@ class Brain:
         )
         evidence = Evidence(self.registry, self.gate, settings.data_dir / "evidence")
         self.devices = Devices(self.registry, self.gate, self.bus, self.tasks, evidence)
-        self.jobs = Jobs(self.brain_db, self.bus, self.tasks, self.devices)
+        workshop = self._build_workshop()
         telemetry = Telemetry(
             self.brain_db, self.registry, self.clock, days=settings.telemetry_days
         )
@@ -128,7 +131,7 @@ class Brain:
             self.devices,
             self.directory,
             SafetyCommands(self.gate, self.safety_db),
-            self.jobs,
+            *workshop,
             telemetry,
             *mind,
         )
@@ -165,6 +168,30 @@ class Brain:
         self.tasks.start("housekeeping", self._housekeeping(telemetry), lasting=True)
         self.tasks.start("health", self._watch_health(), lasting=True)
         self.tasks.start("models", self.models.watch(), lasting=True)
+
+    def _build_workshop(self) -> list[object]:
+        """Build what follows printers; returns what has commands."""
+        settings = self.settings
+        self.files = Files(
+            self.brain_db,
+            self.devices,
+            Store(settings.data_dir / "artifacts"),
+            self.clock,
+            days=settings.artifact_days,
+            most_bytes=settings.artifacts_mb * 1024 * 1024,
+        )
+        self.jobs = Jobs(
+            self.brain_db,
+            self.bus,
+            self.tasks,
+            self.devices,
+            self.files,
+            command_of=self.gate.command,
+        )
+        monitor = Monitor(
+            self.brain_db, self.bus, self.tasks, self.clock, settings.data_dir / "evidence"
+        )
+        return [self.files, self.jobs, monitor]
 
     async def _build_models(self, session: ClientSession, opened: AsyncExitStack) -> Asker:
         """Build the models, what they may cost and see, and what is remembered."""
@@ -340,7 +367,7 @@ class Brain:
             self.tokens,
             self.sockets,
             self.health,
-            self.devices,
+            self.files,
             debug=settings.debug,
             version=__version__,
         )
@@ -413,6 +440,8 @@ class Brain:
         while True:
             await self.registry.remember(self.registry.all())
             await telemetry.forget()
+            await self.files.store.tidy()
+            await self.files.forget()
             await self.conversations.forget()
             await self.budget.recover()
             await asyncio.sleep(HOUSEKEEPING)

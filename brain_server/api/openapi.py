@@ -77,11 +77,12 @@ def describe(commands: Mapping[str, Command], version: str) -> Json:
         "/api/v1/batch": {"post": _batch()},
         "/api/v1/stream": {"post": _stream(commands, bodies)},
         "/api/v1/devices/{device_id}/files/{name}": {"put": _upload()},
+        "/api/v1/files": {"post": _take()},
     }
     paths |= _openai()
     for action, spec in commands.items():
         if spec.read_only:
-            paths[f"/api/v1/{action}"] = {"get": _get(spec, components)}
+            paths[f"/api/v1/{action}"] = {"get": _get(spec, bodies[action], components)}
     return {
         "openapi": "3.1.0",
         "info": {"title": "KITTY brain", "version": version},
@@ -217,15 +218,16 @@ def _openai() -> Json:
     }
 
 
-def _get(spec: Command, components: Mapping[str, Any]) -> Json:
-    fields = components[spec.params.__name__].get("properties", {})
-    required = components[spec.params.__name__].get("required", [])
+def _get(spec: Command, body: Json, components: Mapping[str, Any]) -> Json:
+    # By its reference: two structs of one name stand there with their modules.
+    schema = components[body["$ref"].rpartition("/")[2]]
+    fields, required = schema.get("properties", {}), schema.get("required", [])
     return {
         "summary": spec.summary,
         "operationId": spec.action,
         "parameters": [
-            {"name": name, "in": "query", "required": name in required, "schema": schema}
-            for name, schema in fields.items()
+            {"name": name, "in": "query", "required": name in required, "schema": field}
+            for name, field in fields.items()
         ],
         "responses": _responses(200),
     }
@@ -233,11 +235,26 @@ def _get(spec: Command, components: Mapping[str, Any]) -> Json:
 
 def _upload() -> Json:
     return {
-        "summary": "Store a print file on a printer",
+        "summary": "Take in a print file and store it on a printer",
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             for name in ("device_id", "name")
         ],
+    } | _content()
+
+
+def _take() -> Json:
+    return {
+        "summary": "Take in a print file for no printer yet",
+        "parameters": [
+            {"name": name, "in": "query", "required": needed, "schema": {"type": "string"}}
+            for name, needed in (("name", True), ("conversation_id", False))
+        ],
+    } | _content()
+
+
+def _content() -> Json:
+    return {
         "requestBody": {
             "required": True,
             "content": {"application/octet-stream": {"schema": {"type": "string"}}},

@@ -30,8 +30,9 @@ from brain_server.api.mcp import McpServer
 from brain_server.api.openapi import describe
 from brain_server.api.ws import WebSockets
 from brain_server.commands import Caller, Command, Params, Scope
-from brain_server.devices import FINAL, Devices
+from brain_server.devices import FINAL
 from brain_server.errors import Conflict, InvalidRequest, KittyError
+from brain_server.fabrication.files import Files
 from brain_server.observability import Health, counters, request_id
 from brain_server.protocol import MAX_FRAME_BYTES, SCHEMA, Json
 
@@ -78,6 +79,13 @@ class Upload(Params):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
+class NewFile(Params):
+    """A print file for no printer yet; its content is the body of the request."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    conversation_id: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
 class Act(Params):
     """One command of several."""
 
@@ -102,7 +110,7 @@ class Rest:
         tokens: Tokens,
         sockets: WebSockets,
         health: Health,
-        devices: Devices,
+        files: Files,
         *,
         debug: bool,
         version: str,
@@ -112,7 +120,7 @@ class Rest:
         self._tokens = tokens
         self._sockets = sockets
         self._health = health
-        self._devices = devices
+        self._files = files
         self._started = time.time()
         self._judged_at = float("-inf")
         self._parts: list[Json] = []
@@ -135,6 +143,7 @@ class Rest:
         app.router.add_post("/api/v1/batch", self._batch)
         app.router.add_post("/api/v1/stream", self._stream)
         app.router.add_put("/api/v1/devices/{device_id}/files/{name}", self._upload)
+        app.router.add_post("/api/v1/files", self._take)
         app.router.add_get("/api/v1/{action}", self._read)
         self._openai.add_routes(app.router)
         if self._debug:
@@ -297,21 +306,11 @@ class Rest:
         return response
 
     async def _upload(self, request: web.Request) -> web.Response:
-        """Stream a print file to its device."""
-        caller = self._caller(request)
-        started = time.perf_counter()
-        size = request.content_length
-        if size is None:
-            raise HttpError(411)
-        if size > MAX_UPLOAD:
-            raise HttpError(413)
+        """Take in a print file and send it to its device."""
 
         async def store(caller: Caller, params: Upload) -> Json:
-            name = params.name
-            if name.strip(" .") == "" or not name.isprintable() or "/" in name or "\\" in name:
-                raise InvalidRequest("invalid_file_name", "This is not a file name")
-            file = await self._devices.upload(caller, params.device_id, name, _body(request))
-            return {"file": file}
+            name = _checked_name(params.name)
+            return await self._files.upload(caller, params.device_id, name, _body(request))
 
         spec = Command(
             action="devices.upload",
@@ -320,7 +319,33 @@ class Rest:
             params=Upload,
             run=store,
         )
-        result = await self._dispatcher.run(spec, caller, dict(request.match_info))
+        return await self._taken(request, spec, dict(request.match_info))
+
+    async def _take(self, request: web.Request) -> web.Response:
+        """Take in a print file that goes to no printer yet."""
+
+        async def store(caller: Caller, params: NewFile) -> Json:
+            name = _checked_name(params.name)
+            return await self._files.take(caller, name, _body(request), params.conversation_id)
+
+        spec = Command(
+            action="files.add",
+            scope=Scope.CONTROL,
+            timeout=UPLOAD_TIMEOUT,
+            params=NewFile,
+            run=store,
+        )
+        return await self._taken(request, spec, dict(request.query))
+
+    async def _taken(self, request: web.Request, spec: Command, params: Json) -> web.Response:
+        caller = self._caller(request)
+        started = time.perf_counter()
+        size = request.content_length
+        if size is None:
+            raise HttpError(411)
+        if size > MAX_UPLOAD:
+            raise HttpError(413)
+        result = await self._dispatcher.run(spec, caller, params)
         return self._answer(request, result, started, status=201)
 
     async def _memory(self, request: web.Request) -> web.Response:
@@ -409,6 +434,12 @@ async def _asked(request: web.Request) -> Json:
             "version_mismatch", "This is another version of the protocol", version=str(version)
         )
     return body
+
+
+def _checked_name(name: str) -> str:
+    if name.strip(" .") == "" or not name.isprintable() or "/" in name or "\\" in name:
+        raise InvalidRequest("invalid_file_name", "This is not a file name")
+    return name
 
 
 async def _body(request: web.Request) -> AsyncIterator[bytes]:

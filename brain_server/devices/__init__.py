@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 import hashlib
 import logging
@@ -42,6 +42,7 @@ from brain_server.safety.step import Ask
 _LOGGER = logging.getLogger(__name__)
 
 RECOVERY_WAIT: Final = 60.0
+FILES_WAIT: Final = 5.0
 FINAL: Final = frozenset({"acked", "failed", "unknown", "denied", "expired"})
 
 
@@ -116,6 +117,8 @@ class Devices:
         self._watchers: dict[str, list[asyncio.Future[Json]]] = {}
         self._deferred: dict[str, str] = {}
         self._held: list[Json] = []
+        # Tells what is known of a printer's file, None for nothing; see ``fabrication.files``.
+        self.facts_of: Callable[[str, str], Awaitable[Json | None]] = _nothing_known
         bus.listen("safety.event", self._on_event)
         bus.listen("command.updated", self._on_command)
         registry.listeners.append(self._on_device)
@@ -134,6 +137,8 @@ class Devices:
     async def request(self, caller: Caller, params: Request) -> Json:
         """Ask for something to be done; returns the command and, when people must decide, the event."""
         live, given = self._checked(params)
+        if params.intent == "print_start":
+            await self._must_fit(live, given)
         ask = Ask(
             device_id=params.device_id,
             device_name=live.record.name,
@@ -200,7 +205,39 @@ class Devices:
                 "invalid_params", f"{field}: {problem}", field=field, reason=problem
             )
         given = {name: value for name, value in params.params.items() if value is not None}
+        if params.intent == "heat":
+            live.record.limits.check_heat(given)
+        elif params.intent == "gcode":
+            live.record.limits.check_gcode(given["script"])
         return live, given
+
+    async def _must_fit(self, live: Live, given: Json) -> None:
+        """Refuse a print that this printer does not have, cannot make, or that would be breathed in."""
+        file = given["file"]
+        with suppress(
+            TimeoutError, DeviceError
+        ):  # whoever cannot tell now is asked again by the order
+            async with asyncio.timeout(FILES_WAIT):
+                names = await live.driver.files()
+                if names and file not in names:
+                    raise NotFound("no_such_file", "The printer has no such file", file=file)
+        facts = await self.facts_of(live.record.id, file)
+        if facts is None:
+            return
+        if misfits := live.record.limits.misfits(facts):
+            what = ", ".join(one["what"] for one in misfits)
+            raise Conflict(
+                "does_not_fit",
+                f"{live.record.name} cannot print this: {what}",
+                what=what,
+                misfits=misfits,
+            )
+        if facts.get("hazardous") and given.get("ventilation") is not True:
+            raise Conflict(
+                "ventilation_unconfirmed",
+                "This material needs moving air: confirm the ventilation",
+                materials=", ".join(one["material"] for one in facts.get("hazards", ())),
+            )
 
     def _may_cut(self, power: Live) -> bool:
         """Tell whether this supply can be switched off without harm to what it feeds."""
@@ -553,6 +590,10 @@ class Devices:
         """List the print files that a device holds."""
         names = await self.registry.get(params.device_id).driver.files()
         return {"items": names, "cursor": None}
+
+
+async def _nothing_known(_device_id: str, _file: str) -> Json | None:
+    return None
 
 
 def _form(options: tuple[Option, ...]) -> list[Json]:

@@ -8,6 +8,7 @@ import json
 import logging
 from typing import Any, Final
 
+from brain_server.devices.limits import Limits
 from brain_server.drivers import Driver, Observation
 from brain_server.observability import counters
 from brain_server.protocol import MAX_TELEMETRY_BYTES, Json, Kind, OnlineState, is_cool
@@ -40,6 +41,11 @@ class Record:
     def bound_to(self) -> tuple[object, ...]:
         """Return what makes this the thing that people approved something for."""
         return self.driver, self.external_id, dict(self.options)
+
+    @property
+    def limits(self) -> Limits:
+        """Return what this printer can take."""
+        return Limits.of(self.options)
 
     @property
     def feeds(self) -> str | None:

@@ -15,7 +15,9 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from brain_server.bus import Bus
+from brain_server.devices.limits import Limits
 from brain_server.devices.live import Live, Record
+from brain_server.devices.packing import as_stored, text_of
 from brain_server.drivers import (
     DeviceInfo,
     Driver,
@@ -167,6 +169,7 @@ class Registry:
         told = checked(
             kind.profile, {name: value for name, value in options.items() if name in known}
         )
+        Limits.of(told)
         needed = {name: value for name, value in options.items() if name not in known}
         # What nobody told of a device is left out, so that a new question changes no device.
         return checked(kind.options, needed) | {
@@ -272,9 +275,9 @@ class Registry:
                 "id": new_id(),
                 "device_id": live.record.id,
                 "topic": STATE,
-                "payload": json.dumps(live.observed.state),
                 "recorded_at": now,
             }
+            | as_stored(json.dumps(live.observed.state))
             for live in lives
             if live.observed.state
         ]
@@ -329,9 +332,10 @@ def _gist(live: Live) -> tuple[Any, ...]:
 def _last_state(connection: Connection, device_id: str) -> Json:
     """Return what a device showed when it last answered."""
     mine = (telemetry.c.device_id == device_id, telemetry.c.topic == STATE)
-    query = select(telemetry.c.payload).where(*mine).order_by(telemetry.c.id.desc()).limit(1)
+    query = select(telemetry).where(*mine).order_by(telemetry.c.id.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
     try:
-        found = json.loads(connection.execute(query).scalar() or "{}")
+        found = {} if row is None else json.loads(text_of(row))
     except ValueError:
         found = {}
     return found if isinstance(found, dict) else {}

@@ -1,12 +1,13 @@
 """Raw telemetry: what devices said, word for word, up to 64 KiB each, for a month."""
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 import msgspec
 from sqlalchemy import delete, insert, select
 
 from brain_server.commands import Caller, Page, Params, Scope, as_page, command
+from brain_server.devices.packing import as_stored, text_of
 from brain_server.devices.registry import Registry
 from brain_server.errors import InvalidRequest
 from brain_server.observability import counters
@@ -54,7 +55,7 @@ class Telemetry:
                 "payload_too_large", "A message has at most 65536 bytes", bytes=size
             )
         row: Json = {name: getattr(params, name) for name in params.__struct_fields__}
-        row |= {"id": new_id(), "recorded_at": self._clock()}
+        row |= as_stored(params.payload) | {"id": new_id(), "recorded_at": self._clock()}
         await self._db.write(lambda connection: connection.execute(insert(telemetry).values(row)))
         return {"id": row["id"]}
 
@@ -75,7 +76,7 @@ class Telemetry:
         if params.cursor is not None:
             query = query.where(telemetry.c.id > params.cursor)
         rows = await self._db.read(
-            lambda connection: [dict(row) for row in connection.execute(query).mappings()]
+            lambda connection: [_view(row) for row in connection.execute(query).mappings()]
         )
         return as_page(rows, params)
 
@@ -87,3 +88,9 @@ class Telemetry:
                 delete(telemetry).where(telemetry.c.recorded_at < limit)
             )
         )
+
+
+def _view(row: Mapping[Any, Any]) -> Json:
+    return {name: value for name, value in row.items() if name != "packed"} | {
+        "payload": text_of(row)
+    }

@@ -1,26 +1,42 @@
 """Print jobs: one record from the approved command to the outcome that the printer showed."""
 
 import asyncio
+import base64
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+import json
 import logging
 import time
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, select, update
 
 from brain_server.bus import Bus, Event
-from brain_server.commands import Caller, Page, Scope, as_page, command
+from brain_server.commands import Caller, Page, Params, Scope, as_page, command
 from brain_server.devices import Devices
 from brain_server.devices.live import Live, began_since
-from brain_server.errors import Conflict
+from brain_server.errors import Conflict, NotFound
+from brain_server.fabrication.files import ArtifactId, Files
+from brain_server.inventory.export import as_csv
 from brain_server.observability import Tasks
 from brain_server.protocol import Json, Kind
 from brain_server.storage import Database
-from brain_server.storage.tables import jobs, new_id
+from brain_server.storage.tables import (
+    conversations,
+    jobs,
+    new_id,
+    print_events,
+    queue,
+    reviews,
+    usage,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
+# So many rows fit into one answer; the cursor leads to the rest.
+MOST_ROWS: Final = 1000
+EXPORT_TYPES: Final = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 OPEN: Final = ("preparing", "printing", "paused")
 TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
     "preparing": frozenset({"printing", "completed", "failed", "aborted"}),
@@ -31,6 +47,8 @@ TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
     "aborted": frozenset(),
 }
 
+type CommandOf = Callable[[str], Awaitable[Json | None]]
+
 
 class JobsPage(Page):
     """A part of the list of print jobs."""
@@ -38,12 +56,37 @@ class JobsPage(Page):
     device_id: str | None = None
 
 
+class JobId(Params):
+    """One print job."""
+
+    job_id: str
+
+
+class JobsExport(Params):
+    """Which jobs to export, and in which form."""
+
+    format: Literal["csv", "json"] = "csv"
+    device_id: str | None = None
+    cursor: str | None = None
+
+
 class Jobs:
     """Follows printers and keeps their jobs; nothing here moves a printer."""
 
-    def __init__(self, database: Database, bus: Bus, tasks: Tasks, devices: Devices) -> None:
-        """Take the database, the bus, the task keeper and the devices to follow."""
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        tasks: Tasks,
+        devices: Devices,
+        files: Files,
+        *,
+        command_of: CommandOf,
+    ) -> None:
+        """Take the database, the bus, the task keeper, the devices to follow, and who knows files and commands."""
         self._db = database
+        self._files = files
+        self._command_of = command_of
         self._bus = bus
         self._tasks = tasks
         bus.listen("command.updated", self._on_command)
@@ -70,12 +113,16 @@ class Jobs:
                     file=command_["params"]["file"],
                     status="preparing",
                     requested_by=command_["requested_by"],
+                    conversation_id=command_["conversation_id"],
                 )
             elif command_["status"] == "failed" and row is not None and row["status"] in OPEN:
                 await self.move(row["id"], "failed", error=command_["detail"] or "not started")
 
     async def _open(self, **columns: Any) -> None:
         row: Json = {"id": new_id(), "created_at": time.time()} | columns
+        artifact = await self._files.artifact_of(row["device_id"], row["file"])
+        if artifact is not None:
+            row |= _foretold(artifact)
         await self._db.write(lambda connection: connection.execute(insert(jobs).values(row)))
         self._publish(await self._get(row["id"]))
 
@@ -165,6 +212,10 @@ class Jobs:
             )
         )
 
+    async def tie(self, job_id: str, queue_id: str) -> None:
+        """Note which item of the queue a job is."""
+        await self._set(job_id, queue_id=queue_id)
+
     def _publish(self, row: Json) -> None:
         self._bus.publish("job.updated", row)
 
@@ -196,6 +247,92 @@ class Jobs:
             lambda connection: [dict(row) for row in connection.execute(query).mappings()]
         )
         return as_page(rows, params)
+
+    @command(
+        "jobs.get",
+        Scope.READ,
+        read_only=True,
+        tool="Tell all about one print: who asked for it and where, its file, what was seen, how it turned out.",
+    )
+    async def get(self, caller: Caller, params: JobId) -> Json:
+        """Return one job with all that led to it and came of it."""
+        job = await self.one(params.job_id)
+        found: Json = await self._db.read(lambda connection: _lineage(connection, job))
+        ordered = job["command_id"] and await self._command_of(job["command_id"])
+        artifact = None
+        if job["artifact_id"] is not None:
+            with suppress(NotFound):  # removed long ago
+                about = ArtifactId(artifact_id=job["artifact_id"])
+                artifact = await self._files.get(caller, about)
+        return {"job": job, "command": ordered or None, "artifact": artifact} | found
+
+    @command("jobs.export", Scope.READ, read_only=True)
+    async def export(self, _caller: Caller, params: JobsExport) -> Json:
+        """Return print jobs as a CSV or JSON file, oldest first; at most so many as fit into one answer."""
+        query = select(jobs).order_by(jobs.c.id).limit(MOST_ROWS + 1)
+        if params.device_id is not None:
+            query = query.where(jobs.c.device_id == params.device_id)
+        if params.cursor is not None:
+            query = query.where(jobs.c.id > params.cursor)
+        found = await self._db.read(
+            lambda connection: [dict(row) for row in connection.execute(query).mappings()]
+        )
+        part = found[:MOST_ROWS]
+        text = as_csv(part) if params.format == "csv" else json.dumps(part, ensure_ascii=False)
+        return {
+            "name": f"jobs.{params.format}",
+            "content_type": EXPORT_TYPES[params.format],
+            "data": base64.b64encode(text.encode()).decode(),
+            "rows": len(part),
+            "cursor": part[-1]["id"] if len(found) > MOST_ROWS else None,
+        }
+
+    async def one(self, job_id: str) -> Json:
+        """Return one job; NotFound ``job_not_found``."""
+        query = select(jobs).where(jobs.c.id == job_id)
+        row = await self._db.read(lambda connection: connection.execute(query).mappings().first())
+        if row is None:
+            raise NotFound("job_not_found", "There is no such print job")
+        return dict(row)
+
+
+def _foretold(artifact: Json) -> Json:
+    """Return what the slicer foretold of a job."""
+    facts = artifact["facts"]
+    return {
+        "artifact_id": artifact["id"],
+        "material": facts["material"],
+        "hazardous": facts["hazardous"],
+        "estimated_s": facts["estimated_s"],
+        "estimated_g": facts["grams"],
+    }
+
+
+def _lineage(connection: Connection, job: Json) -> Json:
+    """Return what belongs to a job in the other tables."""
+
+    def rows(table: Table, where: ColumnElement[bool]) -> Sequence[Json]:
+        found = connection.execute(select(table).where(where).order_by(table.c.id))
+        return [dict(row) for row in found.mappings()]
+
+    of_queue = or_(
+        queue.c.job_id == job["id"],
+        queue.c.id == job["queue_id"],
+        and_(queue.c.command_id.is_not(None), queue.c.command_id == job["command_id"]),
+    )
+    return {
+        "conversation": next(
+            iter(rows(conversations, conversations.c.id == job["conversation_id"])), None
+        ),
+        "queue": next(iter(rows(queue, of_queue)), None),
+        "events": rows(print_events, print_events.c.job_id == job["id"]),
+        "reviews": rows(reviews, reviews.c.job_id == job["id"]),
+        "usage": [
+            {name: row[name] for name in ("spool_id", "grams", "source", "at")}
+            | {"cost": None if row["cost_micro"] is None else row["cost_micro"] / 1e6}
+            for row in rows(usage, usage.c.job_id == job["id"])
+        ],
+    }
 
 
 def _is_of(row: Json, job: Json, status: str) -> bool:

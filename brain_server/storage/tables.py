@@ -283,7 +283,7 @@ artifacts: Final = Table(
     # "gcode", "bgcode" or "3mf"
     Column("kind", String(8), nullable=False),
     Column("size", BigInteger, nullable=False),
-    # What the slicer wrote into it; see fabrication.files.Facts.
+    # What the slicer wrote into it; see fabrication.gcode.Facts.
     Column("facts", JSON, nullable=False),
     Column("has_picture", Boolean, nullable=False, default=False),
     Column("created_by", String(64)),

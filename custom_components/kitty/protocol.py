@@ -211,7 +211,11 @@ INTENTS: Final[Mapping[str, Intent]] = {
     "light_on": Intent(kind=Kind.LIGHT, hazard=Hazard.LOW),
     "light_off": Intent(kind=Kind.LIGHT, hazard=Hazard.LOW),
     "print_start": Intent(
-        kind=Kind.PRINTER, hazard=Hazard.MEDIUM, params={"file": _FILE}, deadline=60.0
+        kind=Kind.PRINTER,
+        hazard=Hazard.MEDIUM,
+        # ``ventilation``: somebody saw to moving air, for a material that needs it.
+        params={"file": _FILE, "ventilation": Param(type=bool, required=False)},
+        deadline=60.0,
     ),
     "print_pause": Intent(kind=Kind.PRINTER, hazard=Hazard.LOW, safe=True, deadline=60.0),
     "print_resume": Intent(kind=Kind.PRINTER, hazard=Hazard.MEDIUM, deadline=60.0),

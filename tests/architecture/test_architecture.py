@@ -35,6 +35,7 @@ LEVELS = {
     "storage": 1,
     "commands": 1,
     "fetch": 1,
+    "gcode": 1,
     "lan": 1,
     "sse": 1,
     "retry": 1,

@@ -71,6 +71,7 @@ def test_it_lists_every_address(described: Any, brain: Brain) -> None:
         "/v1/models",
         "/v1/models/{model}",
         "/api/v1/devices/{device_id}/files/{name}",
+        "/api/v1/files",
     }
     assert set(described["paths"]) == reading | others
 

@@ -15,6 +15,7 @@ GUARDED = [
     "/api/v1/openapi.json",
     "/api/v1/actions",
     "/api/v1/devices/x/files/y.gcode",
+    "/api/v1/files",
     "/stats",
     "/ws",
     "/debug/memory",
@@ -52,16 +53,18 @@ TRICKS = {
 }
 
 
-async def raw(brain: Brain, path: str, *headers: str, method: str = "GET") -> tuple[int, bytes]:
+async def raw(
+    brain: Brain, path: str, *headers: str, method: str = "GET", body: bytes = b""
+) -> tuple[int, bytes]:
     """Send a request line byte for byte; returns status and body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", brain.port)
     lines = [f"{method} {path} HTTP/1.1", "Host: brain", "Connection: close", *headers, "", ""]
-    writer.write("\r\n".join(lines).encode("latin-1"))
+    writer.write("\r\n".join(lines).encode("latin-1") + body)
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
     length = re.search(r"content-length: (\d+)", head)
-    body = await reader.readexactly(int(length[1])) if length and method != "HEAD" else b""
+    answer = await reader.readexactly(int(length[1])) if length and method != "HEAD" else b""
     writer.close()
-    return int(head.split()[1]), body
+    return int(head.split()[1]), answer
 
 
 @pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS)

@@ -1,0 +1,212 @@
+"""Print files on the disk, by the SHA-256 of what they contain, and the child process that reads them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+import re
+import sys
+import time
+from typing import IO, Any, Final, Literal
+import uuid
+
+from brain_server.errors import InvalidRequest, NotFound, Unavailable
+from brain_server.protocol import Json
+
+# How long the child may take; it is killed then.
+READ_S: Final = 180.0
+_CHUNK: Final = 256 * 1024
+_WRITE: Final = 1024 * 1024
+_NAME: Final = re.compile("[0-9a-f]{64}")
+_HALF: Final = ".part"
+# What broke off is left for so long, for the case that it did not.
+_HALF_S: Final = 3600.0
+_ROOT: Final = Path(__file__).parents[2]
+
+type Kind = Literal["thumbnail", "preview"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spooled:
+    """A file that arrived whole and has no place yet."""
+
+    path: Path
+    sha256: str
+    size: int
+
+
+class Store:
+    """Keeps files and their pictures in one folder; no name from outside ever becomes a path."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder; it is made when it is needed."""
+        self.folder = folder.absolute()
+        # One file is read at a time: whoever sends many must not take all the processors.
+        self._reading = asyncio.Lock()
+
+    def path(self, sha256: str) -> Path:
+        """Return where a file lies."""
+        return self.folder / sha256
+
+    def picture(self, sha256: str, kind: Kind) -> Path:
+        """Return where a picture of a file lies."""
+        return self.folder / f"{sha256}.{kind}"
+
+    async def spool(self, content: AsyncIterator[bytes]) -> Spooled:
+        """Write what comes in to the disk; nothing is left of it when it breaks off."""
+        half = self.folder / f"{uuid.uuid4().hex}{_HALF}"
+        digest, size = hashlib.sha256(), 0
+        try:
+            file = await asyncio.to_thread(_create, half)
+            try:
+                buffer = bytearray()
+                async for chunk in content:
+                    digest.update(chunk)
+                    size += len(chunk)
+                    buffer += chunk
+                    if len(buffer) >= _WRITE:
+                        await asyncio.to_thread(file.write, bytes(buffer))
+                        buffer.clear()
+                await asyncio.to_thread(_finish, file, bytes(buffer))
+            finally:
+                await asyncio.to_thread(file.close)
+        except BaseException as err:
+            await asyncio.to_thread(half.unlink, missing_ok=True)
+            if isinstance(err, OSError) and err.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise Unavailable("no_space", "There is no space left for this file") from err
+            raise
+        return Spooled(path=half, sha256=digest.hexdigest(), size=size)
+
+    async def keep(self, spooled: Spooled) -> None:
+        """Give a file its place, in one step."""
+        await asyncio.to_thread(spooled.path.replace, self.path(spooled.sha256))
+
+    async def drop(self, spooled: Spooled) -> None:
+        """Forget a file that has no place."""
+        await asyncio.to_thread(spooled.path.unlink, missing_ok=True)
+
+    async def facts(self, spooled: Spooled) -> Json:
+        """Return kind and facts of a file; InvalidRequest ``unsupported_file`` where it is none."""
+        return await self._read("facts", spooled.path, self.picture(spooled.sha256, "thumbnail"))
+
+    async def draw(self, sha256: str) -> None:
+        """Draw the tool path of a file, unless that was done."""
+        picture = self.picture(sha256, "preview")
+        if not await asyncio.to_thread(picture.exists):
+            await self._read("preview", self.path(sha256), picture)
+
+    async def _read(self, mode: str, path: Path, picture: Path) -> Json:
+        async with self._reading:
+            half = picture.with_name(f"{uuid.uuid4().hex}{_HALF}")
+            try:
+                found = await _child(mode, path, half)
+                if await asyncio.to_thread(half.exists):
+                    await asyncio.to_thread(half.replace, picture)
+            finally:
+                await asyncio.to_thread(half.unlink, missing_ok=True)
+        if "error" in found:
+            raise _unsupported(str(found["error"]))
+        return found
+
+    async def chunks(self, sha256: str) -> AsyncIterator[bytes]:
+        """Yield a file; NotFound ``file_missing`` where its content was removed."""
+        try:
+            file = await asyncio.to_thread(self.path(sha256).open, "rb")
+        except FileNotFoundError as err:
+            raise NotFound("file_missing", "The content of this file was removed") from err
+        try:
+            while chunk := await asyncio.to_thread(file.read, _CHUNK):
+                yield chunk
+        finally:
+            await asyncio.to_thread(file.close)
+
+    async def image(self, sha256: str, kind: Kind) -> bytes:
+        """Return a picture of a file; NotFound ``no_picture_of_file``."""
+        try:
+            return await asyncio.to_thread(self.picture(sha256, kind).read_bytes)
+        except FileNotFoundError as err:
+            raise NotFound("no_picture_of_file", "There is no such picture of this file") from err
+
+    async def has_picture(self, sha256: str) -> bool:
+        """Tell whether the slicer left a picture."""
+        return await asyncio.to_thread(self.picture(sha256, "thumbnail").exists)
+
+    async def present(self) -> dict[str, int]:
+        """Return the size of every file that is here."""
+        return await asyncio.to_thread(self._present)
+
+    def _present(self) -> dict[str, int]:
+        if not self.folder.is_dir():
+            return {}
+        with os.scandir(self.folder) as found:
+            return {one.name: one.stat().st_size for one in found if _NAME.fullmatch(one.name)}
+
+    async def remove(self, sha256: str) -> None:
+        """Remove a file and its pictures."""
+        paths = [self.path(sha256), *(self.picture(sha256, kind) for kind in KINDS)]
+        await asyncio.to_thread(_unlink, paths)
+
+    async def tidy(self) -> None:
+        """Remove what broke off, also when the process ended in the middle of it."""
+        await asyncio.to_thread(self._tidy)
+
+    def _tidy(self) -> None:
+        for half in self.folder.glob(f"*{_HALF}"):
+            if time.time() - half.stat().st_mtime > _HALF_S:
+                half.unlink(missing_ok=True)
+
+
+KINDS: Final[tuple[Kind, ...]] = ("thumbnail", "preview")
+
+
+def _create(path: Path) -> IO[bytes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("xb")
+
+
+def _finish(file: IO[bytes], rest: bytes) -> None:
+    file.write(rest)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _unlink(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _unsupported(reason: str) -> InvalidRequest:
+    return InvalidRequest(
+        "unsupported_file", f"This is no file that can be printed: {reason}", reason=reason
+    )
+
+
+async def _child(mode: str, path: Path, picture: Path) -> dict[str, Any]:
+    """Let a process of its own read a file; whatever happens to it, the file is then none."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "brain_server.fabrication.reader", mode, str(path)),
+        str(picture),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        cwd=_ROOT,
+        start_new_session=True,  # Ctrl-C is for the brain
+    )
+    assert process.stdout is not None  # noqa: S101 - asked for above
+    try:
+        async with asyncio.timeout(READ_S):
+            said = await process.stdout.read(-1)
+            await process.wait()
+        found = json.loads(said)
+    except (TimeoutError, ValueError) as err:
+        raise _unsupported("it cannot be read") from err
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return found if isinstance(found, dict) else {"error": "it cannot be read"}
