@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     type Floats = np.ndarray[Any, np.dtype[np.float64]]
     type Places = np.ndarray[Any, np.dtype[np.intp]]
 
-# What is believed of a house before its first print: mostly good, and anything from a third to nearly all.
+# What is believed of a house before its first print: mostly good, and anything from a third to nearly all is likely.
 BASE: Final = math.log(0.85 / 0.15)
 BASE_VARIANCE: Final = 1.5**2
 # How much printers, materials, their pairs and files differ before anything is known, as variances of the
