@@ -20,6 +20,7 @@ from tests.standins.klippy_parts import Heater, Stats
 END = b"\x03"
 # As the real one: changes are told four times a second.
 TOLD_EVERY_S = 0.25
+STILL_PRINTING_S = 0.5
 COLDEST_EXTRUSION = 170.0
 FARTHEST = 300.0
 COLD = "Extrude below minimum temp\nSee the 'min_extrude_temp' config option for details"
@@ -498,13 +499,17 @@ class Klippy:
             self.heaters_off()
             self.stats.finish("error", str(err))
         except Shutdown:
-            self.stats.pause()
+            pass
         else:
-            if self.position >= self.size:
+            if self.position >= self.size and self.state == "ready":
                 self.file = None
                 self.stats.finish("complete")
-            else:
-                self.stats.pause()
+                return
+        if self.stats.state == "printing":
+            if self.state != "ready":
+                # The real one's work notices a little later, and then only seems to be paused.
+                await asyncio.sleep(STILL_PRINTING_S)
+            self.stats.pause()
 
 
 def _values(line: str) -> dict[str, str]:

@@ -144,6 +144,10 @@ class Moonraker:
         found = self.call("GET", "/printer/objects/query?print_stats")
         return dict(found["result"]["status"]["print_stats"])
 
+    def last_run(self) -> str:
+        """Return how the last run of Moonraker's own list ended, or that it has not."""
+        return str(self.call("GET", "/server/history/list?limit=1")["result"]["jobs"][0]["status"])
+
     def fill(self, room: int | None) -> None:
         """Let no file grow beyond so many bytes, as a full disk does; None: there is room again."""
         assert self._server is not None

@@ -255,8 +255,8 @@ class Printer:
         """Take layers and filament, where Klipper tells them."""
         info = record(self._stats.get("info"))
         told = {
-            "layer": info.get("current_layer"),
-            "layers": info.get("total_layer"),
+            "layer": _count(info.get("current_layer")),
+            "layers": _count(info.get("total_layer")),
             "filament_mm": number(self._stats.get("filament_used")),
         }
         job.update({name: value for name, value in told.items() if value is not None})
@@ -309,6 +309,10 @@ class Printer:
         self._job.update(error=error, remaining_s=None)
         if status is Status.COMPLETED:
             self._job["progress"] = 100.0
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _number_of(run: Json) -> int | None:
