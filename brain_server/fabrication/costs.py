@@ -36,6 +36,8 @@ MOST_WATTS: Final = 5000.0
 SLACK: Final = 120.0
 # Prints that ended while nobody wrote their costs down are caught up with for so long.
 CATCH_UP: Final = 7 * 86_400.0
+# No run takes ten kilometres of filament.
+MOST_FIGURE: Final = 10_000_000.0
 _REMEMBERED: Final = 256
 
 type Prices = Callable[[float, float], float | None]
@@ -161,10 +163,10 @@ class Costs:
         given: Json = {}
         if seen.filament_mm:
             given = {"mm": seen.filament_mm, "source": "printer"}
-        elif job["estimated_g"]:
+        elif estimated := _most(job["estimated_g"], None):
             progress = _most(seen.progress, job["progress"]) or 0.0
-            share = 1.0 if job["status"] == "completed" else progress / 100
-            given = {"grams": job["estimated_g"] * share, "source": "estimate"}
+            share = 1.0 if job["status"] == "completed" else min(1.0, progress / 100)
+            given = {"grams": estimated * share, "source": "estimate"}
         if not given.get("mm") and not given.get("grams"):
             return {"grams": None, "cost_micro": None, "estimated": False, "source": None}
         booked = await self._spools.consume(
@@ -345,6 +347,6 @@ def _view(name: str, part: Json) -> Json:
 
 
 def _most(one: Any, other: Any) -> float | None:
-    """Return the greater of two figures, of which a printer may leave out either."""
-    known = [float(value) for value in (one, other) if isinstance(value, int | float)]
-    return max(known, default=None)
+    """Return the greater of two figures, of which a printer may leave out either or tell nonsense."""
+    known = [value for value in (one, other) if isinstance(value, int | float)]
+    return max((float(value) for value in known if 0 <= value <= MOST_FIGURE), default=None)

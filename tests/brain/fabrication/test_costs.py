@@ -1,5 +1,6 @@
 """Costs: what a print took of filament, electricity and time, and how sure that is."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 import random
@@ -108,6 +109,21 @@ async def test_filament_that_nobody_knows_is_unknown(shop: Workshop, columns: Js
     assert part(found, "filament")["cost"] is None
     assert "filament" in found["unknown"]
     assert (await shop.run("inventory.usage"))["items"] == []
+
+
+@pytest.mark.parametrize("nonsense", [-5.0, 1e12, "much", None])
+async def test_nonsense_of_a_printer_is_not_believed(shop: Workshop, nonsense: object) -> None:
+    """What the slicer said stands."""
+    printer = await shop.printer(A, watts=120)
+    shows(printer, "printing", filament_mm=nonsense, progress=nonsense)
+    job = await shop.end(run=RUN, estimated_g=50.0, status="failed", progress=20.0)
+    assert part(await cost(shop, job), "filament")["grams"] == 10.0
+
+
+async def test_no_print_takes_more_than_all_of_it(shop: Workshop) -> None:
+    """Though its printer says that it came to 250 %."""
+    job = await shop.end(estimated_g=50.0, status="failed", progress=250.0)
+    assert part(await cost(shop, job), "filament")["grams"] == 50.0
 
 
 async def test_filament_without_a_spool_has_no_price(shop: Workshop) -> None:
@@ -300,12 +316,21 @@ async def test_a_print_is_booked_once(shop: Workshop) -> None:
 
 async def test_of_two_that_book_at_once_one_writes(shop: Workshop) -> None:
     """And only that one tells."""
-    job = await shop.end(estimated_g=50.0)
-    shop.told.clear()
-    kept = await shop.costs._parts(job["id"])
-    assert kept is not None
-    assert not await shop.costs._keep(job["id"], kept, first=True)
-    assert shop.told == []
+    job = await shop.write(estimated_g=50.0)
+    await asyncio.gather(*(shop.costs.book(job) for _ in range(5)))
+    assert len(shop.of("job.updated")) == 1
+    assert len((await shop.run("inventory.usage"))["items"]) == 1
+
+
+async def test_a_reading_before_the_costs_are_written_down_counts(shop: Workshop) -> None:
+    """It is there when they are."""
+    await meter(shop, 0.0)
+    shop.clock.advance(HOUR)
+    job = await shop.write()
+    await meter(shop, 90.0)
+    assert shop.of("job.updated") == []
+    await shop.costs.book(job)
+    assert part(await cost(shop, job), "energy")["wh"] == pytest.approx(90.0)
 
 
 async def test_what_ended_before_a_crash_is_caught_up_with(shop: Workshop) -> None:
