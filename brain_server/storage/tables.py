@@ -25,6 +25,8 @@ from sqlalchemy import (
     false,
 )
 
+from brain_server.storage.append_only import APPEND_ONLY_POSTGRES, APPEND_ONLY_SQLITE
+
 NAMING: Final = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -207,21 +209,6 @@ safety_state: Final = Table(
     "safety_state", safety, Column("key", String(64), primary_key=True), Column("value", Text)
 )
 
-APPEND_ONLY_SQLITE: Final = tuple(
-    f"CREATE TRIGGER audit_log_no_{verb} BEFORE {verb.upper()} ON audit_log "
-    "BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END"
-    for verb in ("update", "delete")
-)
-APPEND_ONLY_POSTGRES: Final = (
-    (
-        "CREATE OR REPLACE FUNCTION audit_log_refuse() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION 'audit_log is append-only'; END $$"
-    ),
-    (
-        "CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log "
-        "FOR EACH STATEMENT EXECUTE FUNCTION audit_log_refuse()"
-    ),
-)
 _ddl: Final = cast("Callable[[str], DDL]", DDL)  # SQLAlchemy leaves its constructor untyped
 for _statement in APPEND_ONLY_SQLITE:
     event.listen(audit, "after_create", _ddl(_statement).execute_if(dialect="sqlite"))

@@ -3,7 +3,7 @@
 from alembic import op
 import sqlalchemy as sa
 
-from brain_server.storage.tables import APPEND_ONLY_POSTGRES, APPEND_ONLY_SQLITE
+from brain_server.storage.append_only import APPEND_ONLY_POSTGRES, APPEND_ONLY_SQLITE
 
 revision = "0001"
 down_revision = None
