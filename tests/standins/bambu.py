@@ -103,6 +103,7 @@ class Bambu:
         self.kill_broker()
         self.tell("code", code=code)
         self.start_broker()
+        self.tell("connect", connected=True)
 
     def rest(self) -> None:
         """Be idle, whole and unlocked, with an empty card, so that the next test starts afresh."""
@@ -111,7 +112,6 @@ class Bambu:
         elif self._broker is None:
             self.start_broker()
         self.tell("rest")
-        self.tell("full", full=False)
         for file in (self.folder / "card").iterdir():
             file.unlink()
 

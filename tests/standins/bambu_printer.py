@@ -7,8 +7,10 @@ Takes lines of JSON on its standard input ({"do": ...}) and answers each with on
 
 from collections.abc import Callable
 from contextlib import suppress
+import errno
 import io
 import json
+import logging
 from pathlib import Path
 import re
 import socket
@@ -32,6 +34,7 @@ LOCKED_FUN, OPEN_FUN = "3EC1AFFF9CFF", "3EC18FFF9CFF"
 UNSIGNED = 84033543
 CANCELLED = 50348044
 ROOM_C = 25.0
+FULL = 2 * 1024 * 1024
 
 
 class Printer:
@@ -43,7 +46,10 @@ class Printer:
         self.files, self.serial, self._say = files, serial, say
         self.locked = False
         self.quiet_until = 0.0
-        self.reserved = 0
+        # How large a file may get, and after how many bytes of one the line breaks.
+        self.room: int | None = None
+        self.breaks_after: int | None = None
+        self.renames = True
         self.commands: list[str] = []
         # Commands that are carried out, and then nothing is heard for three seconds.
         self.swallow: set[str] = set()
@@ -127,6 +133,7 @@ class Printer:
         """Be as after a power cut: nothing prints, nothing is wrong."""
         with self.lock:
             self._print, self.quiet_until, self.locked = None, 0.0, False
+            self.room, self.breaks_after, self.renames = None, None, True
             self.commands.clear()
             self.swallow.clear()
             self.set(
@@ -269,29 +276,58 @@ class Data(TLS_DTPHandler):
             self.cmd_channel.respond("522 SSL connection failed: session reuse required")
             self.close()
 
+    def handle_error(self) -> None:
+        """Say that the card is full, or say nothing more at all."""
+        trouble = sys.exc_info()[1]
+        number = getattr(getattr(trouble, "__cause__", None), "errno", None)
+        if number == errno.ENOSPC:
+            self._resp = ("552 Insufficient storage space", logging.getLogger("pyftpdlib").info)
+            self.close()
+        elif number == errno.EIO:
+            self.close()
+            self.cmd_channel.close()
+        else:
+            super().handle_error()
+
+
+class File(io.FileIO):
+    """A file that takes no more than there is room for."""
+
+    printer: Printer
+
+    def write(self, data: Any, /) -> int:
+        """Write, as long as there is room and the line holds."""
+        written = self.tell() + len(data)
+        if self.printer.room is not None and written > self.printer.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        if self.printer.breaks_after is not None and written > self.printer.breaks_after:
+            raise OSError(errno.EIO, "The line broke")
+        return super().write(data)
+
 
 class Card(AbstractedFS):
     """The printer's card, which may be full."""
 
-    printer: Printer
-
     def open(self, filename: str, mode: str) -> Any:
-        """Refuse to write on a full card."""
-        if "w" in mode and self.printer.reserved:
-            raise OSError(28, "No space left on device")
-        return super().open(filename, mode)
+        """Open a file that knows of the room."""
+        return File(filename, mode) if "w" in mode else super().open(filename, mode)
 
 
 def serve_files(printer: Printer, folder: Path, address: str, port: int) -> Callable[[str], None]:
     """Serve the card by FTP inside TLS; returns how to change the access code."""
     authorizer = DummyAuthorizer()
+    File.printer = printer
 
     class Control(TLS_FTPHandler):
         certfile = str(folder / "printer.pem")
-        authorizer_ = authorizer
-        abstracted_fs = type("PrinterCard", (Card,), {"printer": printer})
+        abstracted_fs = Card
         dtp_handler = Data
         auth_failed_timeout = 0
+
+        def ftp_RNFR(self, path: str) -> Any:  # noqa: N802 - pyftpdlib names it so
+            if printer.renames:
+                return super().ftp_RNFR(path)
+            return self.respond("502 Command not implemented.")
 
         def handle(self) -> None:
             self.secure_connection(self.get_ssl_context())
@@ -382,7 +418,11 @@ def obey(printer: Printer, wanted: dict[str, Any]) -> Any:
             case "quiet":
                 printer.quiet_until = time.monotonic() + wanted["seconds"]
             case "full":
-                printer.reserved = int(wanted["full"])
+                printer.room = FULL if wanted["full"] else None
+            case "break":
+                printer.breaks_after = wanted["after"]
+            case "rename":
+                printer.renames = wanted["works"]
     return printer.commands
 
 
@@ -411,6 +451,8 @@ def main() -> None:
         wanted = json.loads(line)
         if "text" in wanted:
             client.publish(f"device/{serial}/report", wanted["text"])
+        while "connected" in wanted and not client.is_connected():
+            time.sleep(0.02)
         if "code" in wanted:
             code[0] = wanted["code"]
             new_code(code[0])

@@ -291,17 +291,22 @@ class Bambu(Driver):
     async def _watch(self, link: Mqtt) -> None:
         """Keep the connection, and end it when the printer is silent on it; DeviceError then."""
         loop = asyncio.get_running_loop()
-        ping_at, asked_at = loop.time() + KEEP_ALIVE_S / 2, 0.0
+        begun = loop.time()
+        ping_at, asked_at, asked_again = begun + KEEP_ALIVE_S / 2, 0.0, False
         while True:
             await asyncio.sleep(self.tick_s)
             self._printer.look_again()
             if loop.time() >= ping_at:
                 ping_at = loop.time() + KEEP_ALIVE_S / 2
                 link.ping()
+            # Differences are no sign of life as long as it is not known from what.
+            deaf = loop.time() - begun if self._printer.deaf else 0.0
             silent = loop.time() - self._heard_at
-            limit = self.hello_s if self._printer.deaf else self.silence_s + self.word_s
-            if silent > limit:
+            if deaf > self.hello_s or silent > self.silence_s + self.word_s:
                 raise DeviceError("cannot_connect", "The printer does not report any more")
+            if deaf > self.hello_s / 2 and not asked_again:
+                asked_again = True
+                await self._ask_for_all(link)
             if silent > self.silence_s and asked_at < self._heard_at:
                 asked_at = loop.time()
                 await self._say(link, "pushing", {"command": "start"})
@@ -358,17 +363,16 @@ class Bambu(Driver):
         try:
             await self._say(link, "print", body, number)
             async with asyncio.timeout(self.order_timeout_s):
-                while not answer.done():
-                    if self.confirms(order, before, self._printer.observation().state):
-                        return None
+                while not answer.done() and not self._seen(order, before):
                     self._news.clear()
                     await self._news.wait()
-            told = answer.result()
+            told = answer.result() if answer.done() else {}
         except TimeoutError:
             pass
         finally:
             del self._answers[number]
         if told is None:
+            self._printer.starting("")
             detail = "The printer did not answer the order"
             return Outcome(status=CommandStatus.UNKNOWN, detail=detail)
         if str(told.get("err_code")) == str(UNSIGNED):
@@ -377,8 +381,15 @@ class Bambu(Driver):
         if str(told.get("result") or "success").lower() != "success":
             words = one_line(told.get("reason")) or "The printer refused the order"
             raise DeviceError("device_refused", words)
+        if order.intent == "print_start":
+            self._printer.started()
         # For raw G-code the printer's own answer is all there will ever be.
         return Outcome(status=CommandStatus.ACKED) if order.intent == "gcode" else None
+
+    def _seen(self, order: Order, before: Json) -> bool:
+        """Tell whether the reports already prove an order done."""
+        after = self._printer.observation().state
+        return not self._printer.undecided and bool(self.confirms(order, before, after))
 
     async def _ask_for_all(self, link: Mqtt) -> None:
         self._whole_at = asyncio.get_running_loop().time()
@@ -405,7 +416,7 @@ class Bambu(Driver):
         return str(self._sequence)
 
     def _changed(self) -> None:
-        if not self._printer.deaf:
+        if not self._printer.deaf and not self._printer.undecided:
             self._publisher.offer(self._printer.observation())
         self._news.set()
 

@@ -25,6 +25,9 @@ class Ftps(ftplib.FTP_TLS):
     def __init__(self, known: Trust) -> None:
         """Speak TLS as the trust says; no I/O yet."""
         super().__init__(context=known.context(), timeout=TIMEOUT_S)
+        # With TLS 1.3 there would be something unread when a data connection is closed after a file, and
+        # TCP would throw away the end of the file with it.
+        self.context.maximum_version = ssl.TLSVersion.TLSv1_2
         self._known = known
         self._data: ssl.SSLSocket | None = None
         self._aborted = False
@@ -126,10 +129,16 @@ class Ftps(ftplib.FTP_TLS):
     def _store(self, name: str, content: BinaryIO, size: int) -> None:
         """Send a file. TLS is not ended in form after it: the printer never answers to that."""
         self.voidcmd("TYPE I")
-        with self.transfercmd(f"STOR {name}") as data:
-            while chunk := content.read(65536):
-                self._stop_if_aborted()
-                data.sendall(chunk)
+        try:
+            with self.transfercmd(f"STOR {name}") as data:
+                while chunk := content.read(65536):
+                    self._stop_if_aborted()
+                    data.sendall(chunk)
+        except OSError:
+            # The server may have said why it hung up.
+            with suppress(OSError, EOFError):
+                self.voidresp()
+            raise
         self.voidresp()
         if self.size(name) != size:
             raise ftplib.error_temp("451 The file is not whole")  # noqa: S321 - inside TLS

@@ -15,7 +15,7 @@ from brain_server.drivers.bambu.words import (
     slots,
     stage,
 )
-from brain_server.lan import number, record
+from brain_server.lan import number, one_line, record
 from brain_server.protocol import Json, OnlineState, PrinterStatus as Status
 
 # The printer's states in which a job is at work.
@@ -37,11 +37,12 @@ _KEPT: Final = frozenset(
     }
 )
 _DELTA: Final = 1
+_MOST_NOTICES: Final = 3
 _ENDING: Final = re.compile(r"(\.gcode)?(\.3mf)?$", re.IGNORECASE)
-# For so long the name of what was ordered may come after its start, and the error that says why
-# a print failed after the failure.
+# For so long what was ordered may take to begin, and for so long the name of a print may come after its
+# beginning, and the error that ended it after its end.
 _START_GRACE: Final = timedelta(seconds=60)
-_ERROR_GRACE: Final = timedelta(seconds=3)
+_GRACE: Final = timedelta(seconds=3)
 
 
 class Printer:
@@ -60,14 +61,19 @@ class Printer:
         self._deaf = True
         # What was ordered: the file to print, the end of it, and that the printer wants a signature.
         self._ordered = ""
-        self._ordered_at: datetime | None = None
+        self._accepted_at: datetime | None = None
         self._stopping = False
         self._refused = False
+        # When the open run was seen to begin, and whether the printer has said since what it is.
+        self._begun_at: datetime | None = None
+        self._named = True
         # The printer shows an error for two seconds only.
         self._error = 0
         self._failed_at: datetime | None = None
-        if last.get("job") and last.get("status") in _OPEN | _ENDED:
-            self._job = dict(last["job"])
+        job = record(last.get("job"))
+        known = isinstance(job.get("file"), str) and isinstance(job.get("started_at"), str)
+        if known and last.get("status") in _OPEN | _ENDED:
+            self._job = job
             self._status = Status(last["status"])
 
     @property
@@ -84,6 +90,12 @@ class Printer:
     def busy(self) -> bool:
         """Tell whether a job is open."""
         return self._status in _OPEN
+
+    @property
+    def undecided(self) -> bool:
+        """Tell whether a run has just begun of which it is not known yet what it prints."""
+        at, asked = self._begun_at, bool(self._ordered) and self._accepted_at is None
+        return (asked or not self._named) and at is not None and self._now() - at < _GRACE
 
     @property
     def read_only(self) -> bool:
@@ -104,7 +116,13 @@ class Printer:
 
     def starting(self, file: str) -> None:
         """Take note that a print of this file is being ordered; an empty name takes it back."""
-        self._ordered, self._ordered_at = file, self._now()
+        self._ordered, self._accepted_at = file, None
+
+    def started(self) -> None:
+        """Take note that the printer accepted to print what was ordered."""
+        self._accepted_at = self._now()
+        self._name()
+        self._changed()
 
     def stopping(self, *, ordered: bool) -> None:
         """Take note that the end of the print is being ordered, or that this was refused."""
@@ -125,15 +143,18 @@ class Printer:
         if self._report.get("fun") != known.get("fun", self._report.get("fun")):
             self._refused = False
         self._report = {**self._report, **known} if whole else merged(self._report, known)
+        named = whole or not known.keys().isdisjoint({"subtask_name", "gcode_file"})
+        self._named = self._named or named
         if (code := known.get("print_error")) and isinstance(code, int):
             self._error = code
-        self._look(first=first)
+        self._look(first=first, named=named)
         self._changed()
 
     def look_again(self) -> None:
         """Look once more at what was reported, for what only time tells."""
-        if self._failed_at is not None:
-            self._look(first=False)
+        if self._failed_at is not None or not self._named:
+            self._named = not self.undecided
+            self._look(first=False, named=False)
             self._changed()
 
     def observation(self) -> Observation:
@@ -157,7 +178,7 @@ class Printer:
 
     def _reason(self, faults: list[str]) -> str | None:
         if faults:
-            return f"HMS {', '.join(faults)}"
+            return f"HMS {', '.join(faults[:_MOST_NOTICES])}"
         if self.read_only:
             return "read_only"
         code = self._report.get("print_error")
@@ -169,7 +190,7 @@ class Printer:
             "target": number(self._report.get(f"{name}_target_temper")),
         }
 
-    def _look(self, *, first: bool) -> None:
+    def _look(self, *, first: bool, named: bool) -> None:
         phase = str(self._report.get("gcode_state")).upper()
         status = _AT_WORK.get(phase)
         if status is None:
@@ -180,7 +201,7 @@ class Printer:
         if first:
             self._recognise()
         elif not self.busy:
-            self._begin()
+            self._begin(named=named)
         else:
             self._name()
         self._status = status
@@ -189,7 +210,7 @@ class Printer:
     def _told(self) -> list[str]:
         """Return the names that the report has for what is printed."""
         file = PurePosixPath(str(self._report.get("gcode_file") or "")).name
-        return [one for one in (str(self._report.get("subtask_name") or ""), file) if one]
+        return [name for one in (self._report.get("subtask_name"), file) if (name := one_line(one))]
 
     def _is_of(self, file: str) -> bool:
         """Tell whether the report is about a print of this file."""
@@ -197,7 +218,7 @@ class Printer:
 
     def _awaited(self) -> str:
         """Return the file that was ordered a moment ago and of which the printer has not told yet."""
-        at = self._ordered_at
+        at = self._accepted_at
         soon = at is not None and self._now() - at < _START_GRACE
         return self._ordered if soon and self._report.get("gcode_state") != "RUNNING" else ""
 
@@ -209,10 +230,12 @@ class Printer:
             if (number(percent) or 0) >= (job.get("progress") or 0):
                 return
         self._end(Status.FAILED, "lost")
-        self._begin()
+        self._begin(named=True)
 
-    def _begin(self) -> None:
-        # The name comes later than the state: until it does, what was ordered is what is printed.
+    def _begin(self, *, named: bool) -> None:
+        # The name may come later than the state, which is then not told to anybody for a moment.
+        self._named = named or bool(self._awaited())
+        self._begun_at = self._now()
         self._error, self._stopping = 0, False
         self._status = Status.PREPARING
         self._job = {
@@ -228,13 +251,17 @@ class Printer:
         }
 
     def _name(self) -> None:
-        """Find out whether this is still the run that it was."""
+        """Find out whether this is still the run that it was, and what it prints."""
         job, told = self._job, self._told()
-        if job is None or not told or self._is_of(job["file"]):
+        if job is None or not self.busy:
+            return
+        if self._status is Status.PREPARING and (file := self._awaited()):
+            job["file"], self._named = file, True
+        if not told or self._is_of(job["file"]):
             return
         if self._status is not Status.PREPARING:
             self._end(Status.FAILED, "lost")
-            self._begin()
+            self._begin(named=True)
         elif not self._awaited():
             job["file"] = told[0]
 
@@ -271,9 +298,9 @@ class Printer:
     def _failed(self, *, first: bool) -> None:
         words = [f"Error {print_error(self._error)}"] if self._error else []
         if texts := [text for text, _ in notices(self._report.get("hms"))]:
-            words.append(f"HMS {', '.join(texts)}")
+            words.append(f"HMS {', '.join(texts[:_MOST_NOTICES])}")
         self._failed_at = self._failed_at or self._now()
-        if words or first or self._now() - self._failed_at >= _ERROR_GRACE:
+        if words or first or self._now() - self._failed_at >= _GRACE:
             self._end(Status.FAILED, "; ".join(words) or "unknown")
 
     def _end(self, status: Status, error: str | None = None) -> None:

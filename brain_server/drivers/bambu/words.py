@@ -16,6 +16,8 @@ _SIGNED_ONLY: Final = 0x2000_0000
 _FATAL: Final = 1
 # The number of the spool outside of any AMS.
 EXTERNAL: Final = 254
+# Four AMS with four spools and eight with one, and the spool outside; no printer has more.
+_MOST_SLOTS: Final = 32
 
 # What the printer calls stages; those it has in common with printing are left out.
 _STAGES: Final[Mapping[int, str]] = {
@@ -117,7 +119,8 @@ def slots(report: Json) -> list[Json]:
             if first is not None and place is not None:
                 # An AMS for one spool is numbered from 128.
                 found.append(_slot(first * 4 + place if first < 128 else first, tray))
-    return [*found, *(_slot(EXTERNAL, tray) for tray in _each([report.get("vt_tray")]))]
+    external = [_slot(EXTERNAL, tray) for tray in _each([report.get("vt_tray")])]
+    return (found + external)[:_MOST_SLOTS]
 
 
 def _slot(number: int, tray: Json) -> Json:
@@ -139,5 +142,5 @@ def _each(value: Any) -> list[Json]:
 def _int(value: Any) -> int | None:
     try:
         return int(value)
-    except TypeError, ValueError:
+    except TypeError, ValueError, OverflowError:
         return None

@@ -42,6 +42,7 @@ def driver_of(printer: bambu.Bambu, mqtt_port: int | None = None) -> type[BambuD
         """The driver, with the ports of the printer that does not exist."""
 
     Here.mqtt_port = mqtt_port or printer.mqtt_port
+    Here.__module__ = BambuDriver.__module__
     Here.ftp_port, Here.camera_port = printer.ftp_port, printer.camera_port
     return Here
 
@@ -51,7 +52,7 @@ class BambuRig(Rig):
 
     name = "bambu"
     driver = BambuDriver
-    features = frozenset({"fault", "network", "key", "restart", "memory"})
+    features = frozenset({"fault", "network", "key", "restart", "memory", "full"})
     marks = (pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(60))
     server = "bambu_printer"
     key_option = "access_code"
@@ -96,6 +97,14 @@ class BambuRig(Rig):
     async def start(self) -> None:
         """Switch the printer on."""
         await asyncio.to_thread(self.bambu.start)
+
+    async def fill(self) -> None:
+        """Let no file grow."""
+        await asyncio.to_thread(self.bambu.tell, "full", full=True)
+
+    async def empty(self) -> None:
+        """Let files grow again."""
+        await asyncio.to_thread(self.bambu.tell, "full", full=False)
 
     async def guest(self) -> Json:
         """Return the only options that there are."""
