@@ -256,7 +256,10 @@ class MK3:
         return ("echo:SD card ok",)
 
     def _m23(self, line: str, given: dict[str, str]) -> tuple[str, ...]:
-        self._card, self._byte, self._paused = line.split(" ", 1)[1].lstrip("/").upper(), 0.0, True
+        name = line.split(" ", 1)[1].lstrip("/").upper()
+        if name not in CARD:
+            return (f"open failed, File: {name}.",)
+        self._card, self._byte, self._paused = name, 0.0, True
         return (f"File opened: /{self._card} Size: {CARD_BYTES}", "File selected")
 
     def _m24(self, line: str, given: dict[str, str]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """PrusaLink: its API v1 for orders and files, and a look at its status every second or so, for it pushes nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from http import HTTPStatus
 import random
@@ -11,6 +11,7 @@ from typing import IO, ClassVar, Final
 from aiohttp import (
     ClientConnectorError,
     ClientError,
+    ClientResponseError,
     ClientTimeout,
     ConnectionTimeoutError,
     DigestAuthMiddleware,
@@ -50,7 +51,6 @@ from brain_server.retry import backoff
 PICTURE_S: Final = 8.0
 MAX_UPLOAD: Final = 1024 * 1024 * 1024
 
-_CALL: Final = ClientTimeout(total=10, connect=5)
 _TRANSFER: Final = ClientTimeout(total=1800, connect=5, sock_read=120)
 _MAX_ANSWER: Final = 16 * 1024 * 1024
 _MAX_PICTURE: Final = 8 * 1024 * 1024
@@ -119,6 +119,7 @@ class PrusaLink(Driver):
     )
     profile: ClassVar[tuple[Option, ...]] = PRINTER
     order_timeout_s: ClassVar[float] = 20.0
+    call_timeout_s: ClassVar[float] = 10.0
     # While a job is open and after an order; and at other times.
     busy_s: ClassVar[float] = 1.0
     idle_s: ClassVar[float] = 6.0
@@ -170,19 +171,20 @@ class PrusaLink(Driver):
 
     async def run(self) -> None:
         """Look again and again; see :meth:`Driver.run`."""
-        waits, missed = backoff(), 0
+        missed = 0
+        waits: Iterator[float] = iter(())
         try:
             while True:
                 try:
                     await self._look()
                 except DeviceError as err:
-                    missed += 1
+                    waits, missed = waits if missed else backoff(), missed + 1
                     # One look that failed is no printer that is gone.
                     if missed > 1 or err.code == "invalid_auth":
                         self._gone(err.code)
                     await asyncio.sleep(next(waits))
                 else:
-                    waits, missed = backoff(), 0
+                    missed = 0
                     await self._nap()
         finally:
             self._publisher.stop()
@@ -194,9 +196,11 @@ class PrusaLink(Driver):
             await self._look()
             if order.intent == "print_resume" and self._printer.phase == ATTENTION:
                 raise DeviceError("device_refused", "The printer wants somebody to come to it")
-        elif order.intent == "print_start":
-            await self._settled()
         calls = calls_for(order, await self._places(), self._printer.job_id)
+        if order.intent == "print_start":
+            # For a file that is not there, it has no more than an error of its own.
+            await self._ask("GET", calls[0].path)
+            await self._settled()
         for done, call in enumerate(calls):
             try:
                 outcome = await self._send(call)
@@ -206,6 +210,8 @@ class PrusaLink(Driver):
                 outcome = unknown(f"Only a part of the order was accepted: {err.message}")
             if outcome is not None:
                 return outcome
+        if order.intent == "print_start":
+            self._printer.started(order.params["file"])
         self._printer.cancelled |= order.intent == "print_cancel"
         return None
 
@@ -239,7 +245,7 @@ class PrusaLink(Driver):
             for steps in folders:
                 with suppress(DeviceError):
                     folder = await self._ask("GET", ("v1", "files", storage, *steps))
-                    for step, _, is_folder in entries(folder):
+                    for step, is_folder in entries(folder):
                         if not is_folder:
                             found.append(storages.named(storage, [*steps, step]))
                         elif len(folders) < _MAX_FOLDERS:
@@ -279,6 +285,8 @@ class PrusaLink(Driver):
         async with self._looking:
             storages = await self._places()
             status = await self._ask("GET", ("v1", "status"))
+            if not isinstance(record(status.get("printer")).get("state"), str):
+                raise DeviceError("cannot_connect", "That is no status of a printer")
             job: Json = {}
             if self._printer.wants_file(status):
                 # It stumbles over a file that was deleted while it is printed.
@@ -323,6 +331,9 @@ class PrusaLink(Driver):
         except (ClientConnectorError, ConnectionTimeoutError) as err:
             raise DeviceError("cannot_connect", "PrusaLink does not answer") from err
         except (ClientError, TimeoutError) as err:
+            # To a heater's target it says "no content", and then some: what is seen will tell.
+            if isinstance(err, ClientResponseError) and call.path[0] == "printer":
+                return None
             return unknown(f"No answer to the order: {type(err).__name__}")
         finally:
             self._eager_until = asyncio.get_running_loop().time() + _EAGER_S
@@ -375,9 +386,10 @@ class PrusaLink(Driver):
         path: Path,
         *,
         data: IO[bytes] | None = None,
-        limit: ClientTimeout = _CALL,
+        limit: ClientTimeout | None = None,
     ) -> Json:
         """Make a call that is not an order and return the answer; DeviceError otherwise."""
+        limit = limit or ClientTimeout(total=self.call_timeout_s, connect=5)
         try:
             status, answer = await self._request(method, path, data=data, limit=limit)
         except (ClientError, TimeoutError) as err:

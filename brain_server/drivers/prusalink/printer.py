@@ -1,7 +1,7 @@
 """What PrusaLink's status says of printer and job, one look after the other; does no I/O."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from brain_server.drivers import Observation
@@ -26,6 +26,8 @@ _FIGURES: Final = {
     "elapsed_s": "time_printing",
     "remaining_s": "time_remaining",
 }
+# For so long after a start was accepted, a job without a name is taken for that one.
+_OURS: Final = timedelta(seconds=30)
 _COLD: Final = {"actual": None, "target": None}
 
 
@@ -48,10 +50,16 @@ class Printer:
         self._transfer: Json | None = None
         self._first = True
         self._missed = False
+        # The file of a start that was accepted, and when; PrusaLink shows the job before its file, and
+        # a short one is over before that.
+        self._started: tuple[str, datetime] | None = None
+        # Whether PrusaLink itself has told the file of the job.
+        self._named = False
         # Figures of the job before, which PrusaLink shows until the new one has its own.
         self._stale: Json = {}
         if last.get("job") and last.get("status") in _OPEN | _ENDED:
             self._job = dict(last["job"])
+            self._named = bool(self._job.get("file"))
             self._status = Status(last["status"])
 
     @property
@@ -64,6 +72,10 @@ class Printer:
         """Tell whether it refuses a start, because it shows for some seconds how the last print ended."""
         return self.phase in _ENDS and not self.shows_job
 
+    def started(self, file: str) -> None:
+        """Take note that a start of this file was accepted."""
+        self._started = file, self._now()
+
     def connecting(self) -> None:
         """Take the next look for the first one after a time when nothing was seen."""
         self._first, self._missed = True, False
@@ -71,7 +83,7 @@ class Printer:
     def wants_file(self, status: Json) -> bool:
         """Tell whether this status shows a job of which the file is not known."""
         told = record(status.get("job"))
-        return bool(told) and not (self._is(told) and self._job and self._job["file"])
+        return bool(told) and not (self._is(told) and self._named)
 
     def see(self, status: Json, file: str | None) -> None:
         """Take one status; ``file`` is the name of the job that it shows, where that was asked for."""
@@ -124,7 +136,8 @@ class Printer:
         if job is None:
             self._end(Status.FAILED, "lost")
             job = self._begin(told, file)
-        job["file"] = job["file"] or file or ""
+        if file and not self._named:
+            job["file"], self._named = file, True
         job["id"] = self.job_id or job["id"]
         self._status = _AT_WORK[self.phase]
         for figure, name in _FIGURES.items():
@@ -135,10 +148,12 @@ class Printer:
 
     def _ended(self, told: Json, file: str | None) -> None:
         """Take the sight of a print that has ended, ours or, at first sight, any from before."""
-        if told and not self._is(told):
+        another = bool(told) and not self._is(told)
+        if another:
             self._end(Status.FAILED, "lost")
             if self._first:
                 return
+        if another or (not told and not self.open and self._ours()):
             # It began and ended between two looks.
             self._begin(told, file)
         self._end(_ENDS[self.phase])
@@ -166,20 +181,26 @@ class Printer:
         job = self._job
         if job is None or not self.open or not self._is(told):
             return None
-        if file and job["file"] and file != job["file"]:
+        if file and self._named and file != job["file"]:
             return None
         # Without numbers, a print that went back in time is another one of the same file.
         by_number = None not in {self.job_id, job.get("id")}
         back = (number(told.get("time_printing")) or 0) < (job.get("elapsed_s") or 0)
         return None if self._first and back and not by_number else job
 
+    def _ours(self) -> str:
+        """Return the file that was started just now, if one was."""
+        file, at = self._started or ("", self._now())
+        return file if self._now() - at < _OURS else ""
+
     def _begin(self, told: Json, file: str | None) -> Json:
+        self._named, asked, self._started = bool(file), self._ours(), None
         self._status, self.cancelled, self._missed = Status.PREPARING, False, False
         # Of a job that ran before we looked, the figures are its own.
         figures = {figure: number(told.get(name)) for figure, name in _FIGURES.items()}
         self._stale = {} if self._first else {name: was for name, was in figures.items() if was}
         self._job = {
-            "file": file or "",
+            "file": file or asked,
             "id": self.job_id,
             "progress": None,
             "elapsed_s": None,

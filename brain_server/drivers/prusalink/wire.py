@@ -113,15 +113,15 @@ def job_file(job: Json, storages: Storages) -> str | None:
     return storages.named(storage, [*steps[1:], shown])
 
 
-def entries(folder: Json) -> Iterator[tuple[str, Json, bool]]:
-    """Yield what is in a folder: its step in a path, itself, and whether it is a folder again."""
+def entries(folder: Json) -> Iterator[tuple[str, bool]]:
+    """Yield what is in a folder: its step in a path, and whether it is a folder again."""
     children = folder.get("children")
     for child in map(record, children if isinstance(children, list) else ()):
         short, shown = child.get("name"), child.get("display_name")
         if child.get("type") == "FOLDER" and short:
-            yield str(short), child, True
+            yield str(short), True
         elif child.get("type") == "PRINT_FILE" and (shown or short):
-            yield str(shown or short), child, False
+            yield str(shown or short), False
 
 
 def error_text(status: int, answer: Json) -> str:

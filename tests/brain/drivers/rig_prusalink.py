@@ -19,7 +19,7 @@ class PrusaLinkRig(Rig):
 
     name = "prusalink"
     driver = PrusaLinkDriver
-    features = frozenset({"fault", "network", "key", "restart", "memory"})
+    features = frozenset({"fault", "network", "http", "key", "restart", "memory"})
     marks = (
         pytest.mark.prusalink,
         pytest.mark.service,
