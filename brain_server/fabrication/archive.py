@@ -71,8 +71,13 @@ def opened(path: Path) -> Iterator[Source]:
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield lines, none longer than a printer could read."""
-    return iter(lambda: file.readline(MOST_LINE), b"")
+    """Yield lines; of one that no printer could read, its beginning."""
+    while line := file.readline(MOST_LINE):
+        if len(line) == MOST_LINE and not line.endswith(b"\n"):
+            while (rest := file.readline(MOST_LINE)) and not rest.endswith(b"\n"):
+                pass
+            line = line.rpartition(b" ")[0]  # not with half a figure at its end
+        yield line
 
 
 # -- 3MF ----------------------------------------------------------------------------------------------
