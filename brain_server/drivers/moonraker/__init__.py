@@ -7,6 +7,7 @@ import hashlib
 from http import HTTPStatus
 import tempfile
 from typing import IO, Any, ClassVar, Final
+from uuid import uuid4
 
 from aiohttp import (
     ClientConnectorError,
@@ -216,21 +217,27 @@ class Moonraker(Driver):
     async def upload(self, name: str, content: AsyncIterator[bytes]) -> str:
         """Store a file, have Moonraker check that all of it came, and return the name it was given."""
         safe = file_name(name)
+        # On a full disk Moonraker leaves the half that fitted. Under this name nothing can be started, and
+        # nothing is lost that was there before.
+        part = f"{safe}.{uuid4().hex[:8]}.part"
         # Through a file, so that what is too large is known before anything of it is sent.
         with await asyncio.to_thread(tempfile.TemporaryFile) as spool:
             size, digest = await _kept(content, spool)
             form = FormData(quote_fields=False)
             form.add_field("root", "gcodes")
             form.add_field("checksum", digest)
-            form.add_field("file", spool, filename=safe, content_type="application/octet-stream")
-            answer = await self._sent(form)
-        item = record(answer.get("item"))
-        stored = item.get("path")
-        if not isinstance(stored, str) or item.get("size") != size:
-            raise DeviceError("upload_failed", "Moonraker did not keep the whole file")
-        return stored
+            form.add_field("file", spool, filename=part, content_type="application/octet-stream")
+            try:
+                await self._send_file(form, size)
+                query = {"source": f"gcodes/{part}", "dest": f"gcodes/{safe}"}
+                await self._ask("POST", ("server", "files", "move"), query=query)
+            except DeviceError:
+                with suppress(DeviceError):
+                    await self._ask("DELETE", ("server", "files", "gcodes", part))
+                raise
+        return safe
 
-    async def _sent(self, form: FormData) -> Json:
+    async def _send_file(self, form: FormData, size: int) -> None:
         """Send a file; DeviceError ``upload_failed`` where it broke off or there is no room."""
         try:
             status, answer = await self._request(
@@ -243,7 +250,8 @@ class Moonraker(Driver):
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise DeviceError("upload_failed", error_text(status, answer))
         await self._check(status, answer)
-        return answer
+        if record(answer.get("item")).get("size") != size:
+            raise DeviceError("upload_failed", "Moonraker did not keep the whole file")
 
     async def _follow(self) -> None:
         """Stay on the socket until it ends; DeviceError when it cannot be had."""

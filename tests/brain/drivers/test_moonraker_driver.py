@@ -158,6 +158,7 @@ async def test_a_file_that_is_printed_is_not_overwritten(rig: MoonrakerRig) -> N
             await watch.driver.upload(file, in_pieces(b"G28\n"))
         await watch.done("print_pause")
     assert raised.value.code == "device_refused"
+    assert list(rig.moonraker.gcodes.glob("*.part")) == []
     assert OnlineState.OFFLINE not in [seen.online for seen in watch.seen]
 
 
@@ -656,6 +657,25 @@ async def test_an_upload_that_is_not_kept_whole_has_failed(answer: web.Response,
         with pytest.raises(DeviceError) as raised:
             await build(Moonraker, {"url": url}, session).upload("a.gcode", in_pieces(b"G28\n"))
     assert raised.value.code == code
+
+
+async def test_what_a_full_disk_holds_of_a_file_is_removed_and_never_has_its_name() -> None:
+    """Moonraker leaves the half that fitted, which a person could start."""
+    asked: list[tuple[str, str]] = []
+
+    async def full(request: web.Request) -> web.Response:
+        asked.append((request.method, request.path))
+        await request.read()
+        return error(500)
+
+    async with serving(anything=full) as url, ClientSession() as session:
+        with pytest.raises(DeviceError):
+            await build(Moonraker, {"url": url}, session).upload("a.gcode", in_pieces(b"G28\n"))
+    stored, removed = asked
+    assert stored == ("POST", "/server/files/upload")
+    assert removed[0] == "DELETE"
+    assert removed[1].startswith("/server/files/gcodes/a.gcode.")
+    assert removed[1].endswith(".part")
 
 
 async def test_an_upload_to_nobody_cannot_be_connected() -> None:
