@@ -22,8 +22,9 @@ import time
 from typing import Any, Final
 
 from brain_server.fabrication.advice import advise
+from brain_server.fabrication.odds import Chance, Model
 from brain_server.fabrication.outcomes import Outcome
-from brain_server.fabrication.predict import Chance, Model, tallied
+from brain_server.fabrication.predict import tallied
 from brain_server.protocol import Json
 
 PRINTERS: Final = ("A", "B", "C", "D")

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from hypothesis import given, settings, strategies as st
 import pytest
 from sqlalchemy import insert
 
+from brain_server.fabrication.odds import Model, Tally
 from brain_server.fabrication.outcomes import EVIDENCE, REREAD, UNSEEN
-from brain_server.fabrication.predict import Model, Tally, material_of
+from brain_server.fabrication.predict import material_of
 from brain_server.protocol import Json
 from brain_server.storage.tables import artifacts, new_id
 from tests.bench.predict import WORLDS, calibration, error_of, scored
@@ -262,3 +264,42 @@ def test_the_probabilities_mean_what_they_say() -> None:
     table = calibration(count=60, seeds=6)
     assert error_of(table) < 0.05
     assert max(row["foretold"] for row in table) > 0.9
+
+
+@given(
+    st.lists(
+        st.builds(
+            Tally,
+            printer=st.sampled_from("AB"),
+            material=st.sampled_from(["PLA", "PETG", None]),
+            file=st.sampled_from(["1", "2", None]),
+            good=st.integers(0, 10_000),
+            failed=st.integers(0, 10_000),
+        ),
+        max_size=8,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_was_counted_the_chance_is_one(tallies: list[Tally]) -> None:
+    """Between 0 and 1, inside its interval, for what is known and what is not."""
+    model = Model(tallies)
+    for found in (model.chance("A", "PLA", "1"), model.chance("C", None, "3")):
+        assert 0 < found.low <= found.probability <= found.high < 1
+
+
+def test_a_step_that_leaps_over_the_top_is_halved() -> None:
+    """Thousands of prints of which few went well: whole steps would end in nothing that can be computed."""
+    kinds = [
+        ("A", "PETG", "1", 0, 9000),
+        ("B", None, None, 10_000, 3),
+        ("A", "PLA", None, 1238, 7379),
+    ]
+    model = Model(
+        [
+            Tally(printer=printer, material=material, file=file, good=good, failed=failed)
+            for printer, material, file, good, failed in kinds
+        ]
+    )
+    found = model.chance("A", "PLA")
+    assert found.low < 1238 / (1238 + 7379) < found.high
+    assert found.high - found.low < 0.05
