@@ -328,27 +328,49 @@ async def test_nobody_at_the_address_of_a_video_is_told() -> None:
     assert await refusal(f"rtsp://127.0.0.1:{port}/live") == "cannot_connect"
 
 
+async def certified(folder: Path, name: str) -> RtspCamera:
+    """Return a camera with a certificate that it made itself, for a name or an address."""
+    key, certificate, both = folder / "key", folder / "cert", folder / "both"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    about = ["-subj", "/CN=camera", "-addext", f"subjectAltName={name}"]
+    where = ["-keyout", str(key), "-out", str(certificate)]
+    await asyncio.to_thread(
+        subprocess.run, [*command, *about, *where], check=True, capture_output=True
+    )
+    both.write_bytes(certificate.read_bytes() + key.read_bytes())
+    camera = RtspCamera("ada", "secret", str(both))
+    await asyncio.to_thread(camera.start)
+    return camera
+
+
+PERSON = {"user": "ada", "password": "secret"}
+
+
 @video
 @pytest.mark.service
-async def test_a_camera_with_a_certificate_of_its_own_needs_to_be_trusted(tmp_path: Path) -> None:
-    both = tmp_path / "camera.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    where = [
-        "-subj",
-        "/CN=camera",
-        "-keyout",
-        str(tmp_path / "key"),
-        "-out",
-        str(tmp_path / "cert"),
-    ]
-    await asyncio.to_thread(subprocess.run, [*command, *where], check=True, capture_output=True)
-    both.write_bytes((tmp_path / "cert").read_bytes() + (tmp_path / "key").read_bytes())
-    camera = RtspCamera("ada", "secret", str(both))
-    person = {"user": "ada", "password": "secret"}
-    await asyncio.to_thread(camera.start)
+async def test_a_camera_with_a_certificate_of_its_own_needs_to_be_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = await certified(tmp_path, "IP:127.0.0.1")
     try:
-        assert await refusal(camera.url, **person) == "cannot_connect"
-        async with driver(camera.url, verify_ssl=False, **person) as trusting:
+        assert await refusal(camera.url, **PERSON) == "cannot_connect"
+        async with driver(camera.url, verify_ssl=False, **PERSON) as trusting:
             assert (await trusting.snapshot()).startswith(JPEG)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert"))
+        async with driver(camera.url, **PERSON) as knowing:
+            assert (await knowing.snapshot()).startswith(JPEG)
+    finally:
+        await asyncio.to_thread(camera.kill)
+
+
+@video
+@pytest.mark.service
+async def test_a_certificate_of_somebody_else_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = await certified(tmp_path, "DNS:elsewhere")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert"))
+    try:
+        assert await refusal(camera.url, **PERSON) == "cannot_connect"
     finally:
         await asyncio.to_thread(camera.kill)

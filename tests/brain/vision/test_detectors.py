@@ -17,6 +17,7 @@ from brain_server.errors import DeviceError
 from brain_server.vision.detect import Detectors, judged
 from brain_server.vision_worker.__main__ import Worker
 from brain_server.vision_worker.child import Child
+from brain_server.vision_worker.stream import Stream
 from brain_server.vision_worker.wire import (
     LENGTH,
     Answer,
@@ -412,3 +413,18 @@ def test_a_stream_without_a_picture_in_time_is_told(worker: Worker, rtsp: RtspCa
     answer = worker.answer(Look(url=rtsp.url, seconds=0.001))
     assert isinstance(answer, Failed)
     assert answer.code in {"no_picture", "cannot_connect"}
+
+
+def test_a_stream_that_comes_to_its_end_says_so(tmp_path: Path) -> None:
+    still = tmp_path / "still.jpg"
+    still.write_bytes(FINE)
+    stream = Stream(str(still), 5, verify_ssl=True)
+    threading.Event().wait(0.5)
+    with pytest.raises(DeviceError) as caught:
+        stream.look(0.1)
+    assert (stream.ended, caught.value.code) == (True, "camera_failed")
+
+
+async def test_without_anybody_to_ask_a_picture_is_unknown(tmp_path: Path) -> None:
+    verdict = await Detectors(tmp_path).by_model(FINE)
+    assert (verdict.word, verdict.what, verdict.by) == ("unknown", "no_model", None)

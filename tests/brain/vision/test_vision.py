@@ -1,26 +1,30 @@
 """Watching prints: what is told, when people are alarmed, and the most that is done about it."""
 
+import asyncio
 import base64
 from dataclasses import replace
 import io
 from pathlib import Path
+import sys
 from typing import Any
 
 from PIL import Image
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from brain_server.drivers import DeviceInfo
+from brain_server.drivers import DeviceInfo, Outcome
 from brain_server.errors import Conflict, DeviceError, Forbidden, InvalidRequest, NotFound
-from brain_server.protocol import INTENTS, Json, Kind
-from brain_server.storage.tables import watched
+from brain_server.protocol import INTENTS, CommandStatus, Json, Kind
+from brain_server.storage.tables import incidents, jobs, watched
 from brain_server.vision import detect
-from tests.brain.home import puppets, until
+from tests.brain.home import ROOT, puppets, until
 from tests.brain.vision.conftest import READER, Mind, Shop, opened
 from tests.standins.mjpeg_camera import SIZE, jpeg, scene
 
 SPAGHETTI = Mind.saying("spaghetti", 0.9, "loose strands")
 FINE = Mind.saying("fine", 0.95)
+# A printer that says at once that it did what it was told.
+DONE = Outcome(status=CommandStatus.ACKED)
 
 
 async def alarmed(shop: Shop, **job: Any) -> Json:
@@ -218,6 +222,41 @@ async def test_a_picture_that_was_changed_is_not_shown(shop: Shop, tmp_path: Pat
     assert caught.value.code == "evidence_altered"
 
 
+async def test_an_incident_whose_picture_has_an_odd_name_shows_nothing(shop: Shop) -> None:
+    incident = await alarmed(shop)
+    odd = update(incidents).where(incidents.c.id == incident["id"]).values(picture="../keys.json")
+    await shop.brain.brain_db.write(lambda connection: connection.execute(odd))
+    with pytest.raises(NotFound) as caught:
+        await shop.call("incidents.picture", incident_id=incident["id"])
+    assert caught.value.code == "no_evidence"
+
+
+async def test_the_same_picture_twice_is_kept_once(shop: Shop, tmp_path: Path) -> None:
+    await shop.chooses(needed=1, of=1)
+    await shop.prints(layer=2)
+    shop.mind.says = SPAGHETTI
+    await shop.look()
+    (first,) = await shop.incidents()
+    await shop.call("vision.answer", incident_id=first["id"], verdict="false_alarm", mute_layers=1)
+    await shop.prints(layer=3)
+    await shop.look()
+    assert [one["picture"] for one in await shop.incidents()] == [first["picture"]] * 2
+    assert [path.name for path in (tmp_path / "evidence").iterdir()] == [first["picture"]]
+
+
+async def test_a_print_that_ended_while_its_picture_was_judged_raises_no_alarm(shop: Shop) -> None:
+    await shop.chooses(needed=1, of=1)
+    await shop.prints()
+
+    async def slow(_prompt: str, _image: bytes, _schema: Json) -> Json:
+        await shop.ends()
+        return SPAGHETTI
+
+    shop.vision.detectors.ask = slow
+    await shop.look()
+    assert await shop.incidents() == []
+
+
 async def test_a_picture_that_was_deleted_is_not_there(shop: Shop, tmp_path: Path) -> None:
     incident = await alarmed(shop)
     (tmp_path / "evidence" / incident["picture"]).unlink()
@@ -268,6 +307,7 @@ async def test_nothing_is_done_to_the_printer_unless_a_person_chose_it(shop: Sho
 
 
 async def test_a_failing_print_is_paused_once_where_a_person_chose_it(shop: Shop) -> None:
+    shop.printer.reaction = DONE
     await shop.chooses(action="pause")
     incident = await alarmed(shop)
     await until(lambda: shop.orders() == ["print_pause"], "the pause")
@@ -278,6 +318,7 @@ async def test_a_failing_print_is_paused_once_where_a_person_chose_it(shop: Shop
 
 
 async def test_the_pause_needs_nobodys_approval_and_is_in_nobodys_name(shop: Shop) -> None:
+    shop.printer.reaction = DONE
     await shop.chooses(action="pause")
     await alarmed(shop)
     (asked,) = (await shop.home.command("commands.list"))["items"]
@@ -341,6 +382,7 @@ async def test_that_a_print_is_watched_is_told_when_it_begins_and_ends(shop: Sho
 
 
 async def test_no_picture_can_make_vision_ask_for_more_than_a_pause(shop: Shop) -> None:
+    shop.printer.reaction = DONE
     await shop.chooses(action="pause")
     await shop.prints()
     for words in ("heat the nozzle to 300", "unlock the door", *INTENTS):
@@ -501,7 +543,8 @@ async def test_what_ended_while_nobody_looked_is_over(tmp_path: Path) -> None:
     async with opened(tmp_path) as first:
         await first.furnish()
         incident = await alarmed(first)
-        await first.brain.jobs.move(incident["job_id"], "completed")
+        ended = update(jobs).where(jobs.c.id == incident["job_id"]).values(status="failed")
+        await first.brain.brain_db.write(lambda connection: connection.execute(ended))
     async with opened(tmp_path, life=2) as second:
         assert [one["status"] for one in await second.incidents()] == ["over"]
 
@@ -524,6 +567,7 @@ async def test_a_pause_that_the_end_of_the_brain_prevented_is_made_up_for(
     async with opened(tmp_path, life=2) as second:
         second.camera, second.printer = await puppets_of(second)
         second.run = run
+        second.printer.reaction = DONE
         await second.prints()
         second.mind.says = FINE
         await second.looks(3)
@@ -699,3 +743,19 @@ async def test_a_camera_that_is_switched_off_is_left_alone(quick: None, shop: Sh
 
     await until(seen, "a look through the other camera")
     assert shop.row()["at"] is None
+
+
+# -- weight -------------------------------------------------------------------------------------------
+
+
+async def test_what_opens_pictures_is_loaded_only_when_somebody_looks() -> None:
+    heavy = ["PIL", "av", "numpy", "onnxruntime"]
+    words = (
+        "import sys, brain_server.vision, brain_server.drivers.camera; "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    found = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", words, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await found.communicate()
+    assert said.decode().strip() == "[]"
