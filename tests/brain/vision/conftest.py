@@ -12,8 +12,9 @@ import pytest
 
 from brain_server.app import Brain
 from brain_server.commands import Caller, Scope, collect, prepare
+from brain_server.drivers import Outcome
 from brain_server.errors import KittyError
-from brain_server.protocol import Channel, Json
+from brain_server.protocol import Channel, CommandStatus, Json
 from brain_server.vision import Vision
 from tests.brain.home import Home, Later, at_home, puppets, running, until
 from tests.standins.mjpeg_camera import jpeg, scene
@@ -176,3 +177,25 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     async with opened(tmp_path) as made:
         await made.furnish()
         yield made
+
+
+SPAGHETTI = Mind.saying("spaghetti", 0.9, "loose strands")
+FINE = Mind.saying("fine", 0.95)
+# A printer that says at once that it did what it was told.
+DONE = Outcome(status=CommandStatus.ACKED)
+
+
+async def alarmed(shop: Shop, **job: Any) -> Json:
+    """Have a print fail before the camera; returns its incident."""
+    await shop.prints(**job)
+    shop.mind.says = SPAGHETTI
+    await shop.looks(3)
+    (incident,) = await shop.incidents(status="open")
+    return incident
+
+
+async def puppets_of(shop: Shop) -> tuple[Any, Any]:
+    """Return the camera and the printer of an earlier life."""
+    stage = puppets().Puppet.on_stage
+    await until(lambda: {"cam", "mk4"} <= stage.keys(), "the puppets")
+    return stage["cam"], stage["mk4"]
