@@ -5,13 +5,13 @@ import base64
 from collections.abc import Awaitable, Callable
 import logging
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Protocol
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from brain_server.bus import Bus, Event
-from brain_server.commands import SYSTEM, Caller, Page, Params, Scope, as_page, command, paged
+from brain_server.commands import SYSTEM, Caller, Page, Scope, as_page, command, paged
 from brain_server.devices import DeviceId, Devices, Request
 from brain_server.devices.evidence import image_type, picture
 from brain_server.devices.live import Live
@@ -23,18 +23,15 @@ from brain_server.storage.tables import watched
 from brain_server.vision.detect import Ask, Detectors, Verdict, unknown
 from brain_server.vision.health import State
 from brain_server.vision.incidents import Incidents
+from brain_server.vision.params import UNSET, Answer, Configure, IncidentId, IncidentsPage, Report
 from brain_server.vision.pictures import grey, keep, sendable, stored
 from brain_server.vision.watching import (
     FIRST_LAYERS,
     IDLE_EVERY_S,
     MODEL_EVERY_S,
-    Action,
     Camera,
-    Count,
-    Detector,
     Kept,
     Mute,
-    Share,
     Watching,
 )
 
@@ -45,60 +42,6 @@ TICK_S: Final = 1.0
 # Figures alone are told once in so long.
 FIGURES_S: Final = 60.0
 AT_ONCE: Final = 2
-UNSET: Final = msgspec.UNSET
-
-
-class Report(Protocol):
-    """Stores what was seen of a print as an event of that print, with its picture."""
-
-    async def __call__(
-        self,
-        *,
-        job_id: str,
-        kind: str,
-        confidence: float,
-        picture: bytes | None,
-        detail: str | None,
-    ) -> object:
-        """Store it; raises a KittyError when it cannot."""
-
-
-class Configure(Params):
-    """Choices for one camera; what is left out stays."""
-
-    device_id: str
-    enabled: bool | msgspec.UnsetType = UNSET
-    printer_id: str | msgspec.UnsetType | None = UNSET
-    every_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] | msgspec.UnsetType = UNSET
-    threshold: Share | msgspec.UnsetType = UNSET
-    needed: Count | msgspec.UnsetType = UNSET
-    of: Count | msgspec.UnsetType = UNSET
-    action: Action | msgspec.UnsetType = UNSET
-    mute_layers: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | msgspec.UnsetType = UNSET
-    mute_minutes: Annotated[float, msgspec.Meta(gt=0, le=1440)] | msgspec.UnsetType = UNSET
-    detector: Detector | msgspec.UnsetType = UNSET
-    file: Annotated[str, msgspec.Meta(max_length=1024)] | msgspec.UnsetType | None = UNSET
-
-
-class IncidentId(Params):
-    """One incident."""
-
-    incident_id: str
-
-
-class Answer(IncidentId):
-    """What a person says of an incident."""
-
-    verdict: Literal["confirmed", "false_alarm"]
-    mute_layers: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
-
-
-class IncidentsPage(Page):
-    """A part of the list of incidents."""
-
-    status: Literal["open", "confirmed", "false_alarm", "over"] | None = None
-    device_id: str | None = None
-    job_id: str | None = None
 
 
 class Vision:
