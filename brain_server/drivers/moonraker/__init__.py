@@ -35,6 +35,7 @@ from brain_server.drivers import (
 )
 from brain_server.drivers.moonraker.printer import Printer, unknown_command
 from brain_server.drivers.moonraker.wire import (
+    ECHO,
     HISTORY,
     INFO,
     STATUS,
@@ -62,6 +63,7 @@ MAX_UPLOAD: Final = 1024 * 1024 * 1024
 _TRANSFER: Final = ClientTimeout(total=1800, connect=5, sock_read=120)
 _HEARTBEAT_S: Final = 20.0
 _MAX_ANSWER: Final = 16 * 1024 * 1024
+_ECHO_S: Final = 2.0
 _MAX_PICTURE: Final = 8 * 1024 * 1024
 # With these Moonraker is connected to a Klipper that says how it is; otherwise it waits for one.
 _THERE: Final = frozenset({"ready", "shutdown", "error"})
@@ -125,6 +127,7 @@ class Moonraker(Driver):
         # What Klipper says while a script of ours runs; one script at a time.
         self._script = asyncio.Lock()
         self._said: list[Any] = []
+        self._echo = asyncio.Event()
 
     async def probe(self) -> DeviceInfo:
         """Check address and key, and read version and camera; see :meth:`Driver.probe`."""
@@ -324,6 +327,8 @@ class Moonraker(Driver):
                 if state in _THERE:
                     return history()
                 self._printer.absent()
+            case number if number == ECHO:
+                self._echo.set()
             case number if number == HISTORY:
                 self._runs = runs(message)
                 return subscription()
@@ -372,6 +377,7 @@ class Moonraker(Driver):
                 status, answer = await self._post(call, GCODE_WAIT_S)
             except (ClientError, TimeoutError) as err:
                 return unknown(f"No answer to the order: {type(err).__name__}")
+            await self._caught_up()
             said = self._said
         if status == HTTPStatus.BAD_REQUEST:
             # Some of its lines may have been carried out, so this is no refusal.
@@ -382,6 +388,17 @@ class Moonraker(Driver):
         if (complaint := unknown_command(said, script)) is not None:
             return Outcome(status=CommandStatus.FAILED, detail=complaint)
         return Outcome(status=CommandStatus.ACKED)
+
+    async def _caught_up(self) -> None:
+        """Wait until the socket has told what came before now: an answer over HTTP may overtake it."""
+        socket = self._socket
+        if socket is None:
+            return
+        self._echo.clear()
+        with suppress(ClientError, TimeoutError):
+            async with asyncio.timeout(_ECHO_S):
+                await socket.send_json(rpc(ECHO, "server.info"))
+                await self._echo.wait()
 
     async def _post(self, call: Call, patience: float) -> tuple[int, Json]:
         """Send a call that is an order; DeviceError when it certainly did not arrive."""

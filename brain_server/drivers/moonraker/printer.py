@@ -33,6 +33,8 @@ _HISTORY: Final = {
 }
 # Klipper adds to its words what a person at its console may type.
 _ADVICE: Final = "\nOnce the underlying issue"
+# No run takes longer than a year.
+_LONGEST_S: Final = 366 * 86_400.0
 # A heater that is so much below its target holds up every order but the emergency stop.
 _BELOW: Final = 2.0
 
@@ -292,7 +294,7 @@ class Printer:
             "elapsed_s": self._total,
             "remaining_s": None,
             # Counted back by Klipper's stopwatch, for its clock may be wrong.
-            "started_at": (self._now() - timedelta(seconds=self._total)).isoformat(),
+            "started_at": self._ago(self._total).isoformat(),
             "error": None,
             "layer": None,
             "layers": None,
@@ -300,6 +302,9 @@ class Printer:
             # Not for people: how the run is known again.
             "run": None,
         }
+
+    def _ago(self, seconds: float) -> datetime:
+        return self._now() - timedelta(seconds=min(max(seconds, 0.0), _LONGEST_S))
 
     def _end(self, status: Status, error: str | None = None) -> None:
         """End the open job, if there is one; the first word on how it ended stands."""

@@ -18,6 +18,7 @@ HELLO: Final = 1
 INFO: Final = 2
 HISTORY: Final = 3
 STATUS: Final = 4
+ECHO: Final = 5
 # Klipper has answered these with its last breath, or, for the first, would queue it behind a heater.
 _WITHOUT_QUEUE: Final = {
     "M112": ("printer", "emergency_stop"),

@@ -483,5 +483,6 @@ def test_no_message_can_break_it(messages: list[Json], run: Any) -> None:
         told.printer.update(message)
         told.printer.history({"action": "added", "job": run})
         json.dumps(told.printer.observation().state, allow_nan=False)
+    told.printer.connecting()
     told.printer.whole(messages[0] if messages else {}, [{"job_id": "x"}])
     json.dumps(told.printer.observation().state, allow_nan=False)
