@@ -13,7 +13,7 @@ from brain_server.devices import Devices
 from brain_server.devices.evidence import image_type
 from brain_server.errors import Conflict, InvalidRequest, NotFound
 from brain_server.fabrication.hazards import hazards, is_known
-from brain_server.fabrication.store import Kind, Store
+from brain_server.fabrication.store import Kind, Store, must_be
 from brain_server.inventory.materials import DENSITIES, grams_of, normal
 from brain_server.protocol import Json
 from brain_server.storage import Database
@@ -98,8 +98,7 @@ class Files:
         try:
             row = await self._find(artifacts.c.sha256 == spooled.sha256)
             if row is None or row["sha256"] not in await self.store.present():
-                found = await self.store.facts(spooled)
-                _must_be(found["kind"], kind)
+                facts = await self.store.facts(spooled, kind)
                 await self.store.keep(spooled)
                 row = await self._kept_as(
                     row,
@@ -107,12 +106,14 @@ class Files:
                     name=name,
                     kind=kind,
                     size=spooled.size,
-                    facts=understood(found["facts"]),
+                    facts=understood(facts),
                     has_picture=await self.store.has_picture(spooled.sha256),
                     created_by=caller.user_id,
                     conversation_id=conversation_id,
                 )
-            _must_be(row["kind"], kind)
+            must_be(row["kind"], kind)
+            if self._clock() - row["created_at"] > _FRESH:  # it is wanted again
+                row = await self._change(row, created_at=self._clock())
         finally:
             await self.store.drop(spooled)
         await self.forget()
@@ -160,6 +161,13 @@ class Files:
 
         await self._db.write(work)
         return file
+
+    async def _change(self, row: Json, **columns: Any) -> Json:
+        same = artifacts.c.id == row["id"]
+        await self._db.write(
+            lambda connection: connection.execute(update(artifacts).where(same).values(columns))
+        )
+        return row | columns
 
     async def _kept_as(self, old: Json | None, **columns: Any) -> Json:
         """Store what was found out about a content, or once more what was removed, and return its row."""
@@ -331,15 +339,6 @@ class Files:
         if dropped := await self._db.write(work):
             await self.store.remove(row["sha256"])
         return dropped
-
-
-def _must_be(found: str, told: str) -> None:
-    if found != told:
-        raise InvalidRequest(
-            "unsupported_file",
-            f"This is no file that can be printed: its name does not fit {found}",
-            reason="other content",
-        )
 
 
 def understood(facts: Json) -> Json:

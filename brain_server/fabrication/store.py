@@ -89,9 +89,11 @@ class Store:
         """Forget a file that has no place."""
         await asyncio.to_thread(spooled.path.unlink, missing_ok=True)
 
-    async def facts(self, spooled: Spooled) -> Json:
-        """Return kind and facts of a file; InvalidRequest ``unsupported_file`` where it is none."""
-        return await self._read("facts", spooled.path, self.picture(spooled.sha256, "thumbnail"))
+    async def facts(self, spooled: Spooled, kind: str) -> Json:
+        """Return the facts of a file; InvalidRequest ``unsupported_file`` where it is none of that kind."""
+        picture = self.picture(spooled.sha256, "thumbnail")
+        found: Json = (await self._read("facts", spooled.path, picture, kind))["facts"]
+        return found
 
     async def draw(self, sha256: str) -> None:
         """Draw the tool path of a file, unless that was done."""
@@ -99,17 +101,20 @@ class Store:
         if not await asyncio.to_thread(picture.exists):
             await self._read("preview", self.path(sha256), picture)
 
-    async def _read(self, mode: str, path: Path, picture: Path) -> Json:
+    async def _read(
+        self, mode: str, path: Path, picture: Path, kind: str | None = None
+    ) -> dict[str, Any]:
         async with self._reading:
             half = picture.with_name(f"{uuid.uuid4().hex}{_HALF}")
             try:
                 found = await _child(mode, path, half)
+                if "error" in found:
+                    raise _unsupported(str(found["error"]))
+                must_be(found["kind"], kind or found["kind"])
                 if await asyncio.to_thread(half.exists):
                     await asyncio.to_thread(half.replace, picture)
             finally:
                 await asyncio.to_thread(half.unlink, missing_ok=True)
-        if "error" in found:
-            raise _unsupported(str(found["error"]))
         return found
 
     async def chunks(self, sha256: str) -> AsyncIterator[bytes]:
@@ -177,6 +182,16 @@ def _finish(file: IO[bytes], rest: bytes) -> None:
 def _unlink(paths: list[Path]) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
+
+
+def must_be(found: str, told: str) -> None:
+    """Refuse, as ``unsupported_file``, what is another kind than its name says."""
+    if found != told:
+        raise InvalidRequest(
+            "unsupported_file",
+            f"This is no file that can be printed: its name does not fit {found}",
+            reason="other content",
+        )
 
 
 def _unsupported(reason: str) -> InvalidRequest:

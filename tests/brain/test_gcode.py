@@ -1,0 +1,38 @@
+"""The words of G-code: every spelling in which a line asks for heat."""
+
+import pytest
+
+from brain_server.gcode import targets
+
+SPELLINGS = {
+    "M104 S215": [("nozzle", 215)],
+    "m109 r180.5": [("nozzle", 180.5)],
+    "M140 S60": [("bed", 60)],
+    "M190 R70 ; wait": [("bed", 70)],
+    "N12 M104 T1 S240*97": [("nozzle", 240)],
+    "M 0104S300": [("nozzle", 300)],
+    "M104 (hot) S300": [("nozzle", 300)],
+    "G28 M104 S300 M140 S90": [("nozzle", 300), ("bed", 90)],
+    "G10 P0 S250 R200": [("nozzle", 250), ("nozzle", 200)],
+    "M568 P0 S250": [("nozzle", 250)],
+    "M303 E0 S250 C8": [("nozzle", 250)],
+    "M303 E-1 S100": [("bed", 100)],
+    "SET_HEATER_TEMPERATURE HEATER=extruder1 TARGET=300": [("nozzle", 300)],
+    'set_heater_temperature heater="heater_bed" target=120': [("bed", 120)],
+    "SET_HEATER_TEMPERATURE HEATER=chamber TARGET=60": [],
+    "SET_HEATER_TEMPERATURE HEATER=extruder": [],
+    "PRINT_START BED_TEMP=60 EXTRUDER_TEMP=215": [("bed", 60), ("nozzle", 215)],
+    "START BED=hot": [],
+    "; M104 S300": [],
+    "G1 X10 E5 S300": [],
+    "M1040 S300": [],
+    "M104.1 S300": [],
+    "M104": [],
+    "M117 ready": [],
+}
+
+
+@pytest.mark.parametrize("line", SPELLINGS)
+def test_heat_is_found_however_it_is_asked_for(line: str) -> None:
+    """And nothing else is taken for it."""
+    assert list(targets(line.encode())) == SPELLINGS[line]
