@@ -1,11 +1,13 @@
 """Raw telemetry: word for word, bounded, for a month."""
 
 from typing import Any
+import zlib
 
 import pytest
 from sqlalchemy import func, select, update
 
 from brain_server.app import Brain
+from brain_server.devices.packing import PACK_ABOVE, as_stored, text_of
 from brain_server.devices.telemetry import Telemetry
 from brain_server.observability import counters
 from brain_server.protocol import MAX_TELEMETRY_BYTES
@@ -148,3 +150,59 @@ async def test_a_last_state_that_cannot_be_read_is_none(home: Home, brain: Brain
     )
     await brain.registry.start()
     assert brain.registry.get(device_id).driver.context.last_state == {}
+
+
+async def stored(home: Home) -> Any:
+    """Return the newest row, as it lies in the database."""
+    query = select(telemetry).where(telemetry.c.topic == "t").order_by(telemetry.c.id.desc())
+    return await home.brain.brain_db.read(
+        lambda connection: connection.execute(query).mappings().first()
+    )
+
+
+async def test_a_long_message_is_stored_packed(home: Home) -> None:
+    """From the first byte beyond 1024; what is told is the same."""
+    device_id = await lamp(home)
+    said = {"device_id": device_id, "topic": "t"}
+    await home.command("telemetry.ingest", said | {"payload": "ä" * (PACK_ABOVE // 2)})
+    assert (await stored(home))["packed"] is None
+    text = "ä" * (PACK_ABOVE // 2) + "x"
+    await home.command("telemetry.ingest", said | {"payload": text})
+    row = await stored(home)
+    assert (row["payload"], len(row["packed"]) < 100) == ("", True)
+    newest = (await listed(home, device_id))[-1]
+    assert newest["payload"] == text
+    assert "packed" not in newest
+
+
+async def test_a_state_that_is_long_is_remembered(home: Home) -> None:
+    """What a device last showed is found again after a restart."""
+    puppet = await home.puppet("lamp", "light")
+    puppet.show(on=True, note="x" * 3000)
+    await home.brain.registry.remember(home.brain.registry.all())
+    await home.brain.registry.stop()
+    await home.brain.registry.start()
+    live = home.brain.registry.get(puppet.context.device_id)
+    assert live.last_state == {"on": True, "note": "x" * 3000}
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        zlib.compress(bytes(50_000_000)),
+        b"nonsense",
+        zlib.compress(b"x" * (MAX_TELEMETRY_BYTES + 1)),
+    ],
+    ids=["a bomb", "nonsense", "a byte too much"],
+)
+def test_what_unpacks_to_too_much_is_not_told(packed: bytes) -> None:
+    """It is counted, and costs no memory."""
+    before = counters["telemetry_unreadable"]
+    assert text_of({"payload": "", "packed": packed}) == ""
+    assert counters["telemetry_unreadable"] == before + 1
+
+
+def test_broken_letters_are_kept_as_they_are() -> None:
+    """Half a letter is what the device said."""
+    text = "\ud800" * 2000
+    assert text_of(as_stored(text)) == text
