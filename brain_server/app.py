@@ -39,10 +39,6 @@ from brain_server.devices.evidence import Evidence
 from brain_server.devices.registry import Registry
 from brain_server.devices.telemetry import Telemetry
 from brain_server.errors import InvalidRequest, Unavailable
-from brain_server.fabrication.files import Files
-from brain_server.fabrication.jobs import Jobs
-from brain_server.fabrication.monitor import Monitor
-from brain_server.fabrication.store import Store
 from brain_server.fetch import Fetcher
 from brain_server.memory import Memory
 from brain_server.memory.cache import Answers
@@ -65,6 +61,7 @@ from brain_server.safety.gate import Gate
 from brain_server.safety.keys import Keys
 from brain_server.settings import Settings
 from brain_server.storage import Database, tables
+from brain_server.workshop import Workshop
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -114,7 +111,18 @@ class Brain:
         )
         evidence = Evidence(self.registry, self.gate, settings.data_dir / "evidence")
         self.devices = Devices(self.registry, self.gate, self.bus, self.tasks, evidence)
-        workshop = self._build_workshop()
+        self.workshop = Workshop(
+            settings,
+            self.devices,
+            self.gate,
+            lambda *asked: self.generate.judge(*asked),  # noqa: PLW0108 - it is built below
+            database=self.brain_db,
+            bus=self.bus,
+            tasks=self.tasks,
+            session=session,
+            clock=self.clock,
+        )
+        self.files, self.jobs = self.workshop.files, self.workshop.jobs
         telemetry = Telemetry(
             self.brain_db, self.registry, self.clock, days=settings.telemetry_days
         )
@@ -131,7 +139,7 @@ class Brain:
             self.devices,
             self.directory,
             SafetyCommands(self.gate, self.safety_db),
-            *workshop,
+            *self.workshop.commands,
             telemetry,
             *mind,
         )
@@ -163,35 +171,12 @@ class Brain:
         self.directory.anchored = self.devices.claim_held
         await self.devices.recover(paired=await self.directory.is_paired())
         await self.conversations.recover()
+        await self.workshop.start(opened, self.health)
         self.tasks.start("expiry", self.gate.run(), lasting=True)
         self.tasks.start("tokens", self.tokens.keep_uses(), lasting=True)
         self.tasks.start("housekeeping", self._housekeeping(telemetry), lasting=True)
         self.tasks.start("health", self._watch_health(), lasting=True)
         self.tasks.start("models", self.models.watch(), lasting=True)
-
-    def _build_workshop(self) -> list[object]:
-        """Build what follows printers; returns what has commands."""
-        settings = self.settings
-        self.files = Files(
-            self.brain_db,
-            self.devices,
-            Store(settings.data_dir / "artifacts"),
-            self.clock,
-            days=settings.artifact_days,
-            most_bytes=settings.artifacts_mb * 1024 * 1024,
-        )
-        self.jobs = Jobs(
-            self.brain_db,
-            self.bus,
-            self.tasks,
-            self.devices,
-            self.files,
-            command_of=self.gate.command,
-        )
-        monitor = Monitor(
-            self.brain_db, self.bus, self.tasks, self.clock, settings.data_dir / "evidence"
-        )
-        return [self.files, self.jobs, monitor]
 
     async def _build_models(self, session: ClientSession, opened: AsyncExitStack) -> Asker:
         """Build the models, what they may cost and see, and what is remembered."""
@@ -304,7 +289,7 @@ class Brain:
         )
         self.conversations.resume = mind.resume
         mind.agent, agent.tell = agent, self.conversations.tell
-        generate = Generate(self.models, asker, router.keep)
+        self.generate = Generate(self.models, asker, router.keep)
         await agent.recover()
         relations = Relations(self.models, self.registry.all, agent.load)
         return [
@@ -316,7 +301,7 @@ class Brain:
             self.answers,
             self.conversations,
             agent,
-            generate,
+            self.generate,
             Decisions(db),
         ]
 
@@ -400,11 +385,11 @@ class Brain:
             "devices": [live.view() for live in self.registry.all()],
             "events": [event for _, event in work if event is not None],
             "commands": [command for command, _ in work],
-            "jobs": await self.jobs.open_jobs(),
             "health": await self._look_at_health(),
             "providers": [model.view() for model in self.models.all()],
             "budget": await self.budget.view(),
             "mind": self.overview.view(),
+            **await self.workshop.snapshot(),
             "audit": (await self.safety_db.read(self.gate.chain.head)).as_dict(),
         }
 
@@ -440,8 +425,7 @@ class Brain:
         while True:
             await self.registry.remember(self.registry.all())
             await telemetry.forget()
-            await self.files.store.tidy()
-            await self.files.forget()
+            await self.workshop.tidy()
             await self.conversations.forget()
             await self.budget.recover()
             await asyncio.sleep(HOUSEKEEPING)

@@ -3,12 +3,12 @@
 Drivers of devices and providers of models are made this way.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 import importlib
 import pkgutil
-from typing import Any, cast
+from typing import Any, cast, override
 
 from brain_server.errors import InvalidRequest
 
@@ -64,29 +64,54 @@ def checked(form: Iterable[Option], given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def find[T: type](place: Iterable[str], package: str, base: T) -> dict[str, T]:
-    """Import every module of a folder and return the one class in each that is a ``base``, by name.
+class Plugins[T: type](Mapping[str, T]):
+    """The plug-ins of a folder by name, each imported when it is first looked at; that blocks.
 
-    A module that does not define exactly one, called as itself, is a mistake of its author: TypeError.
+    A module that does not define exactly one ``base``, called as itself, is a mistake of its author: TypeError.
     """
-    found: dict[str, T] = {}
-    for module in pkgutil.iter_modules(place):
-        loaded = importlib.import_module(f"{package}.{module.name}")
+
+    def __init__(self, place: Iterable[str], package: str, base: T) -> None:
+        """Look which modules there are."""
+        self._package, self._base = package, base
+        self._names = tuple(module.name for module in pkgutil.iter_modules(place))
+        self._found: dict[str, T] = {}
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @override
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    @override
+    def __getitem__(self, name: str) -> T:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._found:
+            self._found[name] = self._import(name)
+        return self._found[name]
+
+    def _import(self, name: str) -> T:
+        loaded = importlib.import_module(f"{self._package}.{name}")
         classes = [
             value
             for value in vars(loaded).values()
             if isinstance(value, type)
-            and issubclass(value, base)
+            and issubclass(value, self._base)
             and value.__module__ == loaded.__name__
             and "name" in vars(value)
         ]
-        if len(classes) != 1 or getattr(classes[0], "name", None) != module.name:
+        if len(classes) != 1 or getattr(classes[0], "name", None) != name:
             message = (
-                f"{loaded.__name__} must define one {base.__name__}, with name = {module.name!r}"
+                f"{loaded.__name__} must define one {self._base.__name__}, with name = {name!r}"
             )
             raise TypeError(message)
-        found[module.name] = cast("T", classes[0])
-    return found
+        return cast("T", classes[0])
 
 
 def _fits(option: Option, value: Any) -> bool:

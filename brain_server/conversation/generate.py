@@ -15,8 +15,9 @@ from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
 
-from brain_server.commands import PROCESSING_TIMEOUT, Caller, Params, Scope, command
+from brain_server.commands import PROCESSING_TIMEOUT, SYSTEM, Caller, Params, Scope, command
 from brain_server.conversation.trust import visible
+from brain_server.devices.evidence import image_type
 from brain_server.errors import InvalidRequest, KittyError, NotFound, ProviderError, Unavailable
 from brain_server.observability import request_id
 from brain_server.protocol import Json
@@ -191,6 +192,15 @@ class Generate:
         if params.schema is None:
             return _result(written) | {"text": written.text}
         return _result(written) | {"data": msgspec.json.decode(written.text)}
+
+    async def judge(self, instructions: str, image: bytes, schema: Json) -> Json:
+        """Let a model that sees say what a picture of the house shows; data that certainly fits the schema."""
+        shown = Attachment(
+            media_type=image_type(image), base64=base64.b64encode(image).decode("ascii")
+        )
+        asked = Data(instructions=instructions, schema=schema, attachments=[shown])
+        found: Json = (await self.data(SYSTEM, asked))["data"]
+        return found
 
     @command("generate.image", Scope.CONTROL, timeout=PROCESSING_TIMEOUT)
     async def image(self, caller: Caller, params: Draw) -> Json:

@@ -1,11 +1,12 @@
 """What a model wants done and a person must say yes to: asked in our own words, run on a plain yes."""
 
 from collections.abc import Awaitable, Callable
-from typing import ClassVar, Final
+from functools import cache
+from typing import ClassVar
 
 from brain_server.conversation import words
 from brain_server.conversation.first_tier import FirstTier
-from brain_server.conversation.rules import compile_home, understand
+from brain_server.conversation.rules import CompiledHome, compile_home, understand
 from brain_server.conversation.rules.model import Act, Cancel, Confirm, Here, Home
 from brain_server.conversation.tools import READ, REQUEST, SEARCH, Ran, Toolbox
 from brain_server.conversation.trust import shown
@@ -13,7 +14,11 @@ from brain_server.errors import KittyError
 from brain_server.protocol import Json
 from brain_server.routing import Reply, Tier, TierName, Turn
 
-NOBODY: Final = compile_home(Home())
+
+@cache
+def _nobody() -> CompiledHome:
+    """Return a home in which there is nothing: what is left are yes and no. Made when it is first needed."""
+    return compile_home(Home())
 
 
 class Proposals(Tier):
@@ -56,7 +61,7 @@ class Proposals(Tier):
         proposal = (turn.state.get("open") or {}).get("proposal")
         if proposal is None:
             return None
-        meant = understand(turn.text, NOBODY, Here(pending=True))
+        meant = understand(turn.text, _nobody(), Here(pending=True))
         turn.state.pop("open")
         chain = turn.state.get("chain") or {}
         if isinstance(meant, Confirm):

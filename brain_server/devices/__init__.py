@@ -477,7 +477,7 @@ class Devices:
                 "options": _form(driver.options),
                 "profile": _form(driver.profile),
             }
-            for driver in self.registry.drivers.values()
+            for driver in await asyncio.to_thread(self.registry.all_drivers)
         ]
         return paged(items, params, key="name")
 

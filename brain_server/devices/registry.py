@@ -55,7 +55,7 @@ class Registry:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Take the database, the bus, the task keeper, an HTTP session and the road to Home Assistant."""
-        self.drivers: dict[str, type[Driver]] = {}
+        self.drivers: Mapping[str, type[Driver]] = {}
         self._db = database
         self._bus = bus
         self._tasks = tasks
@@ -73,9 +73,14 @@ class Registry:
         rows = await self._db.read(
             lambda connection: connection.execute(select(devices)).mappings().all()
         )
+        await asyncio.to_thread(lambda: [self.drivers.get(row["driver"]) for row in rows])
         for row in rows:
             last = await self._db.read(partial(_last_state, device_id=row["id"]))
             self._begin(_record(row), last_state=last)
+
+    def all_drivers(self) -> list[type[Driver]]:
+        """Import and return every driver; blocks."""
+        return list(self.drivers.values())
 
     def all(self) -> list[Live]:
         """Return every device."""
@@ -95,6 +100,7 @@ class Registry:
 
     async def probe(self, driver: str, options: Mapping[str, Any]) -> DeviceInfo:
         """Reach a device that is not stored yet; raises what the driver says."""
+        await asyncio.to_thread(self.drivers.get, driver)  # its modules are read from the disk now
         made = self._make(driver, self.checked(driver, options), "probe", lambda _seen: None)
         return await made.probe()
 
@@ -109,6 +115,7 @@ class Registry:
         info: DeviceInfo | None = None,
     ) -> Live:
         """Store a device and run it; the same device again changes it. Conflict ``already_configured``."""
+        await asyncio.to_thread(self.drivers.get, driver)
         options = self.checked(driver, options)
         info = info or await self.probe(driver, options)
         if unknown := sorted(info.capabilities - set(INTENTS)):

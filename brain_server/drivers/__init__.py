@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from brain_server.errors import DeviceError
 from brain_server.house import HomeAssistantLink as HomeAssistantLink
-from brain_server.plugins import Option as Option, OptionType as OptionType, find
+from brain_server.plugins import Option as Option, OptionType as OptionType, Plugins
 from brain_server.protocol import CommandStatus, Json, Kind, OnlineState
 
 if TYPE_CHECKING:
@@ -314,6 +314,6 @@ def _started(params: Json, before: Json, after: Json) -> bool | None:
     return job.get("file") == params["file"] and not same_run and job.get("started_at") is not None
 
 
-def discover() -> dict[str, type[Driver]]:
-    """Import every module of this folder and return the driver classes by name."""
-    return find(__path__, __name__, Driver)
+def discover() -> Plugins[type[Driver]]:
+    """Return the driver classes of this folder by name; each is imported when it is first looked at."""
+    return Plugins(__path__, __name__, Driver)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from brain_server.plugins import Option as Option, OptionType as OptionType, find
+from brain_server.plugins import Option as Option, OptionType as OptionType, Plugins
 from brain_server.protocol import Json
 from brain_server.sse import SILENCE_S
 
@@ -231,6 +231,6 @@ class ToolServer(Provider):
         """Run one tool."""
 
 
-def discover() -> dict[str, type[Provider]]:
-    """Import every module of this folder and return the provider classes by name."""
-    return find(__path__, __name__, Provider)
+def discover() -> Plugins[type[Provider]]:
+    """Return the provider classes of this folder by name; each is imported when it is first looked at."""
+    return Plugins(__path__, __name__, Provider)

@@ -33,7 +33,6 @@ from brain_server.providers import (
     Use,
     discover,
 )
-from brain_server.providers.llama_cpp import place
 from brain_server.storage import Database
 from brain_server.storage.tables import new_id, providers
 
@@ -160,13 +159,14 @@ class Models:
         self._session = session
         self._data_dir = data_dir
         self._clock = clock
-        self._kinds: dict[str, type[Provider]] = {}
+        self._kinds: Mapping[str, type[Provider]] = {}
         self._live: dict[str, Model] = {}
 
     async def start(self) -> None:
         """Make every stored provider; none of them connects before it is needed."""
         self._kinds = await asyncio.to_thread(discover)
         rows = await self._db.read(lambda connection: list(connection.execute(select(providers))))
+        await asyncio.to_thread(lambda: [self._kinds.get(stored.provider) for stored in rows])
         for stored in rows:
             row = _row(stored._mapping)  # noqa: SLF001 - SQLAlchemy's name for a row as a mapping
             if row.provider in self._kinds:
@@ -241,7 +241,7 @@ class Models:
                     "uses": sorted(kind.uses),
                     "options": [msgspec.to_builtins(option) for option in kind.options],
                 }
-                for name, kind in sorted(self._kinds.items())
+                for name, kind in await asyncio.to_thread(lambda: sorted(self._kinds.items()))
             ]
         }
 
@@ -275,13 +275,18 @@ class Models:
     @command("providers.advise", Scope.ADMIN, read_only=True)
     async def advise(self, _caller: Caller, params: Advise) -> Json:
         """Tell whether a model file fits into the memory, with the figures and the largest context that would."""
-        path = place(self._data_dir, params.model)
-        return asdict(await asyncio.to_thread(fits, path, params.context))
+
+        def look() -> Json:
+            from brain_server.providers.llama_cpp import place  # noqa: PLC0415 - a provider, on first use
+
+            return asdict(fits(place(self._data_dir, params.model), params.context))
+
+        return await asyncio.to_thread(look)
 
     @command("providers.put", Scope.ADMIN)
     async def put(self, _caller: Caller, params: Put) -> Json:
         """Store a provider, new or changed, after looking whether it works."""
-        if (kind := self._kinds.get(params.provider)) is None:
+        if (kind := await asyncio.to_thread(self._kinds.get, params.provider)) is None:
             raise InvalidRequest(
                 "unknown_provider", "There is no such provider", provider=params.provider
             )

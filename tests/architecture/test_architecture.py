@@ -64,6 +64,7 @@ LEVELS = {
     "conversation": 7,
     "autonomy": 8,
     "api": 9,
+    "workshop": 9,
     "app": 10,
     "__main__": 11,
 }
