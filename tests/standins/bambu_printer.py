@@ -46,6 +46,8 @@ class Printer:
         self.files, self.serial, self._say = files, serial, say
         self.locked = False
         self.quiet_until = 0.0
+        # Whether it does nothing any more, though its broker still answers.
+        self.deaf = False
         # How large a file may get, and after how many bytes of one the line breaks.
         self.room: int | None = None
         self.breaks_after: int | None = None
@@ -103,6 +105,8 @@ class Printer:
             for part, body in message.items():
                 command = body.get("command")
                 self.commands.append(command)
+                if self.deaf:
+                    continue
                 match part, command:
                     case "pushing", "pushall":
                         self._push(self.state, 0)
@@ -124,7 +128,7 @@ class Printer:
             self._heat()
             if self._print:
                 self._go_on(self._print)
-            if now >= max(self._report_at, self.quiet_until):
+            if now >= max(self._report_at, self.quiet_until) and not self.deaf:
                 self._report_at = now + 0.3
                 changes, self._changes = self._changes, {}
                 self._push(changes or {"wifi_signal": "-54dBm"}, 1)
@@ -133,6 +137,7 @@ class Printer:
         """Be as after a power cut: nothing prints, nothing is wrong."""
         with self.lock:
             self._print, self.quiet_until, self.locked = None, 0.0, False
+            self.deaf = False
             self.room, self.breaks_after, self.renames = None, None, True
             self.commands.clear()
             self.swallow.clear()
@@ -285,7 +290,7 @@ class Data(TLS_DTPHandler):
             self.close()
         elif number == errno.EIO:
             self.close()
-            self.cmd_channel.close()
+            self.cmd_channel.close_when_done()
         else:
             super().handle_error()
 
@@ -323,6 +328,11 @@ def serve_files(printer: Printer, folder: Path, address: str, port: int) -> Call
         abstracted_fs = Card
         dtp_handler = Data
         auth_failed_timeout = 0
+
+        def ftp_STOR(self, file: str, mode: str = "w") -> Any:  # noqa: N802 - pyftpdlib names it so
+            if printer.room == 0:
+                return self.respond("552 Insufficient storage space")
+            return super().ftp_STOR(file, mode)
 
         def ftp_RNFR(self, path: str) -> Any:  # noqa: N802 - pyftpdlib names it so
             if printer.renames:
@@ -417,8 +427,10 @@ def obey(printer: Printer, wanted: dict[str, Any]) -> Any:
                 printer.swallow = {wanted["command"]}
             case "quiet":
                 printer.quiet_until = time.monotonic() + wanted["seconds"]
+            case "deaf":
+                printer.deaf = wanted["deaf"]
             case "full":
-                printer.room = FULL if wanted["full"] else None
+                printer.room = wanted.get("room", FULL) if wanted["full"] else None
             case "break":
                 printer.breaks_after = wanted["after"]
             case "rename":

@@ -45,6 +45,7 @@ _JPEG: Final = frozenset({"A1", "P1"})
 # asking for whole reports, which keeps the small processor of a P1 busy.
 _GOOD_S: Final = 300.0
 _BREATH_S: Final = 0.02
+_IN_MEMORY: Final = 1024 * 1024
 
 
 class Bambu(Driver):
@@ -242,7 +243,8 @@ class Bambu(Driver):
     async def upload(self, name: str, content: AsyncIterator[bytes]) -> str:
         """Store a file, read back that all of it is there, and return the name it was given."""
         safe = wire.file_name(name)
-        with await asyncio.to_thread(tempfile.TemporaryFile) as spool:
+        # It does not touch the disk before the first thread does, so that nothing is left when called off.
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spool:
             size = 0
             async for chunk in content:
                 size += len(chunk)

@@ -5,7 +5,7 @@ from contextlib import ExitStack, suppress
 import ftplib
 import socket
 import ssl
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final
 
 from brain_server.drivers.bambu.trust import Trust, untrusted
 from brain_server.errors import DeviceError
@@ -52,7 +52,7 @@ class Ftps(ftplib.FTP_TLS):
         finally:
             self.close()
 
-    def put(self, name: str, content: BinaryIO, size: int) -> None:
+    def put(self, name: str, content: IO[bytes], size: int) -> None:
         """Store a file so that nothing of this name is there until all of it is."""
         part = f"{name}{_UNFINISHED}"
         try:
@@ -126,7 +126,7 @@ class Ftps(ftplib.FTP_TLS):
             unless_good.pop_all()
         return sock
 
-    def _store(self, name: str, content: BinaryIO, size: int) -> None:
+    def _store(self, name: str, content: IO[bytes], size: int) -> None:
         """Send a file. TLS is not ended in form after it: the printer never answers to that."""
         self.voidcmd("TYPE I")
         try:
