@@ -252,6 +252,7 @@ class Buddy:
             "/api/v1/status": {"printer": {"state": self.state}}
             | ({} if self.job is None else {"job": self.job}),
             "/api/v1/job": (self.job or {}) | {"file": file},
+            "/api/v1/files/usb/Bracket.bgcode": printed,
             "/api/v1/files/usb": {"children": [printed, folder]},
             "/api/v1/files/usb/DEEP~1": {"children": [printed]},
         }.get(request.path)
