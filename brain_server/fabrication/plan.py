@@ -29,6 +29,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     cheap: bool = False
     # Items whose colour must be another one.
     differs_from: list[str] = []
+    # The printer on which people expect it, by the plan before.
+    was: str | None = None
 
 
 class Spool(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +93,7 @@ class Score(msgspec.Struct, frozen=True, order=True):
     ``broken``: deadlines missed that first come, first served meets. ``inversions``: pairs on one printer
     in which a print that could begin at once waits for one of lower priority. ``cost``: of the electricity
     of those that may wait for it, in millionths. ``ends``: the sum of the minutes until each is done.
+    ``moved``: items that are no longer where the plan before had them.
     """
 
     broken: int
@@ -99,6 +102,7 @@ class Score(msgspec.Struct, frozen=True, order=True):
     changes: int
     cost: int
     ends: int
+    moved: int
 
 
 class Table:
@@ -154,9 +158,13 @@ class Table:
         stays = self.printers[printer].stays
         for spool in spools:
             if spool not in stays and spool != held:
+                count += not self.is_free(held, spool)
                 held = spool
-                count += 1
         return count
+
+    def is_free(self, held: str | None, spool: str) -> bool:
+        """Tell whether nobody can say that filament has to be changed: what is in is not known either."""
+        return held is None and self.spools[spool].shared
 
     def inversions(self, items: Sequence[Item]) -> int:
         """Return how many pairs have an item of lower priority before one that could begin at once."""
@@ -171,7 +179,7 @@ class Table:
     def score(self, places: Iterable[Place], guarded: frozenset[str] = frozenset()) -> Score:
         """Judge a plan; ``guarded`` are the items whose deadline first come, first served meets."""
         rows: defaultdict[str, list[Place]] = defaultdict(list)
-        broken = missed = cost = ends = inversions = changes = 0
+        broken = missed = cost = ends = inversions = changes = moved = 0
         for place in sorted(places, key=lambda one: one.start):
             item = self.items[place.item]
             late = is_late(item, place.end)
@@ -179,11 +187,12 @@ class Table:
             broken += late and item.id in guarded
             cost += self.cost(item, place.printer, place.start)
             ends += place.end
+            moved += item.was not in {None, place.printer}
             rows[place.printer].append(place)
         for printer, row in rows.items():
             inversions += self.inversions([self.items[place.item] for place in row])
             changes += self.changes(printer, [place.spool for place in row])
-        return Score(broken, missed, inversions, changes, cost, ends)
+        return Score(broken, missed, inversions, changes, cost, ends, moved)
 
 
 class Shelf:
@@ -237,6 +246,29 @@ def differ(one: Spool, other: Spool) -> bool:
 def is_late(item: Item, end: int) -> bool:
     """Tell whether an item that ends then misses its deadline."""
     return item.deadline is not None and end > item.deadline
+
+
+def in_order(problem: Problem, plan: Plan) -> Plan:
+    """Return a plan that is as good, in which of items that are all alike the older comes first."""
+    alike: defaultdict[object, list[str]] = defaultdict(list)
+    for item in problem.items:
+        alike[msgspec.json.encode(msgspec.structs.replace(item, id=""))].append(item.id)
+    group = {name: names for names in alike.values() for name in names}
+    apart = {
+        name
+        for item in problem.items
+        for name in (item.id, *item.differs_from)
+        if item.differs_from
+    }
+    placed = {place.item for place in plan.places}
+    left = {id(names): [one for one in names if one in placed] for names in alike.values()}
+    places = [
+        place
+        if place.item in apart
+        else msgspec.structs.replace(place, item=left[id(group[place.item])].pop(0))
+        for place in sorted(plan.places, key=lambda one: one.start)
+    ]
+    return msgspec.structs.replace(plan, places=places)
 
 
 def first_come(problem: Problem) -> Plan:

@@ -117,13 +117,15 @@ class Planner:
 
     async def _end(self, process: asyncio.subprocess.Process | None) -> None:
         """Wait for a process that was hung up on, not for long."""
-        if process is None:
+        if process is None or process.stdout is None:
             return
         try:
             async with asyncio.timeout(STOP_S):
+                await process.stdout.read()
                 await process.wait()
         except TimeoutError:
             process.kill()
+            await process.stdout.read()
             await process.wait()
 
 

@@ -35,7 +35,6 @@ type Word = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 type Material = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
 type Grams = Annotated[float, msgspec.Meta(ge=0, le=100_000)]
 type Priority = Annotated[int, msgspec.Meta(ge=1, le=10)]
-type Unset = msgspec.UnsetType
 
 
 class ColorRule(Params):
@@ -65,17 +64,19 @@ class QueueId(Params):
 class Change(QueueId):
     """What is to change of an item that is not on its way; null takes a wish back."""
 
-    priority: Priority | Unset = msgspec.UNSET
-    deadline: Time | Unset | None = msgspec.UNSET
-    start: Literal["asap", "cheap"] | Unset = msgspec.UNSET
-    not_before: Time | Unset | None = msgspec.UNSET
-    device_id: str | Unset | None = msgspec.UNSET
-    material: Material | Unset | None = msgspec.UNSET
-    color: ColorRule | Unset | None = msgspec.UNSET
-    nozzle_mm: Annotated[float, msgspec.Meta(gt=0, le=3)] | Unset | None = msgspec.UNSET
-    grams: Grams | Unset | None = msgspec.UNSET
-    estimated_s: Annotated[float, msgspec.Meta(gt=0, le=2600000.0)] | Unset | None = msgspec.UNSET
-    title: Word | Unset = msgspec.UNSET
+    priority: Priority | msgspec.UnsetType = msgspec.UNSET
+    deadline: Time | msgspec.UnsetType | None = msgspec.UNSET
+    start: Literal["asap", "cheap"] | msgspec.UnsetType = msgspec.UNSET
+    not_before: Time | msgspec.UnsetType | None = msgspec.UNSET
+    device_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    material: Material | msgspec.UnsetType | None = msgspec.UNSET
+    color: ColorRule | msgspec.UnsetType | None = msgspec.UNSET
+    nozzle_mm: Annotated[float, msgspec.Meta(gt=0, le=3)] | msgspec.UnsetType | None = msgspec.UNSET
+    grams: Grams | msgspec.UnsetType | None = msgspec.UNSET
+    estimated_s: Annotated[float, msgspec.Meta(gt=0, le=2600000.0)] | msgspec.UnsetType | None = (
+        msgspec.UNSET
+    )
+    title: Word | msgspec.UnsetType = msgspec.UNSET
 
 
 class Add(Params):

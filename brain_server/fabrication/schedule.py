@@ -23,6 +23,8 @@ MOST_PRIORITY: Final = 10
 DEFAULT_WATTS: Final = 120.0
 # Reasons that tell what happened to an item before, and stay with it.
 FAILED_ON: Final = frozenset({"start_failed", "printer_lost"})
+# The filament of items that do not say which they need: what is in stays in.
+WHATEVER: Final = "whatever"
 CONFIRMED: Final = "filament_confirmed"
 VENTILATED: Final = "ventilation_confirmed"
 HISTORY: Final = FAILED_ON | {CONFIRMED, VENTILATED}
@@ -131,7 +133,10 @@ def sketch(rows: Sequence[Json], world: World, *, limit_s: float, seed: int = 1)
                 id=machine.id,
                 free=_minutes(machine.busy_until - world.now),
                 loaded=loaded.get(slot),
-                stays=[one for at, one in loaded.items() if at != slot and one is not None],
+                stays=[
+                    WHATEVER,
+                    *(one for at, one in loaded.items() if at != slot and one is not None),
+                ],
                 watts=machine.watts,
             )
         )
@@ -313,9 +318,12 @@ class _Filament:
         return name
 
     def _anything(self, row: Json) -> str:
-        """Return filament that nobody counts: of its material and colour there is enough everywhere."""
+        """Return filament that nobody counts: there is enough everywhere, or whatever is in will do."""
+        if row["material"] is None:
+            self.entries[WHATEVER] = Spool(id=WHATEVER, shared=True)
+            return WHATEVER
         color = next(iter((row["color"] or {}).get("is", ())), None)
-        name = f"any {row['material'] or ''} {color or ''}"
+        name = f"any {row['material']} {color or ''}"
         self.entries[name] = Spool(
             id=name, color=colors.parsed(color) if color else None, shared=True
         )
@@ -354,6 +362,7 @@ def _item(row: Json, options: dict[str, list[str]], names: set[str], world: Worl
         not_before=_minutes((row["not_before"] or world.now) - world.now),
         cheap=row["start"] == "cheap" and bool(world.prices),
         differs_from=[differs] if differs in names else [],
+        was=row["device_id"],
     )
 
 
@@ -400,6 +409,8 @@ def _filament_reason(
     turns = [one.spool for one in before if one.spool not in printer.stays]
     at_hand = turns[-1] if turns else printer.loaded
     material = rows[place.item]["material"]
+    if place.spool == WHATEVER or table.is_free(at_hand, place.spool):
+        return {"code": "filament_unknown", "material": material}
     if place.spool == at_hand or place.spool in printer.stays:
         return {"code": "same_material", "material": material}
     return {"code": "filament_change", "material": material}

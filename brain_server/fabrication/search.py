@@ -38,8 +38,8 @@ class Job(NamedTuple):
 
 
 type Row = tuple[Job, ...]
-type Points = tuple[int, int, int, int, int, int]
-NOTHING: Final[Points] = (0, 0, 0, 0, 0, 0)
+type Points = tuple[int, int, int, int, int, int, int]
+NOTHING: Final[Points] = (0, 0, 0, 0, 0, 0, 0)
 
 
 class Search:
@@ -151,24 +151,26 @@ class Search:
                 score.changes,
                 score.cost,
                 score.ends,
+                score.moved,
             )
         spec = table.printers[printer]
         minute, held, stays, guarded = spec.free, spec.loaded, spec.stays, self.guarded
-        broken = missed = inversions = changes = ends = 0
+        broken = missed = inversions = changes = ends = moved = 0
         before = [0] * 11
         for item, spool in row:
             minute = (max(item.not_before, minute)) + item.minutes
             ends += minute
+            moved += item.was is not None and item.was != printer
             if item.deadline is not None and minute > item.deadline:
                 missed += 1
                 broken += item.id in guarded
             if spool != held and spool not in stays:
+                changes += held is not None or not table.spools[spool].shared
                 held = spool
-                changes += 1
             if not item.not_before:
                 inversions += sum(before[: item.priority])
             before[item.priority] += 1
-        return broken, missed, inversions, changes, 0, ends
+        return broken, missed, inversions, changes, 0, ends, moved
 
     # -- a first plan ---------------------------------------------------------------------------------
 

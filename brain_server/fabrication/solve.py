@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from brain_server.fabrication.plan import QUARTER, Item, Place, Plan, Printer, Problem, differ
+from brain_server.fabrication.plan import (
+    QUARTER,
+    Item,
+    Place,
+    Plan,
+    Printer,
+    Problem,
+    differ,
+    in_order,
+)
 from brain_server.fabrication.search import Search
 
 if TYPE_CHECKING:
@@ -27,6 +36,10 @@ NICE: Final = 5
 
 def solve(problem: Problem) -> Plan:
     """Return the best plan that could be found in the time given, never one worse than first come."""
+    return in_order(problem, _best(problem))
+
+
+def _best(problem: Problem) -> Plan:
     begun = time.monotonic()
     provable = len(problem.items) <= MOST_ITEMS
     limit = problem.limit_s * (_SEARCH_PART if provable else 1.0)
@@ -57,7 +70,7 @@ class Exact:
         self._horizon = self._latest()
         self._start: dict[str, Any] = {}
         self._use: dict[tuple[str, str, str], Any] = {}
-        self._on: dict[tuple[str, str], Any] = {}
+        self._on: dict[tuple[str, str | None], Any] = {}
         self._goals: list[Any] = []
         self._write()
 
@@ -112,6 +125,9 @@ class Exact:
         ends = [self._start[item.id] + item.minutes for item in self._items]
         self._goals = [sum(part) for part in (late, inversions, changes, costs) if part]
         self._goals.append(sum(ends))
+        known = [self._on[one.id, one.was] for one in self._items if (one.id, one.was) in self._on]
+        if known:
+            self._goals.append(sum(~on for on in known))
 
     def _place(self, item: Item) -> None:
         """One printer, one spool, one beginning for an item."""
@@ -241,7 +257,7 @@ class Exact:
             first, last = model.new_bool_var(""), model.new_bool_var("")
             arcs += [(0, number[item], first), (number[item], 0, last)]
             for spool, use in zip(spools, uses, strict=True):
-                if spool != printer.loaded:
+                if spool != printer.loaded and not self._table.is_free(printer.loaded, spool):
                     model.add_bool_or(~first, ~use, changed[item])
         for one, before in turns.items():
             for other, spools in turns.items():

@@ -141,9 +141,9 @@ class Starts:
         """Follow a start that no printer has shown yet; True when that was all there is to do."""
         command = await self._command_of(row["command_id"])
         match command["status"]:
-            case "acked" if job is None:
-                # A crash came between the start and its job: the run was recorded as nobody's.
-                adopted = await self._rows.adopt(command)
+            case "acked" if job is None or job["status"] in RUNNING:
+                # A crash came between the start and its job: the run was recorded as nobody's, or never.
+                adopted = job is None and await self._rows.adopt(command)
                 if not adopted and now - command["ack_at"] > PATIENCE_S:
                     reason = {"code": "outcome_not_seen", "device_id": row["device_id"]}
                     await self._hold(row, reason)
