@@ -140,35 +140,25 @@ class Shop:
 
 @asynccontextmanager
 async def opened(folder: Path, *, life: int = 1, detector: str = "") -> AsyncIterator[Shop]:
-    """Open a workshop; in a second life of the same folder its devices are there already."""
+    """Open a workshop; in a second life of the same folder its devices are there already.
+
+    Its vision asks the mind of the test, and reports to the test.
+    """
     clock, mind = Later(), Mind()
-    async with running(folder, clock, life=life) as brain, at_home(brain) as home:
-        reports: list[Json] = []
+    async with (
+        running(folder, clock, life=life, detector=detector) as brain,
+        at_home(brain) as home,
+    ):
+        shop = Shop(brain, home, brain.workshop.vision, clock, mind)
 
         async def report(**said: Any) -> None:
-            reports.append(said)
+            shop.reports.append(said)
 
-        vision = Vision(
-            brain.brain_db,
-            brain.bus,
-            brain.tasks,
-            brain.devices,
-            clock,
-            folder,
-            report=report,
-            open_jobs=brain.jobs.open_jobs,
-            ask=mind,
-            detector=detector,
-        )
-        shop = Shop(brain, home, vision, clock, mind, reports)
+        shop.vision.report, shop.vision.detectors.ask = report, mind
         brain.bus.listen(
             None, lambda event: shop.told.setdefault(event.name, []).append(event.data)
         )
-        await vision.start()
-        try:
-            yield shop
-        finally:
-            await vision.stop()
+        yield shop
 
 
 @pytest.fixture

@@ -8,14 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from brain_server.commands import SYSTEM, prepare
-from brain_server.devices.evidence import image_type
-from brain_server.fabrication.monitor import Monitor
-from brain_server.protocol import Json
 from brain_server.storage.tables import print_events
+from tests.brain.home import Later, at_home, running
 from tests.brain.minds.double import Double
 from tests.brain.stage import Scripts, far, near, rows, set_stage
-from tests.brain.vision.conftest import Mind, Shop, opened
+from tests.brain.vision.conftest import Mind, Shop
 
 BAD = json.dumps(Mind.saying("spaghetti", 0.9, "loose strands"))
 
@@ -28,25 +25,10 @@ def scripts() -> Scripts:
 
 @pytest.fixture
 async def shop(tmp_path: Path, scripts: Scripts) -> AsyncIterator[Shop]:
-    """Give a workshop whose vision asks the brain's own models, and reports to its own monitor."""
-    async with opened(tmp_path) as made:
-        brain = made.brain
-
-        async def ask(prompt: str, image: bytes, schema: Json) -> Json:
-            picture = {
-                "media_type": image_type(image),
-                "base64": base64.b64encode(image).decode(),
-            }
-            spec = brain.dispatcher.commands["generate.data"]
-            asked = {"instructions": prompt, "schema": schema, "attachments": [picture]}
-            done = await spec.run(SYSTEM, prepare(spec, SYSTEM, asked))
-            found: Json = done["data"]
-            return found
-
-        made.vision.detectors.ask = ask
-        evidence = tmp_path / "evidence"
-        monitor = Monitor(brain.brain_db, brain.bus, brain.tasks, made.clock, evidence)
-        made.vision.report = monitor.note
+    """Give a workshop as it is: its vision asks the brain's own models, and reports to its own monitor."""
+    clock = Later()
+    async with running(tmp_path, clock) as brain, at_home(brain) as home:
+        made = Shop(brain, home, brain.workshop.vision, clock, Mind())
         await made.furnish()
         yield made
 
