@@ -482,6 +482,17 @@ async def test_a_key_that_logs_nobody_in_is_no_key() -> None:
     assert raised.value.code == "invalid_auth"
 
 
+@pytest.mark.parametrize("answer", [{"name": 7}, {"name": "kitty"}, {"other": "software"}])
+async def test_a_login_that_is_none_of_octoprints_is_a_wrong_address(answer: Json) -> None:
+    """Not a wrong key, which a person would then look for in vain."""
+    version = web.json_response({"server": "1.11.8"})
+    login = web.json_response(answer)
+    async with serving(api_version=version, api_login=login) as url, ClientSession() as session:
+        with pytest.raises(DeviceError) as raised:
+            await build(OctoPrint, {"url": url, "api_key": "k"}, session).probe()
+    assert raised.value.code == "cannot_connect"
+
+
 async def test_a_push_socket_that_never_says_anything_is_given_up() -> None:
     """The printer is offline and is looked for again."""
 
@@ -606,6 +617,28 @@ async def test_an_upload_that_cannot_be_read_back_whole_has_failed(
         with pytest.raises(DeviceError) as raised:
             await driver.upload("a.gcode", in_pieces(b"G28\n"))
     assert raised.value.code == "upload_failed"
+
+
+async def test_an_upload_for_which_there_is_no_room_has_failed() -> None:
+    """And no page of the server's is shown."""
+    async with serving(anything=html(500)) as url, ClientSession() as session:
+        with pytest.raises(DeviceError) as raised:
+            await build(OctoPrint, {"url": url, "api_key": "k"}, session).upload(
+                "a.gcode", in_pieces(b"G28\n")
+            )
+    assert (raised.value.code, raised.value.message) == (
+        "upload_failed",
+        "OctoPrint answered HTTP 500",
+    )
+
+
+async def test_an_upload_to_nobody_cannot_be_connected() -> None:
+    """Nothing of it was sent."""
+    async with ClientSession() as session:
+        driver = build(OctoPrint, {"url": "http://127.0.0.1:9", "api_key": "k"}, session)
+        with pytest.raises(DeviceError) as raised:
+            await driver.upload("a.gcode", in_pieces(b"G28\n"))
+    assert raised.value.code == "cannot_connect"
 
 
 async def test_a_file_that_is_too_large_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
