@@ -168,6 +168,10 @@ class Brain:
         opened.push_async_callback(self.sockets.close)
         opened.push_async_callback(self.devices.finish, DRAIN / 2)
         opened.push_async_callback(self.dispatcher.drain, DRAIN / 2)
+        await self._begin(opened, telemetry)
+
+    async def _begin(self, opened: AsyncExitStack, telemetry: Telemetry) -> None:
+        """Take up what was open, and start what goes on for ever."""
         self.directory.anchored = self.devices.claim_held
         await self.devices.recover(paired=await self.directory.is_paired())
         await self.conversations.recover()

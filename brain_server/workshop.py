@@ -70,34 +70,8 @@ class Workshop:
         )
         self.jobs = Jobs(database, bus, tasks, devices, self.files, command_of=gate.command)
         self.monitor = Monitor(**known, folder=evidence)
-        books = Books(database, bus, clock)
-        self.inventory = Inventory(
-            books,
-            lambda device_id: devices.registry.find(device_id) is not None,
-            spoolman=bool(settings.spoolman_url),
-        )
-        self.inventory.follow(bus, tasks)
-        self.stock, self.procurement, export = Stock(books), Procurement(books), Export(books)
-        self.spoolman = Spoolman(
-            books,
-            bus,
-            tasks,
-            session,
-            settings.spoolman_url,
-            every=settings.spoolman_interval,
-        )
-        self.prices = Prices(database, bus, clock, window=settings.cheap_hours)
-        rows = Rows(database, bus, clock)
-        planning = Planning(
-            rows,
-            devices,
-            clock,
-            planner=Planner(tasks),
-            prices=self.prices,
-            spools=self.inventory,
-        )
-        starts = Starts(rows, tasks, devices, self.files.send, gate.command)
-        self.queue = Queue(rows, planning, starts, devices, bus, clock)
+        self._stock_up(settings, devices, session, **known)
+        self._line_up(settings, devices, gate, **known)
         self.costs = Costs(
             **known,
             registry=devices.registry,
@@ -135,7 +109,7 @@ class Workshop:
             self.inventory,
             self.stock,
             self.procurement,
-            export,
+            self.export,
             self.spoolman,
             self.prices,
             self.queue,
@@ -145,6 +119,61 @@ class Workshop:
             Advice(outcomes, name_of),
             self.vision,
         ]
+
+    def _stock_up(
+        self,
+        settings: Settings,
+        devices: Devices,
+        session: ClientSession,
+        *,
+        database: Database,
+        bus: Bus,
+        tasks: Tasks,
+        clock: Callable[[], float],
+    ) -> None:
+        """Build the inventory."""
+        books = Books(database, bus, clock)
+        self.inventory = Inventory(
+            books,
+            lambda device_id: devices.registry.find(device_id) is not None,
+            spoolman=bool(settings.spoolman_url),
+        )
+        self.inventory.follow(bus, tasks)
+        self.stock, self.procurement = Stock(books), Procurement(books)
+        self.export = Export(books)
+        self.spoolman = Spoolman(
+            books,
+            bus,
+            tasks,
+            session,
+            settings.spoolman_url,
+            every=settings.spoolman_interval,
+        )
+
+    def _line_up(
+        self,
+        settings: Settings,
+        devices: Devices,
+        gate: Gate,
+        *,
+        database: Database,
+        bus: Bus,
+        tasks: Tasks,
+        clock: Callable[[], float],
+    ) -> None:
+        """Build the queue, and what plans and starts it."""
+        self.prices = Prices(database, bus, clock, window=settings.cheap_hours)
+        rows = Rows(database, bus, clock)
+        planning = Planning(
+            rows,
+            devices,
+            clock,
+            planner=Planner(tasks),
+            prices=self.prices,
+            spools=self.inventory,
+        )
+        starts = Starts(rows, tasks, devices, self.files.send, gate.command)
+        self.queue = Queue(rows, planning, starts, devices, bus, clock)
 
     async def start(self, opened: AsyncExitStack, health: Health) -> None:
         """Take up where the last life ended; what was started is stopped by ``opened``."""
