@@ -48,6 +48,8 @@ class Printer:
         self.quiet_until = 0.0
         # Whether it does nothing any more, though its broker still answers.
         self.deaf = False
+        # Whether it never tells the whole state.
+        self.stubborn = False
         # How large a file may get, and after how many bytes of one the line breaks.
         self.room: int | None = None
         self.breaks_after: int | None = None
@@ -108,7 +110,7 @@ class Printer:
                 if self.deaf:
                     continue
                 match part, command:
-                    case "pushing", "pushall":
+                    case "pushing", "pushall" if not self.stubborn:
                         self._push(self.state, 0)
                     case "pushing", "start":
                         self.quiet_until = 0.0
@@ -137,7 +139,7 @@ class Printer:
         """Be as after a power cut: nothing prints, nothing is wrong."""
         with self.lock:
             self._print, self.quiet_until, self.locked = None, 0.0, False
-            self.deaf = False
+            self.deaf = self.stubborn = False
             self.room, self.breaks_after, self.renames = None, None, True
             self.commands.clear()
             self.swallow.clear()
@@ -429,6 +431,8 @@ def obey(printer: Printer, wanted: dict[str, Any]) -> Any:
                 printer.quiet_until = time.monotonic() + wanted["seconds"]
             case "deaf":
                 printer.deaf = wanted["deaf"]
+            case "stubborn":
+                printer.stubborn = wanted["stubborn"]
             case "full":
                 printer.room = wanted.get("room", FULL) if wanted["full"] else None
             case "break":

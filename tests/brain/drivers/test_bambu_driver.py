@@ -297,14 +297,58 @@ async def test_a_file_takes_the_place_of_one_of_the_same_name(rig: BambuRig) -> 
 
 
 async def test_an_upload_that_is_called_off_ends(rig: BambuRig) -> None:
-    """Its thread too: the connection is broken off."""
-    await rig.proxy.close()
+    """Its thread too: the connection is broken off, and nothing more arrives."""
+    size = 200 * 1024 * 1024
+    part = rig.bambu.folder / "card/never.gcode.part"
     async with ClientSession() as session:
         driver = build(rig.driver, rig.options, session)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.001):
-                await driver.upload("never.gcode", in_pieces(b"G1 X1\n" * 1_000_000, 65536))
+        content = in_pieces(bytes(size), 8 * 1024 * 1024)
+        upload = asyncio.get_running_loop().create_task(driver.upload("never.gcode", content))
+        async with asyncio.timeout(10):
+            while not part.exists():  # noqa: ASYNC110 - the file is another process's
+                await asyncio.sleep(0.005)
+        upload.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await upload
+        await asyncio.sleep(0.5)
+        arrived = part.stat().st_size
+        await asyncio.sleep(0.5)
+    assert arrived == part.stat().st_size < size
     assert not (rig.bambu.folder / "card/never.gcode").exists()
+
+
+async def test_a_printer_that_tells_nothing_of_itself_is_not_added(rig: BambuRig) -> None:
+    """Its broker answers; it does not."""
+
+    class Impatient(rig.driver):  # type: ignore[misc,name-defined]  # the rig's own driver
+        """The driver with less patience."""
+
+        hello_s = 0.3
+
+    await tell(rig, "deaf", deaf=True)
+    async with ClientSession() as session:
+        with pytest.raises(DeviceError) as raised:
+            await build(Impatient, rig.options, session).probe()
+    assert raised.value.code == "cannot_connect"
+
+
+async def test_a_printer_that_only_tells_differences_is_asked_again_and_given_up(
+    rig: BambuRig,
+) -> None:
+    """Of what they are differences is not known."""
+
+    class Impatient(rig.driver):  # type: ignore[misc,name-defined]  # the rig's own driver
+        """The driver with less patience."""
+
+        hello_s, tick_s = 0.6, 0.05
+
+    await tell(rig, "stubborn", stubborn=True)
+    async with watching(Impatient, rig.options) as watch:
+        gone = await watch.offline()
+        assert (await tell(rig, "commands")).count("pushall") == 2
+        await tell(rig, "stubborn", stubborn=False)
+        await watch.online()
+    assert gone.reason == "cannot_connect"
 
 
 async def test_files_with_a_wrong_access_code_say_so(rig: BambuRig) -> None:
@@ -340,7 +384,8 @@ async def test_a_camera_with_a_stream_is_told_by_its_address(rig: BambuRig) -> N
         assert isinstance(watch.driver, Driver)
         assert watch.driver.camera_url is None
         await tell(rig, "set", ipcam={"rtsp_url": "rtsps://10.0.0.5:322/streaming/live/1"})
-        await watch.until(lambda _seen: watch.driver.camera_url)  # type: ignore[attr-defined]  # the driver is this one
+        # What is reported later than the address: then the address was heard, too.
+        await watch.done("heat", bed=60.0)
         url = watch.driver.camera_url
     assert raised.value.code == "no_camera"
     assert url == f"rtsps://bblp:{rig.bambu.code}@127.0.0.1:322/streaming/live/1"
