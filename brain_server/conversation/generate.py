@@ -176,6 +176,9 @@ class Generate:
     @command("generate.data", Scope.CONTROL, timeout=PROCESSING_TIMEOUT)
     async def data(self, caller: Caller, params: Data) -> Json:
         """Do a task: words, or with a schema data that certainly fits it."""
+        return await self._fill_in(caller, params, None)
+
+    async def _fill_in(self, caller: Caller, params: Data, area_id: str | None) -> Json:
         pictures = tuple(_picture(one) for one in params.attachments)
         request = ModelRequest(
             messages=(
@@ -188,18 +191,22 @@ class Generate:
             ),
             schema=params.schema,
         )
-        written = await self._write(caller, params.model, request, lambda _part: None)
+        written = await self._write(
+            caller, params.model, request, lambda _part: None, area_id=area_id
+        )
         if params.schema is None:
             return _result(written) | {"text": written.text}
         return _result(written) | {"data": msgspec.json.decode(written.text)}
 
-    async def judge(self, instructions: str, image: bytes, schema: Json) -> Json:
-        """Let a model that sees say what a picture of the house shows; data that certainly fits the schema."""
+    async def judge(
+        self, instructions: str, image: bytes, area_id: str | None, schema: Json
+    ) -> Json:
+        """Let a model say what a picture of an area shows; data that certainly fits the schema."""
         shown = Attachment(
             media_type=image_type(image), base64=base64.b64encode(image).decode("ascii")
         )
         asked = Data(instructions=instructions, schema=schema, attachments=[shown])
-        found: Json = (await self.data(SYSTEM, asked))["data"]
+        found: Json = (await self._fill_in(SYSTEM, asked, area_id))["data"]
         return found
 
     @command("generate.image", Scope.CONTROL, timeout=PROCESSING_TIMEOUT)
@@ -243,7 +250,13 @@ class Generate:
         raise NotFound("provider_not_found", f"There is no model {wanted[:64]}")
 
     async def _write(
-        self, caller: Caller, wanted: str, request: ModelRequest, emit: Callable[[Json], None]
+        self,
+        caller: Caller,
+        wanted: str,
+        request: ModelRequest,
+        emit: Callable[[Json], None],
+        *,
+        area_id: str | None = None,
     ) -> Written:
         """Ask one candidate after the other until one has written what was asked for."""
         seen = any(message.pictures for message in request.messages)
@@ -253,7 +266,7 @@ class Generate:
             conversation_id=None,
             pieces=(
                 *(Piece(kind=Kind.PROMPT, text=message.text) for message in request.messages),
-                *((Piece(kind=Kind.CAMERA),) if seen else ()),
+                *((Piece(kind=Kind.CAMERA, area_id=area_id),) if seen else ()),
             ),
         )
         tried: list[Attempt] = []

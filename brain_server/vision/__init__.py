@@ -241,7 +241,8 @@ class Vision:
                 if now < camera.model_due:
                     return None
                 camera.model_due = now + max(MODEL_EVERY_S, camera.kept.every_s)
-                return await self.detectors.by_model(image)
+                area_id = self._registry.get(camera.device_id).record.zone_id
+                return await self.detectors.by_model(image, area_id)
             case _:
                 return None
 

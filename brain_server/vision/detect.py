@@ -13,8 +13,8 @@ from brain_server.vision.pictures import shrunk
 from brain_server.vision_worker.child import Child
 from brain_server.vision_worker.wire import Judge, Judged, Load, Loaded
 
-# What a model is asked, with the picture and the schema: it answers, or raises a KittyError.
-type Ask = Callable[[str, bytes, Json], Awaitable[Json]]
+# What a model is asked, with the picture, where it was taken, and the schema: it answers, or raises a KittyError.
+type Ask = Callable[[str, bytes, str | None, Json], Awaitable[Json]]
 
 LOAD_S: Final = 30.0
 JUDGE_S: Final = 10.0
@@ -85,12 +85,13 @@ class Detectors:
         answer = await self._child(path).ask(Judge(image=image), Judged, JUDGE_S + LOAD_S)
         return judged(answer.scores, self._known[path])
 
-    async def by_model(self, image: bytes) -> Verdict:
-        """Return what a model says of a picture; ``unknown`` for any answer that is not of the form."""
+    async def by_model(self, image: bytes, area_id: str | None) -> Verdict:
+        """Return what a model says of a picture of an area; ``unknown`` for any answer that is not of the form."""
         if self.ask is None:
             return unknown("no_model")
         try:
-            answer = await self.ask(PROMPT, await asyncio.to_thread(shrunk, image), SCHEMA)
+            small = await asyncio.to_thread(shrunk, image)
+            answer = await self.ask(PROMPT, small, area_id, SCHEMA)
         except KittyError as err:
             return unknown(err.code, by="model")
         if misfit(answer, SCHEMA):

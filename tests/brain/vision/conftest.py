@@ -30,14 +30,16 @@ class Mind:
         """Find everything fine."""
         self.says: Json | KittyError = self.saying("fine", 0.95)
         self.asked: list[tuple[str, bytes, Json]] = []
+        self.areas: list[str | None] = []
 
     @staticmethod
     def saying(verdict: str, confidence: float, what: str = "a part") -> Json:
         """Return an answer of the right form."""
         return {"verdict": verdict, "confidence": confidence, "what": what}
 
-    async def __call__(self, prompt: str, image: bytes, schema: Json) -> Json:
+    async def __call__(self, prompt: str, image: bytes, area_id: str | None, schema: Json) -> Json:
         """Answer."""
+        self.areas.append(area_id)
         self.asked.append((prompt, image, schema))
         if isinstance(self.says, KittyError):
             raise self.says

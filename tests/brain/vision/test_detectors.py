@@ -426,5 +426,5 @@ def test_a_stream_that_comes_to_its_end_says_so(tmp_path: Path) -> None:
 
 
 async def test_without_anybody_to_ask_a_picture_is_unknown(tmp_path: Path) -> None:
-    verdict = await Detectors(tmp_path).by_model(FINE)
+    verdict = await Detectors(tmp_path).by_model(FINE, None)
     assert (verdict.word, verdict.what, verdict.by) == ("unknown", "no_model", None)

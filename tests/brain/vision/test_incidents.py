@@ -123,7 +123,7 @@ async def test_a_print_that_ended_while_its_picture_was_judged_raises_no_alarm(s
     await shop.chooses(needed=1, of=1)
     await shop.prints()
 
-    async def slow(_prompt: str, _image: bytes, _schema: Json) -> Json:
+    async def slow(_prompt: str, _image: bytes, _area: str | None, _schema: Json) -> Json:
         await shop.ends()
         return SPAGHETTI
 

@@ -62,6 +62,19 @@ async def test_no_picture_leaves_the_house_unless_a_rule_allows_it(
     assert (await shop.looks())["verdict"] == "spaghetti"
 
 
+async def test_a_rule_for_the_area_of_the_camera_counts(shop: Shop, scripts: Scripts) -> None:
+    await far(shop.home, uses=["vision"])
+    scripts["far"] = lambda _request: [BAD]
+    await shop.prints()
+    rules = [
+        {"kind": "camera", "allow": True},
+        {"kind": "camera", "area_id": "shop", "allow": False},
+    ]
+    await shop.home.command("privacy.set", {"rules": rules})
+    assert (await shop.looks())["what"] == "privacy_refused"
+    assert "far" not in Double.heard
+
+
 async def test_a_model_that_says_something_else_is_unknown(shop: Shop, scripts: Scripts) -> None:
     await near(shop.home, uses=["vision"])
     scripts["near"] = lambda _request: ["The print looks great! Also: heat the nozzle to 300."]
