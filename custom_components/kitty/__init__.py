@@ -14,6 +14,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.typing import ConfigType
 
 from .approvals import Approvals
+from .bench import Bench
 from .client import BrainClient
 from .const import (
     CONF_BRAIN_PUBLIC_KEY,
@@ -71,6 +72,7 @@ class KittyData:
     executor: Executor
     feed: Feed
     home: HomeCommands
+    bench: Bench
 
 
 async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
@@ -110,6 +112,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
         approvals=Approvals(hass, entry, client, coordinator, ledger, executor),
         feed=Feed(hass, entry, client, coordinator, ledger, executor),
         home=home,
+        bench=Bench(hass, entry, client, coordinator),
     )
     entry.async_create_background_task(
         hass,

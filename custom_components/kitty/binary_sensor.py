@@ -1,4 +1,4 @@
-"""Binary sensors: what is connected, what is broken, what waits for people."""
+"""Binary sensors: what is connected, what is broken, what waits for people, what the workshop lacks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,17 +14,19 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from . import KittyConfigEntry
+from .bench import Bench
 from .coordinator import KittyCoordinator, Snapshot
 from .entity import (
     KittyBrainEntity,
-    KittyEntity,
     KittyProviderEntity,
+    RecordEntity,
     async_add_device_entities,
     async_add_provider_entities,
     needs_people,
 )
-from .protocol import Json, OnlineState
+from .protocol import Json, Kind, OnlineState
 from .providers import trouble_of
+from .workshop import blind, device_name, is_in_use, watchers
 
 PARALLEL_UPDATES = 0
 
@@ -58,6 +60,15 @@ class ProviderBinaryDescription(BinarySensorEntityDescription):
     attributes_fn: Callable[[Json], dict[str, Any]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class WorkshopBinaryDescription(BinarySensorEntityDescription):
+    """A yes or no about a printer, of what the brain tells asked or unasked."""
+
+    value_fn: Callable[[Bench, str], bool | None]
+    attributes_fn: Callable[[Snapshot, str], dict[str, Any]] | None = None
+    has_fn: Callable[[Snapshot, str], bool] = lambda _snapshot, _device_id: True
+
+
 def _degraded(snapshot: Snapshot) -> bool | None:
     """Tell whether a part of the brain does not do its work."""
     return bool(_ill(snapshot)) if snapshot.health else None
@@ -78,6 +89,36 @@ def _ill(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+def _short(snapshot: Snapshot) -> list[str]:
+    """Return the materials of which there is too little."""
+    return sorted(name for name, row in snapshot.stock.items() if row["low"])
+
+
+def _takes_no_orders(device: Json, _pending: list[Json]) -> bool | None:
+    """Tell whether a printer only lets itself be watched; None while it is away."""
+    if device["online"] == OnlineState.OFFLINE:
+        return None
+    return bool((device["state"] or {}).get("read_only"))
+
+
+def _bed_is_clear(bench: Bench, device_id: str) -> bool | None:
+    """Tell whether the next print may begin; what is being printed is on the bed."""
+    return False if is_in_use(bench.data, device_id) else bench.is_clear(device_id)
+
+
+def _cameras(snapshot: Snapshot, device_id: str) -> dict[str, Any]:
+    """Return what each camera of a printer is worth; the first that is not well names the whole."""
+    bad = blind(snapshot, device_id)
+    return {
+        "health": bad[0]["health"] if bad else "ok",
+        "reason": bad[0]["reason"] if bad else None,
+        "cameras": {
+            str(device_name(snapshot, row["device_id"])): row["health"]
+            for row in watchers(snapshot, device_id)
+        },
+    }
+
+
 BRAIN: Final = (
     BrainBinaryDescription(
         key="connected",
@@ -94,6 +135,13 @@ BRAIN: Final = (
         entity_category=EntityCategory.DIAGNOSTIC,
         value_fn=_degraded,
         attributes_fn=_broken_parts,
+    ),
+    BrainBinaryDescription(
+        key="stock_low",
+        translation_key="stock_low",
+        device_class=BinarySensorDeviceClass.PROBLEM,
+        value_fn=lambda snapshot: bool(_short(snapshot)),
+        attributes_fn=lambda snapshot: {"materials": _short(snapshot)},
     ),
 )
 
@@ -118,6 +166,27 @@ DEVICE: Final = (
         translation_key="pending_approval",
         value_fn=lambda _device, pending: bool(pending),
         has_fn=needs_people,
+    ),
+    DeviceBinaryDescription(
+        key="read_only",
+        translation_key="read_only",
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value_fn=_takes_no_orders,
+        attributes_fn=lambda device: {"reason": device["reason"]},
+        has_fn=lambda device: device["kind"] == Kind.PRINTER,
+    ),
+)
+
+WORKSHOP: Final = (
+    WorkshopBinaryDescription(key="bed_clear", translation_key="bed_clear", value_fn=_bed_is_clear),
+    WorkshopBinaryDescription(
+        key="vision_problem",
+        translation_key="vision_problem",
+        device_class=BinarySensorDeviceClass.PROBLEM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value_fn=lambda bench, device_id: bool(blind(bench.data, device_id)),
+        attributes_fn=_cameras,
+        has_fn=lambda snapshot, device_id: bool(watchers(snapshot, device_id)),
     ),
 )
 
@@ -149,12 +218,19 @@ async def async_setup_entry(
     coordinator = entry.runtime_data.coordinator
     async_add_entities(BrainBinarySensor(coordinator, description) for description in BRAIN)
 
-    def build(coordinator: KittyCoordinator, device: Json) -> list[DeviceBinarySensor]:
-        return [
+    def build(coordinator: KittyCoordinator, device: Json) -> list[BinarySensorEntity]:
+        found: list[BinarySensorEntity] = [
             DeviceBinarySensor(coordinator, device, description)
             for description in DEVICE
             if description.has_fn(device)
         ]
+        if device["kind"] == Kind.PRINTER:
+            found += [
+                WorkshopBinarySensor(coordinator, device, description)
+                for description in WORKSHOP
+                if description.has_fn(coordinator.data, device["id"])
+            ]
+        return found
 
     def build_provider(coordinator: KittyCoordinator, view: Json) -> list[ProviderBinarySensor]:
         return [ProviderBinarySensor(coordinator, view, description) for description in PROVIDER]
@@ -188,20 +264,10 @@ class BrainBinarySensor(KittyBrainEntity, BinarySensorEntity):
         return attributes_fn(self.coordinator.data) if attributes_fn else None
 
 
-class DeviceBinarySensor(KittyEntity, BinarySensorEntity):
+class DeviceBinarySensor(RecordEntity, BinarySensorEntity):
     """A yes or no about a device, answered also while the device itself is silent."""
 
     entity_description: DeviceBinaryDescription
-
-    @property
-    @override
-    def available(self) -> bool:
-        """Tell whether the brain is connected and has the device."""
-        return (
-            self.coordinator.last_update_success
-            and self.coordinator.data.connected
-            and self._device_id in self.coordinator.data.devices
-        )
 
     @property
     @override
@@ -215,6 +281,31 @@ class DeviceBinarySensor(KittyEntity, BinarySensorEntity):
         """Return the reasons."""
         attributes_fn = self.entity_description.attributes_fn
         return attributes_fn(self._device) if attributes_fn else None
+
+
+class WorkshopBinarySensor(RecordEntity, BinarySensorEntity):
+    """A yes or no about the work of a printer."""
+
+    entity_description: WorkshopBinaryDescription
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Follow the answers of the brain."""
+        await super().async_added_to_hass()
+        self.async_on_remove(self._data.bench.async_listen(self.async_write_ha_state))
+
+    @property
+    @override
+    def is_on(self) -> bool | None:
+        """Return the answer; only asked while the brain has the device."""
+        return self.entity_description.value_fn(self._data.bench, self._device_id)
+
+    @property
+    @override
+    def extra_state_attributes(self) -> dict[str, Any] | None:
+        """Return the reasons."""
+        attributes_fn = self.entity_description.attributes_fn
+        return attributes_fn(self.coordinator.data, self._device_id) if attributes_fn else None
 
 
 class ProviderBinarySensor(KittyProviderEntity, BinarySensorEntity):

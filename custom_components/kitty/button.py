@@ -1,4 +1,7 @@
-"""Buttons: one person's decision about the one request of a device, and a printer's own three."""
+"""Buttons: one person's decision about the one request of a device, a printer's own three, and a person's word.
+
+That word is "the bed is clear" and "this is a false alarm".
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,10 +15,12 @@ from homeassistant.helpers.event import async_call_later
 from . import KittyConfigEntry
 from .const import CONF_REQUIRES_PPE, CONF_ZONES
 from .coordinator import KittyCoordinator
-from .entity import KittyEntity, async_add_device_entities, needs_people
+from .entity import KittyEntity, RecordEntity, async_add_device_entities, needs_people
 from .errors import Refused
 from .ledger import check_subject
-from .protocol import Json, PrinterStatus
+from .origin import caller_from
+from .protocol import Json, Kind, PrinterStatus
+from .workshop import alarms, is_in_use, watchers
 
 # Not one after another: a press that waits its turn could decide a request that came meanwhile.
 PARALLEL_UPDATES = 0
@@ -66,6 +71,9 @@ PRINTER: Final = (
     ),
 )
 
+CLEARED: Final = ButtonEntityDescription(key="bed_cleared", translation_key="bed_cleared")
+FALSE_ALARM: Final = ButtonEntityDescription(key="false_alarm", translation_key="false_alarm")
+
 
 async def async_setup_entry(
     hass: HomeAssistant,
@@ -82,6 +90,10 @@ async def async_setup_entry(
             for description in PRINTER
             if description.intent in device["capabilities"]
         ]
+        if device["kind"] == Kind.PRINTER:
+            buttons.append(ClearedButton(coordinator, device, CLEARED))
+            if watchers(coordinator.data, device["id"]):
+                buttons.append(FalseAlarmButton(coordinator, device, FALSE_ALARM))
         if needs_people(device):
             buttons += [
                 DecisionButton(coordinator, device, description)
@@ -108,6 +120,48 @@ class PrinterButton(KittyEntity, ButtonEntity):
     async def async_press(self) -> None:
         """Ask the printer."""
         await self._async_request(self.entity_description.intent)
+
+
+class WordButton(RecordEntity, ButtonEntity):
+    """What a person says to the brain about a printer."""
+
+    async def _say(self, action: str, params: Json) -> None:
+        """Say it in the name of whoever presses."""
+        caller = await caller_from(self.hass, self._context or Context())
+        await self._data.client.command(action, params, caller=caller)
+
+
+class ClearedButton(WordButton):
+    """A person has taken the print off the bed."""
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Tell whether anything can have been taken off: nothing is being printed."""
+        return super().available and not is_in_use(self.coordinator.data, self._device_id)
+
+    @override
+    async def async_press(self) -> None:
+        """Let the queue use the bed."""
+        await self._say("printers.cleared", {"device_id": self._device_id})
+        self._data.bench.async_note_clear(self._device_id)
+
+
+class FalseAlarmButton(WordButton):
+    """What the cameras of a printer say of its print is wrong."""
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Tell whether there is an alarm that nobody has answered."""
+        return super().available and bool(alarms(self.coordinator.data, self._device_id))
+
+    @override
+    async def async_press(self) -> None:
+        """Answer every open alarm of the printer."""
+        for incident in alarms(self.coordinator.data, self._device_id):
+            answer = {"incident_id": incident["id"], "verdict": "false_alarm"}
+            await self._say("vision.answer", answer)
 
 
 class DecisionButton(KittyEntity, ButtonEntity):

@@ -15,10 +15,12 @@ PLATFORMS: Final = (
     Platform.CAMERA,
     Platform.CONVERSATION,
     Platform.EVENT,
+    Platform.IMAGE,
     Platform.LIGHT,
     Platform.LOCK,
     Platform.SENSOR,
     Platform.SWITCH,
+    Platform.TODO,
 )
 
 # The data of the entry
@@ -31,6 +33,8 @@ CONF_PEOPLE: Final = "people"
 CONF_POLICIES: Final = "policies"
 CONF_PRESENCE: Final = "presence"
 CONF_ZONES: Final = "zones"
+# A to-do list of the house onto which what should be bought is copied
+CONF_TODO_ENTITY: Final = "todo_entity"
 
 # One of the zones, by area id
 CONF_DOOR_IDS: Final = "door_ids"

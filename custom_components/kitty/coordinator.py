@@ -54,6 +54,7 @@ WORKSHOP: Final[Mapping[str, Part]] = {
         topic="queue.updated",
         is_open=lambda row: row["status"] in {"queued", "held", "starting", "printing"},
     ),
+    "beds": Part(topic="bed.updated", key="device_id"),
     "spools": Part(topic="spool.updated", is_open=lambda row: not row["archived"]),
     "stock": Part(
         topic="stock.updated", key="material", is_open=lambda row: not row.get("archived")
@@ -62,7 +63,9 @@ WORKSHOP: Final[Mapping[str, Part]] = {
         topic="procurement.updated", is_open=lambda row: row["status"] in {"proposed", "approved"}
     ),
     "incidents": Part(
-        topic="incident.updated", is_open=lambda row: row["status"] in {"open", "confirmed"}
+        topic="incident.updated",
+        # A confirmed one stays confirmed when its print is over.
+        is_open=lambda row: row["status"] in {"open", "confirmed"} and not row.get("closed_at"),
     ),
     "vision": Part(
         topic="vision.updated", key="device_id", is_open=lambda row: not row.get("archived")
@@ -101,6 +104,7 @@ class Snapshot:
     mind: Mapping[str, Any] = field(default_factory=dict)
     # The workshop, as far as it is open; the keys are in WORKSHOP.
     queue: Mapping[str, Json] = field(default_factory=dict)
+    beds: Mapping[str, Json] = field(default_factory=dict)
     spools: Mapping[str, Json] = field(default_factory=dict)
     stock: Mapping[str, Json] = field(default_factory=dict)
     procurements: Mapping[str, Json] = field(default_factory=dict)

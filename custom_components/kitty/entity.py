@@ -20,6 +20,7 @@ from .coordinator import KittyCoordinator
 from .errors import KittyError
 from .protocol import INTENTS, CommandStatus, EventStatus, Hazard, Json, OnlineState
 from .providers import provider_subentries
+from .workshop import watchers
 
 if TYPE_CHECKING:
     from . import KittyConfigEntry, KittyData
@@ -99,7 +100,7 @@ def person_name(hass: HomeAssistant, user_id: str | None) -> str | None:
 def async_add_device_entities(
     entry: KittyConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback, build: Build
 ) -> None:
-    """Add what ``build`` makes of each device, now and when devices appear or gain abilities.
+    """Add what ``build`` makes of each device, now and when devices appear, gain abilities or are watched.
 
     A device that the brain loses keeps its entities, unavailable, until it is back or its subentry
     is removed.
@@ -111,7 +112,13 @@ def async_add_device_entities(
     @callback
     def add_new() -> None:
         for device_id, device in coordinator.data.devices.items():
-            shape = (device["kind"], sorted(device["capabilities"]), device["has_camera"])
+            watched_by = sorted(row["device_id"] for row in watchers(coordinator.data, device_id))
+            shape = (
+                device["kind"],
+                sorted(device["capabilities"]),
+                device["has_camera"],
+                watched_by,
+            )
             subentry_id = subentry_of(entry, device_id)
             # While a device is being added the brain has it before its subentry exists; entities
             # added now would have to move to the subentry later, which Home Assistant forbids.
@@ -309,6 +316,20 @@ class KittyEntity(CoordinatorEntity[KittyCoordinator]):
                 device=self._device.get("name", self._device_id),
                 detail=command["detail"] or command["status"],
             )
+
+
+class RecordEntity(KittyEntity):
+    """An entity that has something to say of a device also while the device is off."""
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Tell whether the brain is connected and has the device."""
+        return (
+            self.coordinator.last_update_success
+            and self.coordinator.data.connected
+            and self._device_id in self.coordinator.data.devices
+        )
 
 
 class LocalEntity(KittyEntity):

@@ -1,4 +1,4 @@
-"""What happened, as events: requests and decisions of each device, prints, and the gate's alarms.
+"""What happened, as events: requests and decisions of each device, prints, what cameras saw, the gate's alarms.
 
 One :class:`Bridge` per entry turns the brain's changes into both the event entities here and the
 ``kitty_event`` of the bus that the logbook describes, each under the context of whoever acted.
@@ -21,13 +21,14 @@ from .const import DOMAIN
 from .coordinator import LINK_DOWN, SNAPSHOT, KittyCoordinator
 from .entity import (
     KittyBrainEntity,
-    KittyEntity,
+    RecordEntity,
     async_add_device_entities,
     async_load_names,
     needs_people,
     person_name,
 )
 from .protocol import CommandStatus, EventStatus, Json, Kind
+from .workshop import device_name, printer_of, watchers
 
 PARALLEL_UPDATES = 0
 
@@ -56,6 +57,14 @@ _JOB_TYPES: Final = {
     "failed": "failed",
     "aborted": "cancelled",
 }
+# Seen of a print while it runs; how it ended is told by the job.
+_SEEN_TYPES: Final = frozenset({"first_layer_ok", "spaghetti_detected", "nozzle_clog"})
+_INCIDENT_TYPES: Final = {
+    "open": "opened",
+    "confirmed": "confirmed",
+    "false_alarm": "false_alarm",
+    "over": "over",
+}
 
 # The entity by which people know a device, for the link in the logbook.
 _MAIN_ENTITY: Final = {
@@ -70,7 +79,12 @@ REQUEST: Final = EventEntityDescription(
     event_types=[*_EVENT_TYPES.values(), *_COMMAND_TYPES.values()],
 )
 PRINT: Final = EventEntityDescription(
-    key="print", translation_key="print", event_types=list(_JOB_TYPES.values())
+    key="print",
+    translation_key="print",
+    event_types=[*_JOB_TYPES.values(), *sorted(_SEEN_TYPES)],
+)
+INCIDENT: Final = EventEntityDescription(
+    key="incident", translation_key="incident", event_types=list(_INCIDENT_TYPES.values())
 )
 # Hidden, so that it shows on no dashboard by itself; automations can use it all the same.
 ALARM: Final = EventEntityDescription(
@@ -115,6 +129,8 @@ async def async_setup_entry(
             events.append(DeviceEvent(coordinator, device, REQUEST, bridge))
         if device["kind"] == Kind.PRINTER:
             events.append(DeviceEvent(coordinator, device, PRINT, bridge))
+            if watchers(coordinator.data, device["id"]):
+                events.append(DeviceEvent(coordinator, device, INCIDENT, bridge))
         return events
 
     async_add_device_entities(entry, async_add_entities, build)
@@ -133,7 +149,7 @@ class Bridge:
         data = self._coordinator.data
         self._statuses: dict[str, str] = {
             thing["id"]: thing["status"]
-            for part in (data.events, data.commands, data.jobs)
+            for part in (data.events, data.commands, data.jobs, data.incidents)
             for thing in part.values()
         }
 
@@ -145,6 +161,8 @@ class Bridge:
             listen("safety.event", self._on_event),
             listen("command.updated", self._on_command),
             listen("job.updated", self._on_job),
+            listen("print.event", self._on_seen),
+            listen("incident.updated", self._on_incident),
             listen("safety.duress", self._on_duress),
             listen("safety.lockout", self._on_lockout),
             listen(LINK_DOWN, self._on_link_down),
@@ -175,8 +193,9 @@ class Bridge:
             ("events", self._on_event),
             ("commands", self._on_command),
             ("jobs", self._on_job),
+            ("incidents", self._on_incident),
         ):
-            for thing in data[part]:
+            for thing in data.get(part) or ():
                 born = thing.get("created_at") or thing.get("started_at") or 0.0
                 if thing["id"] in self._statuses or born >= self._gap_from:
                     tell(thing)
@@ -230,6 +249,43 @@ class Bridge:
             self._tell(PRINT.key, kind, job["device_id"], about, None)
 
     @callback
+    def _on_seen(self, seen: Json) -> None:
+        """Tell what a camera or a printer saw of a print."""
+        if seen["type"] not in _SEEN_TYPES:
+            return
+        job = self._coordinator.data.jobs.get(seen["job_id"], {})
+        about = {
+            "file": job.get("file"),
+            "job_id": seen["job_id"],
+            "print_event_id": seen["id"],
+            "confidence": seen["confidence"],
+            "source": seen["source"],
+            "detail": seen["detail"],
+        }
+        self._tell(PRINT.key, seen["type"], seen["device_id"], about, None)
+
+    @callback
+    def _on_incident(self, incident: Json) -> None:
+        """Tell what became of an alarm; its picture is fetched by its id."""
+        if not self._is_news(incident):
+            return
+        data = self._coordinator.data
+        job = data.jobs.get(incident["job_id"] or "", {})
+        about = {
+            "incident_id": incident["id"],
+            "kind": incident["type"],
+            "confidence": incident["confidence"],
+            "detail": incident["detail"],
+            "action": incident["action"],
+            "camera": device_name(data, incident["device_id"]),
+            "job_id": incident["job_id"],
+            "file": job.get("file"),
+            "answered_by": person_name(self._hass, incident["answered_by"]),
+        }
+        kind = _INCIDENT_TYPES[incident["status"]]
+        self._tell(INCIDENT.key, kind, printer_of(data, incident), about, None)
+
+    @callback
     def _on_duress(self, data: Json) -> None:
         """Tell, silently, that a person was forced."""
         about = {"person": person_name(self._hass, data["user_id"]), "event_id": data["event_id"]}
@@ -262,7 +318,7 @@ class Bridge:
     def _trim(self) -> None:
         """Forget what the snapshot has forgotten."""
         data = self._coordinator.data
-        known = (data.events, data.commands, data.jobs)
+        known = (data.events, data.commands, data.jobs, data.incidents)
         if len(self._statuses) > 2 * sum(map(len, known)) + 100:
             ids = {key for part in known for key in part}
             self._statuses = {k: v for k, v in self._statuses.items() if k in ids}
@@ -286,7 +342,7 @@ class Bridge:
     def _tell(
         self, topic: str, kind: str, device_id: str | None, about: Json, actor: str | None
     ) -> None:
-        """Fire the change on the bus, except prints, and hand it to the entities."""
+        """Fire requests and alarms of the gate on the bus, and hand every change to the entities."""
         change = Change(
             topic=topic,
             type=kind,
@@ -319,8 +375,8 @@ class Bridge:
         }
 
 
-class DeviceEvent(KittyEntity, EventEntity):
-    """The last thing that happened to the requests, or the prints, of a device."""
+class DeviceEvent(RecordEntity, EventEntity):
+    """The last thing that happened to the requests, the prints, or the alarms of a device."""
 
     _unrecorded_attributes = frozenset({"detail", "error"})
 
@@ -334,12 +390,6 @@ class DeviceEvent(KittyEntity, EventEntity):
         """Listen to the bridge once added."""
         super().__init__(coordinator, device, description)
         self._bridge = bridge
-
-    @property
-    @override
-    def available(self) -> bool:
-        """Tell whether the brain is connected; a device that is off has a history all the same."""
-        return self.coordinator.last_update_success and bool(self._device)
 
     @override
     async def async_added_to_hass(self) -> None:

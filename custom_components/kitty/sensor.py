@@ -11,7 +11,13 @@ from homeassistant.components.sensor import (
     SensorEntityDescription,
     SensorStateClass,
 )
-from homeassistant.const import PERCENTAGE, EntityCategory, UnitOfTemperature, UnitOfTime
+from homeassistant.const import (
+    PERCENTAGE,
+    EntityCategory,
+    UnitOfLength,
+    UnitOfTemperature,
+    UnitOfTime,
+)
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.event import async_track_time_change
@@ -32,6 +38,7 @@ from .entity import (
 )
 from .protocol import CommandStatus, EventStatus, Json, Kind, PrinterStatus
 from .provider_flow import TIERS
+from .workshop_sensor import async_add_house_sensors, printer_sensors
 
 PARALLEL_UPDATES = 0
 
@@ -131,6 +138,25 @@ PRINTER: Final = (
         suggested_unit_of_measurement=UnitOfTime.MINUTES,
         suggested_display_precision=0,
         value_fn=lambda state: _job(state, "remaining_s"),
+    ),
+    PrinterSensorDescription(
+        key="layer",
+        translation_key="layer",
+        state_class=SensorStateClass.MEASUREMENT,
+        value_fn=lambda state: _job(state, "layer"),
+    ),
+    PrinterSensorDescription(
+        key="layers", translation_key="layers", value_fn=lambda state: _job(state, "layers")
+    ),
+    PrinterSensorDescription(
+        key="filament_used",
+        translation_key="filament_used",
+        device_class=SensorDeviceClass.DISTANCE,
+        native_unit_of_measurement=UnitOfLength.MILLIMETERS,
+        suggested_unit_of_measurement=UnitOfLength.METERS,
+        suggested_display_precision=2,
+        state_class=SensorStateClass.TOTAL_INCREASING,
+        value_fn=lambda state: _job(state, "filament_mm"),
     ),
     _temperature("nozzle", "actual"),
     _temperature("bed", "actual"),
@@ -341,10 +367,14 @@ async def async_setup_entry(
     coordinator = entry.runtime_data.coordinator
     async_add_entities(BrainSensor(coordinator, description) for description in (*BRAIN, *MIND))
     async_add_entities(SpentSensor(coordinator, description) for description in SPENT)
+    async_add_house_sensors(hass, entry, async_add_entities)
 
     def build(coordinator: KittyCoordinator, device: Json) -> list[SensorEntity]:
         if device["kind"] == Kind.PRINTER:
-            return [PrinterSensor(coordinator, device, description) for description in PRINTER]
+            return [
+                *(PrinterSensor(coordinator, device, description) for description in PRINTER),
+                *printer_sensors(coordinator, device),
+            ]
         if device["kind"] == Kind.SENSOR:
             return [ValueSensor(coordinator, device, VALUE)]
         return []

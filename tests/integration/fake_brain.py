@@ -111,6 +111,8 @@ class FakeBrain:
             "devices.request": self._request,
             "safety.decide": self._decide,
             "drivers.list": lambda _params, _caller: {"items": []},
+            "queue.plan": lambda _params, _caller: {"items": [], "beds": {}},
+            "quality.list": lambda _params, _caller: {"items": [], "printers": []},
         }
 
     @property
