@@ -276,6 +276,11 @@ class Queue:
         """Return the items that are not over."""
         return [view(row) for row in await self._rows.find(queue.c.status.in_(OPEN))]
 
+    async def beds(self) -> list[Json]:
+        """Return which beds are clear, of those that anybody has said something of."""
+        known = await self._rows.beds()
+        return [{"device_id": one, "clear": bed["is_clear"]} for one, bed in known.items()]
+
     async def start(self) -> None:
         """Take up what was open when the process ended."""
         over = await self._rows.find(

@@ -115,6 +115,7 @@ class Rows:
             await self._db.write(work)
         except Lost:
             return None
+        self._tell_bed(device_id, clear=False)
         return self._told(await self.get(row["id"]))
 
     async def back_out(self, row: Json, values: Json) -> Json | None:
@@ -134,8 +135,10 @@ class Rows:
                 connection.execute(update(beds).where(*bed).values(is_clear=True, queue_id=None))
             return changed
 
-        changed = await self._db.write(work)
-        return self._told(await self.get(row["id"])) if changed else None
+        if not await self._db.write(work):
+            return None
+        self._tell_bed(row["device_id"], clear=True)
+        return self._told(await self.get(row["id"]))
 
     # -- beds -----------------------------------------------------------------------------------------
 
@@ -165,15 +168,20 @@ class Rows:
             await self._db.write(work)
         except IntegrityError:  # another brain was told at the same moment
             await self._db.write(work)
+        self._tell_bed(device_id, clear=True)
 
     async def note_prints(self) -> None:
         """Note that beds on which something is being printed are not clear."""
         running = select(jobs.c.device_id).where(jobs.c.status.in_(RUNNING))
         used = update(beds).where(beds.c.is_clear.is_(True), beds.c.device_id.in_(running))
-        now = self._clock()
-        await self._db.write(
-            lambda connection: connection.execute(used.values(is_clear=False, changed_at=now))
-        )
+        noted = used.values(is_clear=False, changed_at=self._clock()).returning(beds.c.device_id)
+        for device_id in await self._db.write(
+            lambda connection: list(connection.execute(noted).scalars())
+        ):
+            self._tell_bed(device_id, clear=False)
+
+    def _tell_bed(self, device_id: str, *, clear: bool) -> None:
+        self._bus.publish("bed.updated", {"device_id": device_id, "clear": clear})
 
     # -- jobs and files -------------------------------------------------------------------------------
 

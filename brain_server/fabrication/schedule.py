@@ -190,7 +190,7 @@ def _fitting(row: Json, world: World) -> tuple[list[Machine], Json]:
     misfits: dict[str, list[str]] = {}
     fitting, away = [], []
     for machine in world.machines:
-        wrong = list(_misfits(row, machine, world))
+        wrong = list(dict.fromkeys(_misfits(row, machine, world)))
         if wrong:
             misfits[machine.id] = wrong
         elif machine.online:
@@ -210,11 +210,12 @@ def _misfits(row: Json, machine: Machine, world: World) -> Iterable[str]:
         yield "wanted_device"
     if not machine.obeys:
         yield "takes_no_orders"
-    facts = dict(world.facts.get(row["artifact_id"], {}))
-    facts["nozzle_mm"] = row["nozzle_mm"] or facts.get("nozzle_mm")
+    wishes: Json = {"nozzle_mm": row["nozzle_mm"]}
     if row["material"] is not None:
-        facts["materials"] = [row["material"]]
-    yield from (one["what"] for one in machine.limits.misfits(facts))
+        wishes["materials"] = [row["material"]]
+    # The printer itself is asked about the file, too, when it is to start.
+    for facts in (world.facts.get(row["artifact_id"], {}), wishes):
+        yield from (one["what"] for one in machine.limits.misfits(facts))
 
 
 def _turning(loaded: Mapping[int | None, str | None], needed: Counter[str]) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from aiohttp import ClientSession
 import msgspec
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from brain_server.api.link import Link
 from brain_server.bus import Event
@@ -111,12 +111,13 @@ class Shop:
         self.prices = Prices(self.database, self.bus, self.clock, window=self.window)
         await self.prices.start()
         self.rows = Rows(self.database, self.bus, self.clock)
-        self.planner: Any = Quick()
+        planner: Any = Quick()
+        self.planner = planner
         self.planning = Planning(
             self.rows,
             self.devices,
             self.clock,
-            planner=self.planner,
+            planner=planner,
             prices=self.prices,
             spools=self.inventory,
         )
@@ -297,3 +298,22 @@ async def shop(folder: Path, **settings: Any) -> AsyncIterator[Shop]:
 def codes(row: Json) -> list[str]:
     """Return the codes of the reasons of an item."""
     return [reason["code"] for reason in row["reasons"]]
+
+
+def file_of(row: Json) -> str:
+    """Return the name under which an item lies on a printer."""
+    return f"{row['artifact_id']}.gcode"
+
+
+async def ended(shop: Shop, row: Json, status: str, **more: Any) -> Json:
+    """Let the printer end the print of an item, and return the item."""
+    shop.shows(A, status, file_of(row), **more)
+    await shop.rest()
+    await shop.turn()
+    return await shop.item(row)
+
+
+async def settle(shop: Shop, command_id: str, **values: Any) -> None:
+    """Let a command have come to some end."""
+    query = update(tables.commands).where(tables.commands.c.id == command_id).values(values)
+    await shop.house.database.write(lambda connection: connection.execute(query))

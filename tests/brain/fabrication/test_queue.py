@@ -6,14 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 
-from brain_server.errors import DeviceError, Unavailable
+from brain_server.errors import Unavailable
 from brain_server.observability import counters
-from brain_server.protocol import CommandStatus, Json
+from brain_server.protocol import Json
 from brain_server.storage import tables
-from brain_server.storage.tables import jobs
-from tests.brain.fabrication.shop import HOUR, STATE, A, B, Shop, codes, shop as open_shop
+from tests.brain.fabrication.shop import (
+    HOUR,
+    STATE,
+    A,
+    B,
+    Shop,
+    codes,
+    ended,
+    file_of,
+    shop as open_shop,
+)
 from tests.brain.home import until
 
 
@@ -24,20 +32,19 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
         yield made
 
 
-def file_of(row: Json) -> str:
-    """Return the name under which an item lies on a printer."""
-    return f"{row['artifact_id']}.gcode"
-
-
-async def ended(shop: Shop, row: Json, status: str, **more: Any) -> Json:
-    """Let the printer end the print of an item, and return the item."""
-    shop.shows(A, status, file_of(row), **more)
-    await shop.rest()
-    await shop.turn()
-    return await shop.item(row)
-
-
 # -- from the queue to the printer --------------------------------------------------------------------
+
+
+async def test_each_word_about_a_bed_is_told(shop: Shop) -> None:
+    """Clear when a person says so, and not from the moment in which a print is asked for."""
+    told: list[Json] = []
+    shop.bus.listen("bed.updated", lambda event: told.append(event.data))
+    await shop.printer()
+    await shop.run("printers.cleared", device_id=A)
+    await shop.add()
+    await shop.turn()
+    assert [one["clear"] for one in told] == [*([True] * (len(told) - 1)), False]
+    assert await shop.queue.beds() == [{"device_id": A, "clear": False}]
 
 
 async def test_an_item_is_printed_when_a_person_approves(shop: Shop) -> None:
@@ -339,182 +346,6 @@ async def test_the_list_has_what_is_open_page_by_page(shop: Shop) -> None:
     ]
 
 
-# -- printers that are lost ---------------------------------------------------------------------------
-
-
-async def test_a_printer_that_goes_before_the_start_is_left_out(shop: Shop) -> None:
-    """The item is planned elsewhere."""
-    printer = await shop.printer()
-    row = await shop.add(not_before=shop.clock() + HOUR)
-    await shop.turn()
-    await shop.printer(B, clear=False)
-    await shop.turn()
-    assert (await shop.item(row))["device_id"] == A
-    printer.vanish()
-    await shop.turn()
-    assert (await shop.item(row))["device_id"] == B
-
-
-async def test_an_item_waits_for_the_only_printer_that_fits(shop: Shop) -> None:
-    """And goes on when it is back."""
-    printer = await shop.printer()
-    row = await shop.add()
-    printer.vanish()
-    await shop.turn()
-    held = await shop.item(row)
-    assert (held["status"], held["reasons"][0]) == (
-        "held",
-        {"code": "waits_for_printer", "device_ids": [A]},
-    )
-    printer.show(**STATE())
-    await shop.turn()
-    assert (await shop.item(row))["status"] == "starting"
-
-
-async def test_a_printer_that_does_not_take_the_order_is_avoided(shop: Shop) -> None:
-    """Certainly nothing was done: the bed is clear, and another printer is asked."""
-    printer = await shop.printer()
-    await shop.printer(B)
-    printer.reaction = DeviceError("cannot_connect", "The printer does not answer")
-    row = await shop.add(device_id=A)
-    await shop.turn()
-    await shop.approve()
-    await shop.run("queue.plan")
-    await shop.turn()
-    failed = await shop.item(row)
-    assert failed["reasons"][-1]["code"] in {"start_failed", "asked_to_start"}
-    assert {"code": "start_failed", "device_id": A, "error": "cannot_connect"} in failed["reasons"]
-
-
-async def test_after_a_failed_start_another_printer_is_preferred(shop: Shop) -> None:
-    """Where one fits."""
-    printer = await shop.printer()
-    printer.reaction = DeviceError("cannot_connect", "The printer does not answer")
-    row = await shop.add()
-    await shop.turn()
-    await shop.printer(B)
-    await shop.approve()
-    await shop.turn()
-    assert (await shop.item(row))["device_id"] == B
-    assert (await shop.run("queue.plan"))["beds"] == {A: True, B: False}
-
-
-async def test_a_start_that_fails_again_and_again_is_left_to_a_person(shop: Shop) -> None:
-    """Three times are enough."""
-    await shop.printer()
-    shop.trouble = DeviceError("cannot_connect", "The printer takes no files")
-    row = await shop.add()
-    for _ in range(5):
-        await shop.turn()
-    held = await shop.item(row)
-    assert (held["status"], held["attempts"], codes(held)[0]) == ("held", 3, "start_refused")
-
-
-async def test_a_brain_that_is_down_for_a_moment_is_asked_again(shop: Shop) -> None:
-    """Under the same key: no attempt is lost."""
-    await shop.printer()
-    shop.trouble = Unavailable("database_busy", "Later")
-    row = await shop.add()
-    await shop.turn()
-    shop.trouble = None
-    await shop.turn()
-    found = await shop.item(row)
-    assert (found["status"], found["attempts"], len(await shop.waiting())) == ("starting", 1, 1)
-
-
-async def test_a_start_that_was_not_seen_is_left_to_a_person(shop: Shop) -> None:
-    """The printer may begin late: nobody else prints it."""
-    await shop.printer()
-    await shop.printer(B)
-    row = await shop.add(device_id=A)
-    await shop.turn()
-    command = (await shop.item(row))["command_id"]
-    await _settle(shop, command, status="failed", sent_at=1.0, detail="not_observed")
-    await shop.turn()
-    held = await shop.item(row)
-    assert (held["status"], codes(held)) == ("held", ["start_not_seen"])
-    assert (await shop.run("queue.plan"))["beds"][A] is False
-
-
-async def _settle(shop: Shop, command_id: str, **values: Any) -> None:
-    """Let a command have come to some end."""
-    query = update(tables.commands).where(tables.commands.c.id == command_id).values(values)
-    await shop.house.database.write(lambda connection: connection.execute(query))
-
-
-async def test_a_start_whose_outcome_is_unknown_stays_where_it_is(shop: Shop) -> None:
-    """Until a person has looked, or the printer shows the print."""
-    await shop.printer()
-    row = await shop.add()
-    await shop.turn()
-    command = (await shop.item(row))["command_id"]
-    await _settle(shop, command, status="unknown", detail="no_answer")
-    await shop.turn()
-    unknown = await shop.item(row)
-    assert (unknown["status"], codes(unknown)) == ("starting", ["start_unknown"])
-    await shop.turn()
-    await shop.house.gate.settle(
-        command, CommandStatus.FAILED, "settled by a person", user_id="bob"
-    )
-    await shop.turn()
-    held = await shop.item(row)
-    assert (held["status"], codes(held)) == ("held", ["start_not_seen"])
-
-
-async def test_a_print_that_failed_is_printed_once_more_elsewhere(shop: Shop) -> None:
-    """And not a third time."""
-    await shop.printer()
-    row = await shop.printing()
-    await shop.printer(B)
-    again = await ended(shop, row, "failed", error="Nozzle clogged")
-    assert (again["status"], again["device_id"], again["attempts"]) == ("starting", B, 2)
-    lost = {"code": "printer_lost", "device_id": A, "error": "Nozzle clogged"}
-    assert lost in again["reasons"]
-    await shop.approve()
-    shop.shows(B, "failed", file_of(row), error="Jam")
-    await shop.rest()
-    await shop.turn()
-    over = await shop.item(row)
-    assert (over["status"], codes(over)) == ("failed", ["failed", "printer_lost"])
-    assert shop.runs == [(A, file_of(row)), (B, file_of(row))]
-
-
-async def test_a_print_that_was_lost_early_is_certainly_not_done(shop: Shop) -> None:
-    """The printer was off for a moment and is free: it is printed once more."""
-    printer = await shop.printer()
-    row = await shop.printing()
-    printer.vanish()
-    await shop.turn()
-    assert (await shop.item(row))["status"] == "printing"
-    shop.shows(A, "idle")
-    await shop.rest()
-    await shop.turn()
-    again = await shop.item(row)
-    assert (again["status"], codes(again)[0]) == ("queued", "waits_for_clear_bed")
-    assert again["reasons"][-1]["error"] == "outcome not seen"
-
-
-async def test_a_print_that_may_be_done_is_left_to_a_person(shop: Shop) -> None:
-    """It ended unseen, late enough to be complete."""
-    await shop.printer()
-    row = await shop.printing()
-    begun = update(jobs).values(started_at=jobs.c.started_at - HOUR)
-    await shop.database.write(lambda connection: connection.execute(begun))
-    shop.shows(A, "idle")
-    await shop.rest()
-    await shop.turn()
-    held = await shop.item(row)
-    assert (held["status"], codes(held)) == ("held", ["outcome_not_seen"])
-
-
-async def test_a_print_that_somebody_cancelled_is_not_repeated(shop: Shop) -> None:
-    """It was wanted so."""
-    await shop.printer()
-    row = await shop.printing()
-    over = await ended(shop, row, "aborted")
-    assert (over["status"], codes(over)) == ("cancelled", ["aborted"])
-
-
 # -- filament -----------------------------------------------------------------------------------------
 
 
@@ -727,3 +558,10 @@ async def test_a_plan_that_says_nothing_new_is_not_told_again(shop: Shop) -> Non
     await shop.turn()
     await shop.turn()
     assert told == []
+
+
+async def test_two_people_may_call_a_bed_clear_at_once(shop: Shop) -> None:
+    """Both are right."""
+    await shop.printer(clear=False)
+    await asyncio.gather(*(shop.rows.set_clear(A, who) for who in ("ada", "bob", "cyd")))
+    assert (await shop.rows.beds())[A]["is_clear"] is True
