@@ -190,6 +190,7 @@ class Workshop:
         return {
             "jobs": await self.jobs.open_jobs(),
             "queue": await self.queue.open_items(),
+            "beds": await self.queue.beds(),
             "spools": await self.inventory.open_spools(),
             "stock": await self.stock.all(),
             "procurements": await self.procurement.open(),

@@ -59,6 +59,7 @@ async def test_each_event_changes_its_part(kitty: MockConfigEntry, brain: FakeBr
     ("topic", "part", "row", "over"),
     [
         ("queue.updated", "queue", {"id": "x", "status": "held"}, {"status": "completed"}),
+        ("bed.updated", "beds", {"device_id": "x", "clear": True}, {"archived": True}),
         ("spool.updated", "spools", {"id": "x", "archived": False}, {"archived": True}),
         ("stock.updated", "stock", {"material": "x"}, {"archived": True}),
         ("procurement.updated", "procurements", {"id": "x", "status": "proposed"}, {"status": "done"}),
