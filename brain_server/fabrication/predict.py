@@ -55,7 +55,7 @@ class Predictions:
         tool="Say how likely a print turns out well on a printer, with a material or file, and because of what.",
     )
     async def get(self, _caller: Caller, params: PredictionOf) -> Json:
-        """Say how likely a print turns out well; NotFound ``device_not_found``, ``artifact_not_found``."""
+        """Say how likely a print turns out well; NotFound ``device_not_found``, ``file_not_found``."""
         if (name := self._name_of(params.device_id)) is None:
             raise NotFound("device_not_found", "There is no such device")
         material = None if params.material is None else normal(params.material)
@@ -105,7 +105,7 @@ class Predictions:
         query = select(artifacts.c.name, artifacts.c.facts).where(artifacts.c.id == artifact_id)
         row = await self._db.read(lambda connection: connection.execute(query).one_or_none())
         if row is None:
-            raise NotFound("artifact_not_found", "There is no such file")
+            raise NotFound("file_not_found", "There is no such file")
         return row.name, material_of(row.facts)
 
 

@@ -164,7 +164,7 @@ class Queue:
         elif params.file is not None:
             found = await self._rows.artifact_called(params.file)
         if found is None:
-            raise NotFound("artifact_not_found", "There is no such file")
+            raise NotFound("file_not_found", "There is no such file")
         return found
 
     def _check_printer(self, device_id: str | None) -> None:

@@ -108,7 +108,7 @@ class PrintQueue(WorkshopList):
         try:
             await self._say("queue.add", wish)
         except BrainError as err:
-            if err.code != "artifact_not_found":
+            if err.code != "file_not_found":
                 raise
             raise Refused("no_such_print_file", file=item.summary) from err
 

@@ -117,7 +117,7 @@ async def test_what_is_not_there_is_refused(shop: Prints) -> None:
     """A printer, a file."""
     assert await shop.refused("predictions.get", device_id="d" * 32) == "device_not_found"
     assert await shop.refused("predictions.get", device_id=A, artifact_id=new_id()) == (
-        "artifact_not_found"
+        "file_not_found"
     )
 
 

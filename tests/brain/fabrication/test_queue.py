@@ -294,9 +294,9 @@ async def test_a_wish_can_be_taken_back(shop: Shop) -> None:
 async def test_what_is_not_there_is_said(shop: Shop) -> None:
     """An item, a file, a printer, a colour."""
     assert await shop.refused("queue.cancel", queue_id="x") == "queue_item_not_found"
-    assert await shop.refused("queue.add", artifact_id="x") == "artifact_not_found"
-    assert await shop.refused("queue.add", file="x.gcode") == "artifact_not_found"
-    assert await shop.refused("queue.add") == "artifact_not_found"
+    assert await shop.refused("queue.add", artifact_id="x") == "file_not_found"
+    assert await shop.refused("queue.add", file="x.gcode") == "file_not_found"
+    assert await shop.refused("queue.add") == "file_not_found"
     artifact = await shop.artifact()
     assert await shop.refused("queue.add", artifact_id=artifact, device_id="x") == (
         "device_not_found"
