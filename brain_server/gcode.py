@@ -4,14 +4,15 @@ from collections.abc import Iterator
 import re
 from typing import Final
 
+# None of these looks at a letter twice: whoever sends a line of brackets or spaces gains nothing.
 # What a line commands is over at a semicolon; brackets hold a comment, and a star the checksum.
-_ASIDE: Final = re.compile(rb"\([^)]*\)|;.*|\*\d+\s*$")
+_ASIDE: Final = re.compile(rb"\([^()]*\)|;.*|\*\d++\s*$")
 _HEATS: Final = re.compile(
     rb"(?<![A-Z_])(M\s*0*(?:104|109|140|190|303|568)|G\s*0*10)(?![0-9.])"
     rb"((?:(?![GM]\s*\d).)*)"
 )
 _WORD: Final = re.compile(rb"([A-Z])\s*([-+]?(?:\d+\.?\d*|\.\d+))")
-_NAMED: Final = re.compile(rb"([A-Z][A-Z0-9_]*)\s*=\s*\"?\s*([A-Z0-9_.+-]+)")
+_NAMED: Final = re.compile(rb"(?<![A-Z0-9_])([A-Z][A-Z0-9_]*+)\s*+=\s*+\"?\s*+([A-Z0-9_.+-]++)")
 _NOZZLE: Final = (b"EXTRUDER", b"HOTEND", b"NOZZLE")
 _SET_HEATER: Final = b"SET_HEATER_TEMPERATURE"
 

@@ -60,7 +60,10 @@ class Moves:
         """Do what a line says."""
         if line.startswith(_PLAIN) and b"(" not in line:
             self.commands += 1
-            self._move(1, words_of(line.partition(b";")[0].upper()))
+            command = line.partition(b";")[0].upper()
+            self._move(1, words_of(command))
+            if b"M" in command:
+                self.heats(command)
             return
         command = command_of(line)
         found = _CODE.match(command)
@@ -77,7 +80,7 @@ class Moves:
             self._tool = number if number < 256 else self._tool
         elif number in {82, 83}:
             self._relative_e = number == 83
-        if letter == b"M" or number == 10:
+        if b"M" in command or number == 10:
             self.heats(command)
 
     def _go(self, number: int, rest: bytes) -> None:

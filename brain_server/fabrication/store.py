@@ -210,6 +210,8 @@ async def _child(mode: str, path: Path, picture: Path) -> dict[str, Any]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         cwd=_ROOT,
+        # Without the brain's own settings, of which one is a token.
+        env={name: value for name, value in os.environ.items() if not name.startswith("KITTY_")},
         start_new_session=True,  # Ctrl-C is for the brain
     )
     assert process.stdout is not None  # noqa: S101 - asked for above

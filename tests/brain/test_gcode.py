@@ -1,5 +1,7 @@
 """The words of G-code: every spelling in which a line asks for heat."""
 
+import time
+
 import pytest
 
 from brain_server.gcode import targets
@@ -29,7 +31,28 @@ SPELLINGS = {
     "M104.1 S300": [],
     "M104": [],
     "M117 ready": [],
+    "G1 X5 M104 S300": [("nozzle", 300)],
+    "EXTRUDER_TEMP = 250": [("nozzle", 250)],
 }
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "(" * 100_000,
+        "A" * 100_000,
+        "M" + " " * 100_000,
+        "M104 " * 20_000,
+        "X=" * 50_000,
+        "*1" * 50_000,
+    ],
+    ids=["brackets", "letters", "spaces", "commands", "macros", "stars"],
+)
+def test_no_line_takes_long(line: str) -> None:
+    """Not even one that is made for it."""
+    began = time.process_time()
+    assert list(targets(line.encode())) == []
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("line", SPELLINGS)

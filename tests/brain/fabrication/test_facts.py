@@ -228,6 +228,12 @@ def test_home_is_the_origin_of_the_axes_that_are_named() -> None:
     assert followed("G1 X9 Y9 Z9", "G28", "G1 X1 E1").box == [0, 0, 0, 1, 0, 0]
 
 
+def test_heat_behind_a_move_is_heat() -> None:
+    """Some firmwares take several commands in a line."""
+    found = followed("G1 X5 M104 S300", "g1 x6 m140 s90", "G28 M109 S310", "G1 X1 ; M104 S999")
+    assert found.hottest == {"nozzle": 310, "bed": 90}
+
+
 def test_a_stroke_without_plastic_takes_no_room() -> None:
     """Nor does plastic without a stroke."""
     assert followed("G1 X300 Y300", "G1 E5", "G0 X0 Y0").box is None
@@ -470,10 +476,11 @@ def test_a_picture_without_an_end_does_not_grow(tmp_path: Path) -> None:
 
 def test_a_very_long_file_is_followed_for_a_while(tmp_path: Path) -> None:
     """Then only heat and the last words count, and nobody says how large the print is."""
-    text = SQUARE + "G1 X300 E9\n" * 50 + "M104 S280\n;noise\n" + "; filament_type = ABS\n"
+    text = SQUARE + "G1 X300 E9\n" * 50 + "G1 X1 M104 S280\nM140 S80\n;noise\n"
+    text += "; filament_type = ABS\n"
     found, _ = read(tmp_path, text, most_lines=20)
     assert (found.whole, found.box) == (False, None)
-    assert (found.max_nozzle, found.material) == (280, "ABS")
+    assert (found.max_nozzle, found.max_bed, found.material) == (280, 80, "ABS")
 
 
 def test_a_file_that_takes_too_long_is_followed_for_a_while(tmp_path: Path) -> None:
