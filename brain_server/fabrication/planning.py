@@ -161,15 +161,15 @@ class Planning:
         place, reasons = planned.place, planned.reasons
         if place is None:
             await self.let_go(row)
-            values = {"status": "held", "spool_id": None, "reasons": reasons} | CLEARED
-            return await self._write(row, values)
+            held: Json = {"status": "held", "spool_id": None, "reasons": reasons}
+            return await self._write(row, held | CLEARED)
         try:
             spool_id = await self._reserve(row, place, spools)
         except Conflict as err:
             short = {"code": "filament_short"} | err.fields
-            values = {"status": "held", "spool_id": None, "reasons": [short, *history_of(row)]}
-            return await self._write(row, values | CLEARED)
-        values = {
+            held = {"status": "held", "spool_id": None, "reasons": [short, *history_of(row)]}
+            return await self._write(row, held | CLEARED)
+        values: Json = {
             "status": "queued",
             "device_id": place.printer,
             "spool_id": spool_id,

@@ -260,7 +260,8 @@ class Search:
 
     def _fitted(self, block: Row, printer: str) -> Row | None:
         """Take spools for a block on a printer: one for all where that is possible; None when not."""
-        chance, taken = self._chance, []
+        chance = self._chance
+        taken: list[Job] = []
         last: str | None = None
         for job in block:
             spools = [

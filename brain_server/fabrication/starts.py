@@ -34,7 +34,7 @@ UNSEEN: Final = "outcome not seen"
 
 # Brings an artifact to a printer, unless it is there, and returns the name that it has there.
 type Bring = Callable[[Caller, str, str], Awaitable[str]]
-type CommandOf = Callable[[str], Awaitable[Json]]
+type CommandOf = Callable[[str], Awaitable[Json | None]]
 
 
 class Starts:
@@ -140,6 +140,9 @@ class Starts:
     async def _follow_command(self, row: Json, job: Json | None, now: float) -> bool:
         """Follow a start that no printer has shown yet; True when that was all there is to do."""
         command = await self._command_of(row["command_id"])
+        if command is None:  # one of the two databases is an older copy
+            await self._hold(row, {"code": "outcome_not_seen", "device_id": row["device_id"]})
+            return True
         match command["status"]:
             case "acked" if job is None or job["status"] in RUNNING:
                 # A crash came between the start and its job: the run was recorded as nobody's, or never.

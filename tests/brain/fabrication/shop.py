@@ -33,7 +33,6 @@ from brain_server.inventory import Inventory
 from brain_server.inventory.books import Books
 from brain_server.observability import Tasks
 from brain_server.protocol import Json, Kind
-from brain_server.safety.commands import CommandId
 from brain_server.storage import Database, tables
 from brain_server.storage.tables import artifacts, new_id
 from tests.brain.gatehouse import Gatehouse
@@ -139,8 +138,8 @@ class Shop:
 
     # -- the edges ------------------------------------------------------------------------------------
 
-    async def command_of(self, command_id: str) -> Json:
-        return await self.house.verbs.get(CALLER, CommandId(command_id=command_id))
+    async def command_of(self, command_id: str) -> Json | None:
+        return await self.house.gate.command(command_id)
 
     async def bring(self, _caller: Caller, artifact_id: str, device_id: str) -> str:
         if self.trouble is not None:

@@ -228,6 +228,24 @@ def test_home_is_the_origin_of_the_axes_that_are_named() -> None:
     assert followed("G1 X9 Y9 Z9", "G28", "G1 X1 E1").box == [0, 0, 0, 1, 0, 0]
 
 
+def test_figures_that_are_no_heat_are_none() -> None:
+    """Off, below zero, or hotter than the sun."""
+    assert followed("M104 S0", "M140 S-5", "M109 S99999").hottest == {}
+
+
+def test_what_is_no_move_moves_nothing() -> None:
+    """A curve of a kind that no slicer writes, and a tool that cannot be."""
+    found = followed("G5 X300 E5", "T300", "G1 X5 E1", "M82", "ok")
+    assert (found.box, dict(found.filament)) == ([0, 0, 0, 5, 0, 0], {0: 1})
+
+
+def test_layers_without_end_are_not_all_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spiral has as many as it has strokes."""
+    monkeypatch.setattr(moves_module, "_MOST_LEVELS", 10)
+    found = followed(*[f"G1 X{at} Z{at} E{at}" for at in range(1, 50)])
+    assert len(found.levels) == 10
+
+
 def test_heat_behind_a_move_is_heat() -> None:
     """Some firmwares take several commands in a line."""
     found = followed("G1 X5 M104 S300", "g1 x6 m140 s90", "G28 M109 S310", "G1 X1 ; M104 S999")
@@ -393,6 +411,35 @@ def test_so_much_binary_gcode_is_not_unpacked(
     assert (found.whole, found.box, found.grams) == (False, None, 3.01)
 
 
+def test_blocks_that_nobody_knows_are_passed_over(tmp_path: Path) -> None:
+    """Before the G-code and between it; the last line needs no end."""
+    strange = block(9, b"signed")
+    content = bgcode(strange, block(1, b"G1 X1 "), strange, block(1, b"Y1 E5"))
+    assert facts(tmp_path, content).filament_mm == 5
+
+
+def test_binary_gcode_without_gcode_lays_nothing(tmp_path: Path) -> None:
+    """Its tables are read all the same."""
+    found, scan = read(tmp_path, bgcode(block(2, METADATA)))
+    assert (found.material, scan.moves.commands) == ("PETG", 0)
+
+
+def test_a_filament_whose_length_is_not_told_is_measured(tmp_path: Path) -> None:
+    """By the moves of its tool."""
+    info = (
+        '<plate><metadata key="index" value="2"/>'
+        "<filament id='1' type='PLA &amp; wood' color='#AABBCC' used_g='2.5'/></plate>"
+    )
+    (tool,) = facts(tmp_path, threemf(**{"Metadata/slice_info.config": info})).tools
+    assert tool == {
+        "tool": 0,
+        "material": "PLA & wood",
+        "color": "aabbcc",
+        "mm": 8,
+        "grams": 2.5,
+    }
+
+
 BAD_BINARY = {
     "another version": b"GCDE" + bytes([9, 0, 0, 0, 1, 0]),
     "a false checksum": bgcode(block(1, b"G28\n")[:-1] + b"\x00"),
@@ -431,6 +478,11 @@ def test_meatpack_obeys_what_it_is_told() -> None:
     packed = b"G2\n\xff\xff\xfb\xbd\xff\xff\xf7\xbd\xff\xff\xf6\xbd\xff\xff\xf8\xff\xff\xfaM1"
     assert meatpack(packed) == b"G2\nG GEG M1"
     assert meatpack(b"\xff\xff\xfb\xff\xff\xf7\xff\xff\xf9\xff\xff\xfb\xbdO\xff") == b"G \xff4"
+
+
+def test_meatpack_that_ends_in_the_middle_ends() -> None:
+    """An escape without its letters."""
+    assert meatpack(b"\xff\xff\xfb\xbd\xff") == b"G "
 
 
 def test_heatshrink_copies_from_an_empty_window() -> None:

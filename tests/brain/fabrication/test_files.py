@@ -140,8 +140,9 @@ async def test_the_same_content_at_the_same_time_is_one_file(home: Home) -> None
         ("part.bgcode", SQUARE.encode(), "other content"),
         ("part.gcode", b"", "no G-code in it"),
         ("part.gcode", b"; only words\nG\n", "no G-code in it"),
+        ("part.3mf", threemf(**{"Metadata/plate_2.gcode": "; words"}), "no G-code in it"),
     ],
-    ids=["stl", "step", "no ending", "a model", "3mf", "not binary", "nothing", "words"],
+    ids=["stl", "step", "no ending", "a model", "3mf", "not binary", "nothing", "words", "empty"],
 )
 async def test_what_nobody_can_print_is_refused(
     home: Home, name: str, content: bytes, reason: str

@@ -28,7 +28,7 @@ from brain_server.storage.tables import (
     usage,
 )
 from tests.brain.fabrication.printfiles import PRUSA
-from tests.brain.home import Home, Refused, at_home, puppets, running
+from tests.brain.home import Home, Refused, at_home, puppets, running, until
 
 STATE = puppets().printer
 PICTURE = b"\x89PNG\r\n\x1a\n of spaghetti"
@@ -289,3 +289,42 @@ async def test_what_was_seen_is_listed_in_pages(home: Home) -> None:
     cursor = {"job_id": job_id, "cursor": first["cursor"]}
     rest = await home.command("prints.events", cursor)
     assert [one["id"] for one in first["items"] + rest["items"]] == made
+
+
+# -- jobs ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["idle", "error"])
+async def test_a_run_that_the_printer_gave_up_has_failed(home: Home, status: str) -> None:
+    """It shows the run still, and works on it no more."""
+    printer = await home.puppet("mk4", "printer")
+    printer.show(**STATE("printing", "x.gcode", "run-1"))
+    row = await home.event("job.updated")
+    printer.show(**STATE(status, "x.gcode", "run-1", error="thermal runaway"))
+    ended = await home.event("job.updated", lambda one: one["status"] == "failed")
+    assert (ended["id"], ended["error"]) == (row["id"], "thermal runaway")
+
+
+async def test_a_start_beside_a_run_leaves_it_alone(home: Home) -> None:
+    """Only what never began is given up for a new start."""
+    printer = await home.puppet("mk4", "printer")
+    printer.show(**STATE("printing", "old.gcode", "run-1"))
+    old = await home.event("job.updated")
+    asked = await home.request(
+        printer.context.device_id, "print_start", params={"file": "new.gcode"}
+    )
+    await home.decide(asked["event"], "bob")
+    new = await home.event("job.updated", lambda one: one["file"] == "new.gcode")
+    rows = {one["id"]: one["status"] for one in (await home.command("jobs.list"))["items"]}
+    assert rows == {old["id"]: "printing", new["id"]: "preparing"}
+
+
+async def test_a_start_that_failed_before_it_was_a_job_leaves_none(home: Home) -> None:
+    """There is nothing to end."""
+    failed = {"id": new_id(), "intent": "print_start", "status": "failed", "device_id": "mk4"}
+    home.brain.bus.publish("command.updated", failed)
+    await until(
+        lambda: not [one for one in home.brain.tasks._tasks if "job" in one.get_name()],
+        "the end of what was under way",
+    )
+    assert (await home.command("jobs.list"))["items"] == []

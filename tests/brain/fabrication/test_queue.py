@@ -35,6 +35,19 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
 # -- from the queue to the printer --------------------------------------------------------------------
 
 
+async def test_a_start_of_which_the_gate_knows_nothing_is_held(shop: Shop) -> None:
+    """One of the two databases is an older copy: a person looks."""
+    await shop.printer()
+    row = await shop.add()
+    await shop.turn()
+    asked = await shop.rows.get(row["id"])
+    assert asked is not None
+    await shop.rows.change(asked, {"command_id": "0" * 32})
+    await shop.turn()
+    held = await shop.item(row)
+    assert (held["status"], codes(held)[0]) == ("held", "outcome_not_seen")
+
+
 async def test_each_word_about_a_bed_is_told(shop: Shop) -> None:
     """Clear when a person says so, and not from the moment in which a print is asked for."""
     told: list[Json] = []
