@@ -84,7 +84,9 @@ class Worker:
 
     def _judge(self, order: Judge) -> Answer:
         if self._network is None:
-            raise DeviceError("detector_unusable", "No network is loaded")
+            raise DeviceError(
+                "detector_unusable", "No network is loaded", reason="no network is loaded"
+            )
         return self._network.judge(order.image)
 
     def _load(self, order: Load) -> Answer:

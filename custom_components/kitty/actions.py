@@ -73,8 +73,15 @@ def one_device(value: Any) -> str:
     return devices[0]
 
 
-DEVICE: Final = {vol.Required(ATTR_DEVICE_ID): one_device}
-ENTRY: Final = {vol.Optional(ATTR_CONFIG_ENTRY_ID): cv.string}
+DEVICE: Final[dict[Any, Any]] = {vol.Required(ATTR_DEVICE_ID): one_device}
+ENTRY: Final[dict[Any, Any]] = {vol.Optional(ATTR_CONFIG_ENTRY_ID): cv.string}
+# A file of Home Assistant: in an allowed folder, or of a media source.
+SOURCE: Final[dict[Any, Any]] = {
+    vol.Exclusive("path", "source"): cv.string,
+    vol.Exclusive("media", "source"): vol.Any(
+        cv.string, vol.Schema({vol.Required("media_content_id"): cv.string}, extra=vol.ALLOW_EXTRA)
+    ),
+}
 
 
 async def user_of_call(call: ServiceCall) -> User | None:
@@ -103,16 +110,21 @@ def may(hass: HomeAssistant, user: User | None, registry_id: str, policy: str) -
 
 async def controlled(call: ServiceCall) -> Target:
     """Return the device of a call whose caller may control it."""
+    target = device_of(call)
+    await require_control(call, target)
+    return target
+
+
+def device_of(call: ServiceCall, field: str = ATTR_DEVICE_ID) -> Target:
+    """Return the device that a field of a call names; Refused ``unknown_device``."""
     device, entry = async_get_device_and_config_entry(
-        call.hass, DOMAIN, call.data[ATTR_DEVICE_ID], include_child_devices=False
+        call.hass, DOMAIN, call.data[field], include_child_devices=False
     )
     entry = cast("KittyConfigEntry", entry)
     devices = entry.runtime_data.coordinator.data.devices
     for domain, device_id in device.identifiers:
         if domain == DOMAIN and device_id in devices:
-            target = Target(entry=entry, device_id=device_id, registry_id=device.id)
-            await require_control(call, target)
-            return target
+            return Target(entry=entry, device_id=device_id, registry_id=device.id)
     raise Refused("unknown_device", device=device.name_by_user or device.name or device.id)
 
 
@@ -140,8 +152,15 @@ def brain_entry(call: ServiceCall) -> KittyConfigEntry:
 
 async def answer(call: ServiceCall, action: str, params: Json) -> ServiceResponse:
     """Return the brain's answer to a command in the name of the caller."""
+    return await tell(call, brain_entry(call), action, params)
+
+
+async def tell(
+    call: ServiceCall, entry: KittyConfigEntry, action: str, params: Json, **more: Any
+) -> Json:
+    """Return the answer of one brain to a command in the name of the caller."""
     caller = await caller_from(call.hass, call.context)
-    told: Json = await brain_entry(call).runtime_data.client.command(action, params, caller=caller)
+    told: Json = await entry.runtime_data.client.command(action, params, caller=caller, **more)
     return told
 
 

@@ -23,13 +23,14 @@ from homeassistant.helpers.service import (
 )
 import probatio as vol
 
-from . import mind_services
+from . import mind_services, stock_services, workshop_services
 from .actions import (
     ATTR_EVENT_ID,
     ATTR_IDEMPOTENCY_KEY,
     DEVICE,
     ENTRY,
     ONLY,
+    SOURCE,
     Action,
     Target,
     answer,
@@ -53,19 +54,18 @@ from .uploads import upload
 ATTR_PPE: Final = "ppe"
 
 _EVENT: Final = {vol.Required(ATTR_EVENT_ID): cv.string}
-_FILE_SOURCE: Final = {
-    vol.Exclusive("path", "source"): cv.string,
-    vol.Exclusive("media", "source"): vol.Any(
-        cv.string, vol.Schema({vol.Required("media_content_id"): cv.string}, extra=vol.ALLOW_EXTRA)
-    ),
-    vol.Optional("name"): cv.string,
-}
+_FILE_SOURCE: Final[dict[Any, Any]] = {**SOURCE, vol.Optional("name"): cv.string}
 
 
 @callback
 def async_setup_services(hass: HomeAssistant) -> None:
     """Register every action, once for all entries."""
-    for action in (*ACTIONS, *mind_services.ACTIONS):
+    for action in (
+        *ACTIONS,
+        *mind_services.ACTIONS,
+        *workshop_services.ACTIONS,
+        *stock_services.ACTIONS,
+    ):
         schema: Any = vol.Schema(action.schema)
         if action.check is not None:
             schema = vol.All(schema, action.check)
@@ -169,7 +169,9 @@ async def _start_print(call: ServiceCall) -> ServiceResponse:
     file = call.data.get("file") or await upload(
         call.hass, target.entry, target.device_id, call.data
     )
-    return await _ask(call, "print_start", {"file": file}, target)
+    # Saying "no" is saying nothing: only a promise is part of what people approve.
+    promised = {"ventilation": True} if call.data["ventilation"] else {}
+    return await _ask(call, "print_start", {"file": file, **promised}, target)
 
 
 async def _upload_file(call: ServiceCall) -> ServiceResponse:
@@ -302,6 +304,7 @@ ACTIONS: Final = (
             **DEVICE,
             **_FILE_SOURCE,
             vol.Exclusive("file", "source"): cv.string,
+            vol.Optional("ventilation", default=False): cv.boolean,
             vol.Optional(ATTR_IDEMPOTENCY_KEY): cv.string,
         },
         check=cv.has_at_least_one_key("file", "path", "media"),

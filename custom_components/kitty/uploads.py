@@ -1,5 +1,6 @@
 """What is too large for the socket: print files on their way to a printer, and drawn pictures."""
 
+import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -12,12 +13,14 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 
 from .errors import BrainError, BrainUnavailable, Refused
-from .protocol import Json
+from .protocol import MAX_FRAME_BYTES, Json
 
 if TYPE_CHECKING:
     from . import KittyConfigEntry
 
 MAX_BYTES: Final = 512 * 1024**2
+# What of a frame is left for a picture, in base64 and with its words beside it.
+MAX_PHOTO: Final = (MAX_FRAME_BYTES - 32 * 1024) * 3 // 4
 TIMEOUT: Final = ClientTimeout(total=900, sock_connect=10, sock_read=120)
 
 
@@ -28,20 +31,54 @@ async def upload(
 
     Only files in folders that ``allowlist_external_dirs`` or a media source opens are taken.
     """
+    path, name = await _named(hass, data)
+    road = f"/api/v1/devices/{device_id}/files/{quote(name)}"
+    return str((await _sent(hass, entry, "PUT", road, path))["file"])
+
+
+async def add_file(hass: HomeAssistant, entry: KittyConfigEntry, data: Mapping[str, Any]) -> str:
+    """Store the file of an action's data in the brain, for no printer yet, and return its id there."""
+    path, name = await _named(hass, data)
+    return str((await _sent(hass, entry, "POST", "/api/v1/files", path, name=name))["id"])
+
+
+async def photo(hass: HomeAssistant, data: Mapping[str, Any]) -> str:
+    """Return the picture of an action's data in base64; Refused where it is none, or too large to be sent."""
+    path = await _source(hass, data)
+    file = await hass.async_add_executor_job(_open, path)
+    try:
+        image = await hass.async_add_executor_job(file.read, MAX_PHOTO + 1)
+    finally:
+        await hass.async_add_executor_job(file.close)
+    if len(image) > MAX_PHOTO:
+        raise Refused("photo_too_large", path=path)
+    return base64.b64encode(image).decode()
+
+
+async def _named(hass: HomeAssistant, data: Mapping[str, Any]) -> tuple[Path, str]:
+    """Return the file that the data names, and what it is to be called."""
     path = await _source(hass, data)
     name = data.get("name") or path.name
     if Path(name).name != name or "\\" in name:
         raise Refused("invalid_file_name", name=name)
+    return path, name
+
+
+async def _sent(
+    hass: HomeAssistant, entry: KittyConfigEntry, method: str, road: str, path: Path, **query: str
+) -> Json:
+    """Send a file to the brain and return its answer."""
     file = await hass.async_add_executor_job(_open, path)
-    url = f"{entry.data[CONF_URL].rstrip('/')}/api/v1/devices/{device_id}/files/{quote(name)}"
     try:
-        async with async_get_clientsession(hass).put(
-            url,
+        async with async_get_clientsession(hass).request(
+            method,
+            f"{entry.data[CONF_URL].rstrip('/')}{road}",
             data=file,
+            params=query,
             headers={"Authorization": f"Bearer {entry.data[CONF_TOKEN]}"},
             timeout=TIMEOUT,
         ) as response:
-            return str((await _data(response))["file"])
+            return await _data(response)
     except (ClientError, TimeoutError, ValueError) as err:
         raise BrainUnavailable from err
     finally:

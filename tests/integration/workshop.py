@@ -179,11 +179,21 @@ class Storeroom(FakeBrain):
         app = web.Application()
         app.router.add_get("/ws", self._serve)
         app.router.add_put("/api/v1/devices/{device}/files/{name}", self._store)
+        app.router.add_post("/api/v1/files", self._take_in)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
         self._port = self._runner.addresses[0][1]
         return self
+
+    async def _take_in(self, request: web.Request) -> web.Response:
+        """Keep a file that goes to no printer yet."""
+        if request.headers["Authorization"] != f"Bearer {self.token}":
+            raise web.HTTPUnauthorized
+        name = request.query["name"]
+        self.stored["", name] = await request.read()
+        data = {"id": f"artifact-{name}", "name": name}
+        return web.json_response({"status": "success", "data": data}, status=201)
 
     async def _store(self, request: web.Request) -> web.Response:
         if request.headers["Authorization"] != f"Bearer {self.token}":
