@@ -1,4 +1,4 @@
-"""What the brain tells of the workshop only when it is asked: beds, chances, quality and costs.
+"""What the brain tells of the workshop only when it is asked: chances, quality and costs.
 
 It is asked when something changed on which the answer depends, and only while an entity wants to know.
 """
@@ -6,7 +6,7 @@ It is asked when something changed on which the answer depends, and only while a
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 
@@ -16,14 +16,13 @@ from .coordinator import LINK_UP, KittyCoordinator, Snapshot
 from .errors import BrainError, KittyError
 from .origin import SYSTEM
 from .protocol import Json, Kind
-from .workshop import OPEN_JOBS, UNDER_WAY, next_of
+from .workshop import OPEN_JOBS, next_of
 
 if TYPE_CHECKING:
     from . import KittyConfigEntry
 
-# The brain plans half a second after a change; what it says before is of yesterday.
+# Changes come in flocks: a print ends, its costs are counted, the next one is planned.
 CALM_S: Final = 2.0
-PLAN_TIMEOUT_S: Final = 60.0
 
 type Question = tuple[tuple[str, ...], object, Callable[[], Awaitable[None]]]
 
@@ -48,7 +47,6 @@ class Bench:
         self._asked: dict[tuple[str, ...], object] = {}
         self._reviewed = 0
         self._started = False
-        self._beds: dict[str, bool] | None = None
         # By printer.
         self.quality: dict[str, Json] = {}
         self.chances: dict[str, Json] = {}
@@ -58,16 +56,6 @@ class Bench:
     def data(self) -> Snapshot:
         """Return what the brain tells unasked."""
         return self._coordinator.data
-
-    def is_clear(self, device_id: str) -> bool | None:
-        """Tell whether a person said that the bed of a printer is clear; None before the brain was asked."""
-        return None if self._beds is None else self._beds.get(device_id, False)
-
-    @callback
-    def async_note_clear(self, device_id: str) -> None:
-        """Take over that a person has just said that a bed is clear."""
-        self._beds = {**(self._beds or {}), device_id: True}
-        self._tell()
 
     @callback
     def async_listen(self, listener: Callable[[], None]) -> CALLBACK_TYPE:
@@ -89,7 +77,7 @@ class Bench:
 
     @callback
     def _on_link_up(self, _data: Json) -> None:
-        """Ask everything again: nobody knows what happened meanwhile."""
+        """Ask everything again: nobody knows what was judged meanwhile."""
         self._asked.clear()
         self._news.set()
 
@@ -123,10 +111,7 @@ class Bench:
 
     def _questions(self, data: Snapshot) -> Iterator[Question]:
         """Yield each question: its name, what its answer depends on, and how it is asked."""
-        busy = frozenset(key for key, row in data.queue.items() if row["status"] in UNDER_WAY)
-        running = frozenset(key for key, job in data.jobs.items() if job["status"] in OPEN_JOBS)
         ended = max((job.get("completed_at") or 0.0 for job in data.jobs.values()), default=0.0)
-        yield ("beds",), (busy, running), self._ask_beds
         yield ("quality",), (self._reviewed, ended), self._ask_quality
         for device_id, device in data.devices.items():
             if device["kind"] != Kind.PRINTER:
@@ -145,10 +130,6 @@ class Bench:
                     partial(self._ask_costs, device_id, job["job_id"]),
                 )
 
-    async def _ask_beds(self) -> None:
-        plan = await self._command("queue.plan", {}, timeout=PLAN_TIMEOUT_S)
-        self._beds = dict(plan["beds"])
-
     async def _ask_quality(self) -> None:
         answer = await self._command("quality.list", {"limit": 1})
         self.quality = {row["device_id"]: row for row in answer["printers"]}
@@ -164,8 +145,8 @@ class Bench:
         if answer["parts"]:
             self.costs[device_id] = answer
 
-    async def _command(self, action: str, params: Json, **more: Any) -> Json:
-        answer: Json = await self._client.command(action, params, caller=SYSTEM, **more)
+    async def _command(self, action: str, params: Json) -> Json:
+        answer: Json = await self._client.command(action, params, caller=SYSTEM)
         return answer
 
     @callback

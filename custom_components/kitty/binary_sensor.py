@@ -14,7 +14,6 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from . import KittyConfigEntry
-from .bench import Bench
 from .coordinator import KittyCoordinator, Snapshot
 from .entity import (
     KittyBrainEntity,
@@ -26,7 +25,7 @@ from .entity import (
 )
 from .protocol import Json, Kind, OnlineState
 from .providers import trouble_of
-from .workshop import blind, device_name, is_in_use, watchers
+from .workshop import blind, device_name, is_clear, watchers
 
 PARALLEL_UPDATES = 0
 
@@ -62,9 +61,9 @@ class ProviderBinaryDescription(BinarySensorEntityDescription):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkshopBinaryDescription(BinarySensorEntityDescription):
-    """A yes or no about a printer, of what the brain tells asked or unasked."""
+    """A yes or no about the work of a printer, read out of the whole snapshot."""
 
-    value_fn: Callable[[Bench, str], bool | None]
+    value_fn: Callable[[Snapshot, str], bool]
     attributes_fn: Callable[[Snapshot, str], dict[str, Any]] | None = None
     has_fn: Callable[[Snapshot, str], bool] = lambda _snapshot, _device_id: True
 
@@ -99,11 +98,6 @@ def _takes_no_orders(device: Json, _pending: list[Json]) -> bool | None:
     if device["online"] == OnlineState.OFFLINE:
         return None
     return bool((device["state"] or {}).get("read_only"))
-
-
-def _bed_is_clear(bench: Bench, device_id: str) -> bool | None:
-    """Tell whether the next print may begin; what is being printed is on the bed."""
-    return False if is_in_use(bench.data, device_id) else bench.is_clear(device_id)
 
 
 def _cameras(snapshot: Snapshot, device_id: str) -> dict[str, Any]:
@@ -178,13 +172,13 @@ DEVICE: Final = (
 )
 
 WORKSHOP: Final = (
-    WorkshopBinaryDescription(key="bed_clear", translation_key="bed_clear", value_fn=_bed_is_clear),
+    WorkshopBinaryDescription(key="bed_clear", translation_key="bed_clear", value_fn=is_clear),
     WorkshopBinaryDescription(
         key="vision_problem",
         translation_key="vision_problem",
         device_class=BinarySensorDeviceClass.PROBLEM,
         entity_category=EntityCategory.DIAGNOSTIC,
-        value_fn=lambda bench, device_id: bool(blind(bench.data, device_id)),
+        value_fn=lambda snapshot, device_id: bool(blind(snapshot, device_id)),
         attributes_fn=_cameras,
         has_fn=lambda snapshot, device_id: bool(watchers(snapshot, device_id)),
     ),
@@ -288,17 +282,11 @@ class WorkshopBinarySensor(RecordEntity, BinarySensorEntity):
 
     entity_description: WorkshopBinaryDescription
 
-    @override
-    async def async_added_to_hass(self) -> None:
-        """Follow the answers of the brain."""
-        await super().async_added_to_hass()
-        self.async_on_remove(self._data.bench.async_listen(self.async_write_ha_state))
-
     @property
     @override
     def is_on(self) -> bool | None:
         """Return the answer; only asked while the brain has the device."""
-        return self.entity_description.value_fn(self._data.bench, self._device_id)
+        return self.entity_description.value_fn(self.coordinator.data, self._device_id)
 
     @property
     @override

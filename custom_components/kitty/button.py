@@ -144,7 +144,6 @@ class ClearedButton(WordButton):
     async def async_press(self) -> None:
         """Let the queue use the bed."""
         await self._say("printers.cleared", {"device_id": self._device_id})
-        self._data.bench.async_note_clear(self._device_id)
 
 
 class FalseAlarmButton(WordButton):

@@ -53,6 +53,12 @@ def is_in_use(snapshot: Snapshot, device_id: str) -> bool:
     return under_way or job_on(snapshot, device_id) is not None
 
 
+def is_clear(snapshot: Snapshot, device_id: str) -> bool:
+    """Tell whether a person said that the bed of a printer is clear, and nothing was printed since."""
+    said: bool = snapshot.beds.get(device_id, {}).get("clear", False)
+    return said and not is_in_use(snapshot, device_id)
+
+
 def artifact_on(snapshot: Snapshot, device_id: str) -> str | None:
     """Return the file that a printer prints, or prints next."""
     for row in (job_on(snapshot, device_id), next(_of(snapshot, device_id), None)):

@@ -30,6 +30,7 @@ from .workshop import (
     device_name,
     filament,
     in_order,
+    is_clear,
     is_in_use,
     late,
     next_of,
@@ -136,13 +137,11 @@ def _quality_attributes(bench: Bench, device_id: str) -> dict[str, Any]:
     return {name: found[name] for name in METRICS if name in found}
 
 
-def _bed(bench: Bench, device_id: str) -> str | None:
+def _bed(bench: Bench, device_id: str) -> str:
     """Return what is on the bed, as far as people and the printer say."""
     if is_in_use(bench.data, device_id):
         return "in_use"
-    if (clear := bench.is_clear(device_id)) is None:
-        return None
-    return "clear" if clear else "to_clear"
+    return "clear" if is_clear(bench.data, device_id) else "to_clear"
 
 
 def _filament(bench: Bench, device_id: str) -> str | None:

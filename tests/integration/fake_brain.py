@@ -111,8 +111,9 @@ class FakeBrain:
             "devices.request": self._request,
             "safety.decide": self._decide,
             "drivers.list": lambda _params, _caller: {"items": []},
-            "queue.plan": lambda _params, _caller: {"items": [], "beds": {}},
             "quality.list": lambda _params, _caller: {"items": [], "printers": []},
+            "costs.get": lambda _params, _caller: {"parts": []},
+            "predictions.get": lambda _params, _caller: _even_chance(),
         }
 
     @property
@@ -546,6 +547,14 @@ class FakeBrain:
     async def _notify(self) -> None:
         async with self._news:
             self._news.notify_all()
+
+
+def _even_chance() -> Json:
+    """Return what is known of a print where none has been judged."""
+    return {"probability": 0.5, "low": 0.1, "high": 0.9, "n": 0, "cold": True} | {
+        "because": [],
+        "text": "Nobody can know yet.",
+    }
 
 
 def _nothing(_params: Json, _caller: Json | None) -> Json:
