@@ -41,6 +41,8 @@ class Option:
     filter: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+    # For NUMBER: what is shown beside it.
+    unit: str | None = None
 
 
 def checked(form: Iterable[Option], given: Mapping[str, Any]) -> dict[str, Any]:

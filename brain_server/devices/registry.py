@@ -180,7 +180,7 @@ class Registry:
         needed = {name: value for name, value in options.items() if name not in known}
         # What nobody told of a device is left out, so that a new question changes no device.
         return checked(kind.options, needed) | {
-            name: value for name, value in told.items() if value is not None
+            name: value for name, value in told.items() if value is not None and name in options
         }
 
     def observe(self, device_id: str, seen: Observation) -> None:

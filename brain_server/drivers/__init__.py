@@ -38,6 +38,7 @@ PRINTER: Final = (
         required=False,
         minimum=0.1,
         maximum=3,
+        unit="mm",
     ),
     Option(
         name="materials",
@@ -53,6 +54,7 @@ PRINTER: Final = (
         required=False,
         minimum=0,
         maximum=500,
+        unit="°C",
     ),
     Option(
         name="max_bed",
@@ -62,6 +64,7 @@ PRINTER: Final = (
         required=False,
         minimum=0,
         maximum=200,
+        unit="°C",
     ),
     Option(
         name="gcode",
@@ -69,6 +72,7 @@ PRINTER: Final = (
         help="Whether people may send G-code by hand",
         type=OptionType.BOOLEAN,
         required=False,
+        default=True,
     ),
     Option(
         name="watts",
@@ -78,6 +82,7 @@ PRINTER: Final = (
         required=False,
         minimum=0,
         maximum=10_000,
+        unit="W",
     ),
     Option(
         name="energy_entity",

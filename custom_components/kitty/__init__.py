@@ -30,6 +30,7 @@ from .const import (
     PLATFORMS,
 )
 from .coordinator import LINK_DOWN, LINK_UP, KittyCoordinator
+from .discovery import async_discover
 from .entries import HOME_PLATFORMS, async_setup_home, has_brain
 from .errors import BrainUnavailable, InvalidAuth, KittyError, SchemaMismatch
 from .gate import Executor
@@ -128,6 +129,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
     _follow_outcomes(hass, entry)
     _follow_link(hass, entry)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    entry.async_create_background_task(hass, async_discover(hass), "kitty discovery")
     entry.async_on_unload(async_watch_exposed(hass, entry))
     await async_check_approvers(hass, entry)
     _listen_for_updates(hass, entry)

@@ -6,7 +6,6 @@ from typing import Any, Final, override
 from homeassistant.config_entries import (
     SOURCE_IGNORE,
     ConfigEntry,
-    ConfigFlow,
     ConfigFlowResult,
     ConfigSubentryFlow,
 )
@@ -30,6 +29,7 @@ from .const import (
     SUBENTRY_DEVICE,
     SUBENTRY_PROVIDER,
 )
+from .discovery import PrinterDiscoveryFlow
 from .entries import HOME_ONLY, has_brain
 from .errors import BrainUnavailable, InvalidAuth, SchemaMismatch
 from .issues import create_rogue_discovery
@@ -75,7 +75,7 @@ def clean_url(text: str) -> str | None:
     return str(url).rstrip("/")
 
 
-class KittyConfigFlow(ConfigFlow, domain=DOMAIN):
+class KittyConfigFlow(PrinterDiscoveryFlow, domain=DOMAIN):
     """Set up one brain; its own instance id makes it unique, however it was found."""
 
     VERSION = 1

@@ -60,6 +60,8 @@ CONF_PERSONS: Final = "persons"
 
 # Subentry of type "device"; CONF_DEVICE_ID is Home Assistant's own "device_id"
 CONF_DRIVER: Final = "driver"
+# By what a printer was found, where it came from an announcement
+CONF_FOUND_AS: Final = "found_as"
 CONF_INFO: Final = "info"
 CONF_OPTIONS: Final = "options"
 CONF_ZONE_ID: Final = "zone_id"

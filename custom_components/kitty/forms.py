@@ -48,12 +48,14 @@ class OptionForm:
     entry: ConfigEntry[Any]
     options: list[Json]
     old: Mapping[str, Any] | None = None
+    # By which names the translations know the fields and their words.
+    prefix: str = "option"
     slots: tuple[tuple[str, Json], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Give each option the field that carries its words."""
         slots = tuple(
-            (f"option_{number}" if number <= SLOTS else option["label"], option)
+            (f"{self.prefix}_{number}" if number <= SLOTS else option["label"], option)
             for number, option in enumerate(self.options, start=1)
         )
         object.__setattr__(self, "slots", slots)
@@ -98,9 +100,10 @@ class OptionForm:
     def words(self) -> dict[str, str]:
         """Return the brain's own words for the fields."""
         words: dict[str, str] = {}
+        start = "" if self.prefix == "option" else f"{self.prefix}_"
         for number, option in enumerate(self.options, start=1):
-            words[f"label_{number}"] = option["label"]
-            words[f"help_{number}"] = option["help"]
+            words[f"{start}label_{number}"] = option["label"]
+            words[f"{start}help_{number}"] = option["help"]
         return words
 
     def field_of(self, *, name: str | None = None, kind: str | None = None) -> str | None:
@@ -119,7 +122,7 @@ class OptionForm:
                     TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="off")
                 )
             case "number":
-                return number(option.get("minimum"), option.get("maximum"))
+                return number(option.get("minimum"), option.get("maximum"), option.get("unit"))
             case "boolean":
                 return BooleanSelector()
             case "select":
@@ -138,11 +141,13 @@ class OptionForm:
                 return TextSelector()
 
 
-def number(minimum: float | None, maximum: float | None) -> NumberSelector:
-    """Return a field for any number between two limits."""
+def number(minimum: float | None, maximum: float | None, unit: str | None = None) -> NumberSelector:
+    """Return a field for any number between two limits, with its unit beside it."""
     limits = NumberSelectorConfig(mode=NumberSelectorMode.BOX, step="any")
     if minimum is not None:
         limits["min"] = minimum
     if maximum is not None:
         limits["max"] = maximum
+    if unit is not None:
+        limits["unit_of_measurement"] = unit
     return NumberSelector(limits)

@@ -418,3 +418,54 @@ async def test_nothing_is_changed_while_the_brain_does_not_answer(
     await brain.stop()
     result = await entry.start_subentry_reconfigure_flow(hass, added.subentry_id)
     assert result["reason"] == "cannot_connect"
+
+
+PROFILE: Final[Json] = OCTOPRINT | {
+    "profile": [
+        option("volume", required=False),
+        option("nozzle_mm", "number", required=False, minimum=0.1, maximum=3, unit="mm"),
+        option("gcode", "boolean", required=False, default=True),
+    ]
+}
+
+
+@pytest.fixture
+def asks_more(brain: FakeBrain, entry: MockConfigEntry) -> None:
+    """Have the driver ask what only people know of a printer."""
+    brain.answers["drivers.list"] = lambda _params, _caller: {"items": [PROFILE]}
+
+
+async def test_what_only_people_know_is_folded_away(
+    hass: HomeAssistant, entry: MockConfigEntry, asks_more: None
+) -> None:
+    """With its units beside the fields."""
+    folded = fields(await form(hass, entry))["profile"]
+    assert folded.options == {"collapsed": True}
+    inside = {str(marker): field for marker, field in folded.schema.schema.items()}
+    assert list(inside) == ["profile_1", "profile_2", "profile_3"]
+    assert inside["profile_2"].config["unit_of_measurement"] == "mm"
+
+
+async def test_what_people_know_of_a_printer_is_kept_beside_what_the_driver_needs(
+    hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry, asks_more: None, area_id: str
+) -> None:
+    """Under its own names; what is left empty is left out."""
+    filled = {"profile_1": "220x220x250", "profile_3": False}
+    await answer(hass, await form(hass, entry), zone_id=area_id, **ANSWERS, profile=filled)
+    told = OPTIONS | {"volume": "220x220x250", "gcode": False}
+    assert brain.sent("devices.put")[0]["options"] == told
+    assert only(entry).data["options"] == told
+
+
+async def test_what_is_known_of_a_printer_is_shown_when_it_is_changed(
+    hass: HomeAssistant, entry: MockConfigEntry, asks_more: None, area_id: str
+) -> None:
+    """So nothing is lost by a change of something else."""
+    filled = {"profile_1": "220x220x250", "profile_2": 0.6, "profile_3": False}
+    await answer(hass, await form(hass, entry), zone_id=area_id, **ANSWERS, profile=filled)
+    result = await hass.config_entries.subentries.async_init(
+        (entry.entry_id, "device"),
+        context={"source": "reconfigure", "subentry_id": only(entry).subentry_id},
+    )
+    folded = fields(result)["profile"].schema.schema
+    assert {str(marker): marker.description["suggested_value"] for marker in folded} == filled

@@ -351,6 +351,7 @@ async def test_drivers_tell_their_options(home: Home) -> None:
         "filter": [],
         "minimum": 1,
         "maximum": 10,
+        "unit": None,
     }
 
 
