@@ -7,7 +7,15 @@ import re
 import sys
 from typing import Any, Final
 
-from aiohttp import ClientResponse
+from aiohttp import (
+    ClientConnectionError,
+    ClientConnectorError,
+    ClientHandlerType,
+    ClientOSError,
+    ClientRequest,
+    ClientResponse,
+    ServerDisconnectedError,
+)
 from yarl import URL
 
 from brain_server.errors import InvalidRequest
@@ -27,6 +35,16 @@ def address(value: Any, field: str) -> URL:
     if url.scheme not in {"http", "https"} or not url.host:
         raise InvalidRequest("invalid_option", "This is not a web address", field=field)
     return url
+
+
+async def once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Send a request once: by itself aiohttp sends a PUT or DELETE again when its connection breaks."""
+    try:
+        return await handler(request)
+    except ClientConnectorError:
+        raise
+    except (ClientOSError, ServerDisconnectedError) as err:
+        raise ClientConnectionError(str(err) or "The connection broke") from err
 
 
 def file_name(name: str) -> str:

@@ -1,12 +1,14 @@
 """What a device's web server may say, and what a person may type."""
 
+import asyncio
 import math
 from typing import Any
 
+from aiohttp import ClientConnectionError, ClientSession
 import pytest
 
 from brain_server.errors import InvalidRequest
-from brain_server.lan import address, file_name, number, one_line, parsed, record, sentence
+from brain_server.lan import address, file_name, number, once, one_line, parsed, record, sentence
 
 
 @pytest.mark.parametrize("text", [b"\xff\xfe", "", "[1,", "[" * 10**6, b'{"a":' * 10**6])
@@ -71,3 +73,24 @@ def test_what_is_no_file_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
         file_name(name)
     assert raised.value.code == "invalid_file_name"
+
+
+async def test_a_request_whose_connection_breaks_is_not_sent_again() -> None:
+    """Without it, aiohttp asks a second time."""
+    asked = 0
+
+    async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await reader.readuntil(b"\r\n\r\n")
+        asked += 1
+        writer.close()
+
+    server = await asyncio.start_server(hangs_up, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with server, ClientSession() as session:
+        with pytest.raises(ClientConnectionError):
+            await session.put(url)
+        assert asked == 2
+        with pytest.raises(ClientConnectionError):
+            await session.put(url, middlewares=(once,))
+    assert asked == 3

@@ -44,7 +44,7 @@ from brain_server.drivers.prusalink.wire import (
     unknown,
 )
 from brain_server.errors import DeviceError, InvalidRequest
-from brain_server.lan import PICTURES, address, parsed, read, record
+from brain_server.lan import PICTURES, address, once, parsed, read, record
 from brain_server.protocol import Json, Kind, OnlineState
 from brain_server.retry import backoff
 
@@ -423,7 +423,7 @@ class PrusaLink(Driver):
             json=body,
             data=data,
             headers=self._headers | upload,
-            middlewares=self._middlewares,
+            middlewares=(*self._middlewares, once),
             timeout=limit,
             allow_redirects=False,
             ssl=self._verify_ssl,

@@ -5,18 +5,15 @@ from typing import Any, Final
 from aiohttp import (
     ClientConnectorError,
     ClientError,
-    ClientHandlerType,
-    ClientOSError,
-    ClientRequest,
     ClientResponse,
     ClientSession,
     ClientTimeout,
-    ServerDisconnectedError,
 )
 import msgspec
 from yarl import URL
 
 from brain_server.errors import InvalidRequest, Unavailable
+from brain_server.lan import once
 from brain_server.protocol import Json
 
 TIMEOUT: Final = ClientTimeout(total=15, sock_connect=5)
@@ -181,7 +178,7 @@ class Wire:
                 params=query,
                 timeout=TIMEOUT,
                 allow_redirects=False,
-                middlewares=None if method == "GET" else (_once,),
+                middlewares=None if method == "GET" else (once,),
             ) as response:
                 return decoder.decode(await _body(response))
         except ClientConnectorError as err:
@@ -190,16 +187,6 @@ class Wire:
             raise _unreachable(sent=True) from err
         except (msgspec.DecodeError, msgspec.ValidationError) as err:
             raise _refused(f"what nobody can read: {err}", sent=True) from err
-
-
-async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Send a request once: aiohttp sends a PUT again when its connection breaks, and Spoolman counts it twice."""
-    try:
-        return await handler(request)
-    except ClientConnectorError:
-        raise
-    except (ClientOSError, ServerDisconnectedError) as err:
-        raise _unreachable(sent=True) from err
 
 
 async def _body(response: ClientResponse) -> bytearray:
