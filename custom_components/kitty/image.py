@@ -38,6 +38,9 @@ PATIENCE_S: Final = 9.0
 FRAME: Final = ImageEntityDescription(key="frame", translation_key="frame")
 PREVIEW: Final = ImageEntityDescription(key="preview", translation_key="preview")
 
+# Where the path cannot be drawn, the picture that the slicer put into the file is better than none.
+_LOOKS: Final = ("preview", "thumbnail")
+
 # By which command a picture is fetched, and by what it asks for it.
 _ROADS: Final = {
     "incident": ("incidents.picture", "incident_id"),
@@ -224,8 +227,10 @@ class PreviewImage(KittyImage):
     async def _draw(self, artifact_id: str) -> None:
         """Have the file drawn; who could not wait for it is told that it is there."""
         began = time.monotonic()
-        params = {"artifact_id": artifact_id, "kind": "preview"}
-        image = await self._fetch("files.picture", params, DRAW_TIMEOUT_S)
+        image = None
+        for kind in _LOOKS:
+            params = {"artifact_id": artifact_id, "kind": kind}
+            image = image or await self._fetch("files.picture", params, DRAW_TIMEOUT_S)
         if artifact_id != self._artifact_id or self._show(image) is None:
             return
         if time.monotonic() - began > PATIENCE_S:

@@ -198,6 +198,7 @@ def _line(row: Json, reason: Json, words: dict[str, str], snapshot: Snapshot) ->
     other = snapshot.queue.get(reason.get("item") or "", {})
     away = [device_name(snapshot, key) or key for key in reason.get("device_ids") or ()]
     told: Json = {
+        "material": words["any_filament"],
         **{name: value for name, value in reason.items() if value is not None},
         "start": _clock(row["planned_start"]),
         "end": _clock(row["planned_end"]),

@@ -365,7 +365,9 @@ class WorkshopSensor(RecordEntity, SensorEntity):
 
     entity_description: WorkshopDescription
 
-    _unrecorded_attributes = frozenset({"items", "because", "text", "slots", "at", "what"})
+    _unrecorded_attributes = frozenset(
+        {"items", "starts", "because", "text", "slots", "at", "what"}
+    )
 
     @override
     async def async_added_to_hass(self) -> None:

@@ -343,6 +343,21 @@ async def test_a_drawing_of_another_file_is_not_shown(
         await looking
 
 
+async def test_a_file_that_cannot_be_drawn_shows_the_picture_of_its_slicer(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Better than none."""
+
+    def draw(params: Json, _caller: Json | None) -> Json:
+        if params["kind"] == "preview":
+            raise FakeError("unsupported_file")
+        return picture(b"slicer")
+
+    brain.answers["files.picture"] = draw
+    await push(hass, brain, "queue.updated", item())
+    assert await look(hass, PREVIEW) == b"slicer"
+
+
 async def test_a_file_that_was_removed_has_no_preview(
     hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
 ) -> None:
@@ -356,7 +371,8 @@ async def test_a_file_that_was_removed_has_no_preview(
     for _ in range(2):
         with pytest.raises(HomeAssistantError):
             await look(hass, PREVIEW)
-    assert len(brain.sent("files.picture")) == 2
+    asked = [one["kind"] for one in brain.sent("files.picture")]
+    assert asked == ["preview", "thumbnail"] * 2
 
 
 async def test_a_printer_that_is_off_shows_what_it_would_print(

@@ -123,7 +123,7 @@ async def test_an_item_says_where_and_when_and_why(
     ]
     assert await lines(hass, brain, reasons=reasons, deadline=NOW) == [
         "On Printer from 2026-11-18 03:06 to 2026-11-18 04:06.",
-        "PETG has to be loaded first.",
+        "Somebody has to load PETG first.",
         "Dog goes first because of its deadline.",
         "Waits until somebody clears the bed of Printer.",
         "It will be 15 min late: it was due at 2026-11-18 03:06.",
@@ -146,6 +146,15 @@ async def test_what_has_no_plan_has_only_its_reasons(
     plan = {"status": "held", "planned_start": None, "planned_end": None, "device_id": None}
     reasons = [{"code": "waits_for_printer", "device_ids": [PRINTER, "gone"]}]
     assert await lines(hass, brain, reasons=reasons, **plan) == ["Waits for Printer, gone."]
+
+
+async def test_filament_that_nobody_named_is_the_filament(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """A file that names no material has reasons, too."""
+    reasons = [{"code": "filament_unknown", "material": None}]
+    said = await lines(hass, brain, reasons=reasons, planned_start=None)
+    assert said == ["Nobody knows whether the filament is loaded."]
 
 
 async def test_a_reason_of_a_newer_brain_shows_by_its_code(

@@ -9,6 +9,7 @@ from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
+from syrupy.assertion import SnapshotAssertion
 
 from custom_components.kitty.protocol import Json
 
@@ -18,10 +19,12 @@ from .shop import FILE, ITEM, JOB, SPOOL, camera, item, job, review, spool, stoc
 from .workshop import (  # noqa: F401 - fixtures are asked for by name
     NOW,
     PRINTER,
+    act,
     change,
     gone,
     printing,
     push,
+    snapshot_fixture,
     state,
     workshop_fixture,
 )
@@ -74,6 +77,18 @@ async def shows(hass: HomeAssistant, name: str, value: str) -> None:
 async def idle(hass: HomeAssistant, brain: FakeBrain) -> None:
     """Let the printer rest."""
     await change(hass, brain, PRINTER, state={"status": "idle", "job": None})
+
+
+async def test_the_sensors_of_a_watched_workshop_are_as_they_were(
+    hass: HomeAssistant,
+    workshop: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+    snapshot: SnapshotAssertion,
+) -> None:
+    """Those that only come with a camera and with filament, and their entries."""
+    for entity_id in (OF_PRINTER + "camera_verdict", STOCK):
+        assert entity_registry.async_get(entity_id) == snapshot(name=f"{entity_id}-entry")
+        assert hass.states.get(entity_id) == snapshot(name=f"{entity_id}-state")
 
 
 # -- what the printer itself tells --------------------------------------------------------------------
@@ -441,12 +456,21 @@ async def test_each_material_has_its_stock(hass: HomeAssistant, workshop: MockCo
     assert (shown.attributes["limit"], shown.attributes["low"]) == (200.0, False)
 
 
-async def test_a_new_material_shows_within_a_second(
+async def test_a_spool_that_is_added_shows_within_a_second(
     hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
 ) -> None:
-    """Somebody added the first spool of it."""
+    """Somebody added the first one of its material, by the action."""
+    added = spool(material="PETG", remaining_g=1000.0)
+
+    async def put(_params: Json, _caller: Json | None) -> Json:
+        await brain.push("spool.updated", added)
+        await brain.push("stock.updated", stock(material="PETG", total_g=1000.0))
+        return added
+
+    brain.answers["spools.put"] = put
     began = time.monotonic()
-    await push(hass, brain, "stock.updated", stock(material="PETG", total_g=1000.0))
+    await act(hass, "add_spool", material="PETG")
+    await eventually(lambda: hass.states.get("sensor.brain_stock_of_petg"))
     assert state(hass, "sensor.brain_stock_of_petg").state == "1000.0"
     assert time.monotonic() - began < 1.0
 

@@ -6,8 +6,10 @@ from typing import Any
 from homeassistant.const import Platform
 from homeassistant.core import Context, HomeAssistant, State
 from homeassistant.exceptions import ServiceValidationError, Unauthorized
+from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
+from syrupy.assertion import SnapshotAssertion
 
 from custom_components.kitty.protocol import Json
 
@@ -24,6 +26,7 @@ from .workshop import (  # noqa: F401 - fixtures are asked for by name
     printing,
     push,
     settled,
+    snapshot_fixture,
     state,
     workshop_fixture,
 )
@@ -66,6 +69,18 @@ async def press(hass: HomeAssistant, entity_id: str, user_id: str = ADA) -> None
 def last(hass: HomeAssistant, entity_id: str) -> State:
     """Return the last event of an entity."""
     return state(hass, entity_id)
+
+
+async def test_the_entities_of_a_watched_printer_are_as_they_were(
+    hass: HomeAssistant,
+    workshop: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+    snapshot: SnapshotAssertion,
+) -> None:
+    """Those that only a printer before a camera has, and their entries."""
+    for entity_id in (BLIND, FALSE_ALARM, INCIDENTS):
+        assert entity_registry.async_get(entity_id) == snapshot(name=f"{entity_id}-entry")
+        assert hass.states.get(entity_id) == snapshot(name=f"{entity_id}-state")
 
 
 # -- the bed ------------------------------------------------------------------------------------------
