@@ -69,7 +69,7 @@ class Moves:
         found = _CODE.match(command)
         if found is None:
             if b"=" in command:  # a macro
-                self.heats(command)
+                self.heats(line)
             return
         self.commands += 1
         letter, number = found[1], int(found[2][:6])
@@ -81,7 +81,7 @@ class Moves:
         elif number in {82, 83}:
             self._relative_e = number == 83
         if b"M" in command or number == 10:
-            self.heats(command)
+            self.heats(line)
 
     def _go(self, number: int, rest: bytes) -> None:
         match number:

@@ -28,11 +28,35 @@ SPELLINGS = {
     "; M104 S300": [],
     "G1 X10 E5 S300": [],
     "M1040 S300": [],
-    "M104.1 S300": [],
     "M104": [],
     "M117 ready": [],
     "G1 X5 M104 S300": [("nozzle", 300)],
     "EXTRUDER_TEMP = 250": [("nozzle", 250)],
+    # Marlin carries out a command of which it does not know the part behind the point.
+    "M104.1 S300": [("nozzle", 300)],
+    # One firmware believes the first of two figures, another the last.
+    "M104 S300 S20": [("nozzle", 300), ("nozzle", 20)],
+    "M104 S20 S300": [("nozzle", 20), ("nozzle", 300)],
+    # Most firmwares know one command in a line: what looks like a second one is a word of the first.
+    "M104 G1 S300": [("nozzle", 300)],
+    "M140 S0 M104 S250": [("bed", 0), ("bed", 250), ("nozzle", 250)],
+    # Marlin may raise a nozzle by itself as far as B says.
+    "M109 S200 B300 F1": [("nozzle", 200), ("nozzle", 300)],
+    # To Klipper a bracket is a letter like any other.
+    "M104 X( S300 Y)": [("nozzle", 300)],
+    "SET_HEATER_TEMPERATURE HEATER=extruder X=( TARGET=300 Y=)": [("nozzle", 300)],
+    # It takes words apart as a shell does, and figures as Python does.
+    "SET_HEATER_TEMPERATURE HEATER=extruder TARGET='300'": [("nozzle", 300)],
+    'SET_HEATER_TEMPERATURE HEATER=extruder "TARGET"=3"0"0': [("nozzle", 300)],
+    "SET_HEATER_TEMPERATURE HEATER=extruder T\\ARGET=30\\0": [("nozzle", 300)],
+    "SET_HEATER_TEMPERATURE HEATER=extruder TARGET=nan": [("nozzle", float("inf"))],
+    "SET_HEATER_TEMPERATURE HEATER=extruder TARGET=\uff13\uff10\uff10": [("nozzle", 300)],
+    "M104 S\uff13\uff10\uff10": [("nozzle", 300)],
+    "M104 \u017f300": [("nozzle", 300)],
+    "M104\u00a0S\u00a0300": [("nozzle", 300)],
+    "N7 SET_HEATER_TEMPERATURE HEATER=heater_bed TARGET=150": [("bed", 150)],
+    "PID_CALIBRATE HEATER=extruder TARGET=300": [("nozzle", 300)],
+    "M117 größer als 300": [],
 }
 
 
