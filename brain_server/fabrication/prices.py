@@ -7,7 +7,7 @@ import time
 from typing import Annotated, Final
 
 import msgspec
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, and_, delete, insert, select
 
 from brain_server.bus import Bus
 from brain_server.commands import Caller, Params, Scope, command
@@ -20,6 +20,7 @@ from brain_server.storage.tables import energy_prices
 QUARTER_S: Final = QUARTER * 60.0
 # How far ahead a cheap beginning is looked for where only daily hours are known.
 WINDOW_S: Final = 48 * 3600.0
+PRESENT_S: Final = 3600.0
 # Prices of the past are kept so long, for what prints of the past cost.
 KEPT_S: Final = 14 * 86_400.0
 # What an hour costs beside a cheap one, where nobody knows money: any number above 1 says the same.
@@ -39,9 +40,12 @@ class Slot(Params):
 
 
 class Slots(Params):
-    """Prices; what was told before of these times is forgotten."""
+    """Prices; what was told before of these times is forgotten. The rest replaces a setting until it is null."""
 
-    slots: Annotated[list[Slot], msgspec.Meta(max_length=_MOST_SLOTS)]
+    slots: Annotated[list[Slot], msgspec.Meta(max_length=_MOST_SLOTS)] = []
+    # What a kilowatt-hour costs at times of which no slot tells.
+    price: Annotated[float, msgspec.Meta(ge=0, le=100)] | msgspec.UnsetType | None = msgspec.UNSET
+    cheap_hours: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Prices:
@@ -54,7 +58,9 @@ class Prices:
         self._db = database
         self._bus = bus
         self._clock = clock
-        self._window = window_of(window)
+        self._setting = window_of(window)
+        self._window = self._setting
+        self._price: float | None = None
         self._slots: list[Slot] = []
 
     async def start(self) -> None:
@@ -77,15 +83,17 @@ class Prices:
             raise InvalidRequest(
                 "invalid_params", "slots: two overlap", field="slots", reason="overlap"
             )
+        if params.cheap_hours is not msgspec.UNSET:
+            told = params.cheap_hours
+            self._window = self._setting if told is None else window_of(told)
+        if params.price is not msgspec.UNSET:
+            self._price = params.price
         old = self._clock() - KEPT_S
-        table = energy_prices.c
 
-        def work(connection: object) -> None:
-            execute = connection.execute  # type: ignore[attr-defined]
-            execute(delete(energy_prices).where(table.end < old))
+        def work(connection: Connection) -> None:
+            connection.execute(delete(energy_prices).where(energy_prices.c.end < old))
             for slot in new:
-                execute(delete(energy_prices).where(table.start < slot.end, table.end > slot.start))
-                execute(insert(energy_prices).values(**msgspec.structs.asdict(slot)))
+                _replace(connection, slot)
 
         await self._db.write(work)
         await self._load()
@@ -101,10 +109,11 @@ class Prices:
     @property
     def in_money(self) -> bool:
         """Tell whether prices are money, and not merely cheap and dear."""
-        return bool(self._told(self._clock()))
+        told = self._told(self._clock())
+        return bool(told) and (self._window is None or told[-1].end - self._clock() > PRESENT_S)
 
     def mean(self, start: float, end: float) -> float | None:
-        """Return the mean price of a kilowatt-hour between two times, None where part of it is not known."""
+        """Return the mean price of a kilowatt-hour between two times, None where nothing tells it."""
         parts = [
             (min(end, slot.end) - max(start, slot.start), slot.price)
             for slot in self._slots
@@ -112,13 +121,14 @@ class Prices:
         ]
         known = sum(seconds for seconds, _ in parts)
         if not parts or known < (end - start) * (1 - 1e-6):
-            return None
+            return self._price
         return sum(seconds * price for seconds, price in parts) / known
 
     def quarters(self, now: float) -> list[float]:
         """Return the prices of the quarters of an hour from now on, as far as they are known; else none."""
         told = self._told(now)
-        if told:
+        # A price that is known for the present hour only says nothing of when it is cheap.
+        if told and (self._window is None or told[-1].end - now > PRESENT_S):
             return _steps(told, now)
         if self._window is None:
             return []
@@ -140,6 +150,18 @@ class Prices:
             found.append(slot)
             reached = slot.end
         return found
+
+
+def _replace(connection: Connection, slot: Slot) -> None:
+    """Put a slot in the place of what was told of its time; what was told of other times stays."""
+    table = energy_prices.c
+    over = and_(table.start < slot.end, table.end > slot.start)
+    found = connection.execute(select(energy_prices).where(over)).mappings().all()
+    connection.execute(delete(energy_prices).where(over))
+    rows = [msgspec.structs.asdict(slot)]
+    rows += [dict(row) | {"end": slot.start} for row in found if row["start"] < slot.start]
+    rows += [dict(row) | {"start": slot.end} for row in found if row["end"] > slot.end]
+    connection.execute(insert(energy_prices).values(rows))
 
 
 def _steps(slots: Sequence[Slot], now: float) -> list[float]:

@@ -31,6 +31,7 @@ from .const import (
 )
 from .coordinator import LINK_DOWN, LINK_UP, KittyCoordinator
 from .discovery import async_discover
+from .energy import Energy
 from .entries import HOME_PLATFORMS, async_setup_home, has_brain
 from .errors import BrainUnavailable, InvalidAuth, KittyError, SchemaMismatch
 from .gate import Executor
@@ -126,6 +127,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
     Replies(hass, coordinator, ledger).start()
     async_forget_removed(hass, entry)
     Watch(hass, entry).start()
+    Energy(hass, entry, client, coordinator).start()
     _follow_outcomes(hass, entry)
     _follow_link(hass, entry)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)

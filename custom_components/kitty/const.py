@@ -33,6 +33,10 @@ CONF_PEOPLE: Final = "people"
 CONF_POLICIES: Final = "policies"
 CONF_PRESENCE: Final = "presence"
 CONF_ZONES: Final = "zones"
+# What electricity costs: a sensor, what holds where it does not tell, and the hours that are cheap every day
+CONF_CHEAP_HOURS: Final = "cheap_hours"
+CONF_ENERGY_PRICE: Final = "energy_price"
+CONF_PRICE_ENTITY: Final = "price_entity"
 # A to-do list of the house onto which what should be bought is copied
 CONF_TODO_ENTITY: Final = "todo_entity"
 

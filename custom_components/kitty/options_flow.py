@@ -1,5 +1,6 @@
-"""Areas, policies, people and presence: who may allow what, where, and how KITTY knows."""
+"""Areas, policies, people and presence: who may allow what, where, and how KITTY knows; and what power costs."""
 
+import re
 from typing import Any, Final
 
 from homeassistant.components.binary_sensor import BinarySensorDeviceClass
@@ -15,7 +16,7 @@ from homeassistant.const import (
     Platform,
 )
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import area_registry as ar
+from homeassistant.helpers import area_registry as ar, entity_registry as er
 from homeassistant.helpers.selector import (
     AreaSelector,
     BooleanSelector,
@@ -38,8 +39,10 @@ from homeassistant.helpers.selector import (
 import probatio as vol
 
 from .const import (
+    CONF_CHEAP_HOURS,
     CONF_CHECKS,
     CONF_DOOR_IDS,
+    CONF_ENERGY_PRICE,
     CONF_HAZARD_LEVEL,
     CONF_NOTIFY,
     CONF_OCCUPANCY,
@@ -48,18 +51,21 @@ from .const import (
     CONF_POLICIES,
     CONF_PRESENCE,
     CONF_PRESENCE_TTL,
+    CONF_PRICE_ENTITY,
     CONF_REQUESTER_MAY_CONFIRM,
     CONF_REQUIRED_ROLES,
     CONF_REQUIRES_DUAL_CONFIRM,
     CONF_REQUIRES_PPE,
     CONF_REQUIRES_PRESENCE,
     CONF_ROLES,
+    CONF_TODO_ENTITY,
     CONF_VOICE_MAY_CONFIRM,
     CONF_ZONES,
     DEFAULT_PRESENCE_TTL,
+    DOMAIN,
 )
 from .entity import person_name
-from .forms import kitty_devices
+from .forms import kitty_devices, number
 from .protocol import Hazard, Kind, Role
 
 CONF_AREA_ID: Final = "area_id"
@@ -68,6 +74,12 @@ CONF_USER_ID: Final = "user_id"
 
 _PERSON: Final = "person"
 _NOTIFY_PREFIX: Final = f"{MOBILE_APP_DOMAIN}_"
+
+_ENERGY_OPTIONS: Final = frozenset(
+    {CONF_PRICE_ENTITY, CONF_ENERGY_PRICE, CONF_CHEAP_HOURS, CONF_TODO_ENTITY}
+)
+_TIME: Final = r"([01]\d|2[0-3]):[0-5]\d"
+_HOURS: Final = re.compile(rf"(?P<begin>{_TIME})-(?P<end>{_TIME})")
 
 _AREA_SCHEMA: Final = vol.Schema({vol.Required(CONF_AREA_ID): AreaSelector()})
 
@@ -159,7 +171,7 @@ class KittyOptionsFlow(OptionsFlow):
     async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Offer what can be set."""
         return self.async_show_menu(
-            step_id="init", menu_options=["area", "policy", "person", "presence"]
+            step_id="init", menu_options=["area", "policy", "person", "presence", "energy"]
         )
 
     async def async_step_area(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
@@ -324,6 +336,52 @@ class KittyOptionsFlow(OptionsFlow):
             description_placeholders={"area": self._area_name()},
         )
 
+    async def async_step_energy(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask what electricity costs, and onto which list of the house goes what should be bought."""
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            if _are_hours(user_input.get(CONF_CHEAP_HOURS)):
+                rest = {
+                    key: value
+                    for key, value in self.config_entry.options.items()
+                    if key not in _ENERGY_OPTIONS
+                }
+                return self.async_create_entry(title="", data=rest | user_input)
+            errors[CONF_CHEAP_HOURS] = "invalid_hours"
+        return self.async_show_form(
+            step_id="energy",
+            data_schema=self.add_suggested_values_to_schema(
+                self._energy_schema(), user_input or self.config_entry.options
+            ),
+            errors=errors,
+        )
+
+    def _energy_schema(self) -> vol.Schema:
+        """Return the form of energy and shopping; KITTY's own list cannot be copied onto itself."""
+        own = [
+            item.entity_id
+            for item in er.async_get(self.hass).entities.values()
+            if item.platform == DOMAIN and item.domain == Platform.TODO
+        ]
+        lists = EntitySelectorConfig(
+            exclude_entities=own,
+            filter=EntityWithDeviceFilterSelectorConfig(
+                domain=Platform.TODO,
+                supported_features=["todo.TodoListEntityFeature.CREATE_TODO_ITEM"],
+            ),
+        )
+        sensors = EntitySelectorConfig(
+            filter=EntityWithDeviceFilterSelectorConfig(domain=[Platform.SENSOR, Platform.EVENT])
+        )
+        return vol.Schema(
+            {
+                vol.Optional(CONF_PRICE_ENTITY): EntitySelector(sensors),
+                vol.Optional(CONF_ENERGY_PRICE): number(0, 100),
+                vol.Optional(CONF_CHEAP_HOURS): TextSelector(),
+                vol.Optional(CONF_TODO_ENTITY): EntitySelector(lists),
+            }
+        )
+
     def _area_schema(self) -> vol.Schema:
         """Return the form of an area; doors only where there are doors."""
         levels = SelectSelectorConfig(
@@ -433,6 +491,12 @@ def _policy_errors(form: dict[str, Any]) -> dict[str, str]:
     elif len(set(names)) < len(names):
         errors[CONF_CHECKS] = "check_twice"
     return errors
+
+
+def _are_hours(text: str | None) -> bool:
+    """Tell whether a text is two different times of the day, or nothing."""
+    found = _HOURS.fullmatch(text or "")
+    return not text or (found is not None and found["begin"] != found["end"])
 
 
 def _person_errors(form: dict[str, Any], taken: set[str | None]) -> dict[str, str]:

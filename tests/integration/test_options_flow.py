@@ -5,7 +5,7 @@ from typing import Any
 from homeassistant.config_entries import ConfigFlowResult, ConfigSubentryData
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, InvalidData
-from homeassistant.helpers import area_registry as ar
+from homeassistant.helpers import area_registry as ar, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
 
@@ -76,11 +76,11 @@ def shown(result: ConfigFlowResult) -> dict[str, Any]:
 
 
 async def test_the_menu_offers_what_can_be_set(hass: HomeAssistant) -> None:
-    """Areas, policies, people and presence."""
+    """Areas, policies, people, presence and energy."""
     entry = make_entry(hass)
     result = await hass.config_entries.options.async_init(entry.entry_id)
     assert result["type"] is FlowResultType.MENU
-    assert result["menu_options"] == ["area", "policy", "person", "presence"]
+    assert result["menu_options"] == ["area", "policy", "person", "presence", "energy"]
 
 
 async def test_a_harmless_area_needs_no_policy(hass: HomeAssistant, area_id: str) -> None:
@@ -324,3 +324,46 @@ async def test_the_phones_of_a_person_are_offered(
     )
     result = await walk(hass, entry, "person", *answers)
     assert result["data"]["people"][hass_admin_user.id]["notify"] == ["mobile_app_pixel"]
+
+
+ENERGY = {
+    "price_entity": "sensor.price",
+    "energy_price": 0.31,
+    "cheap_hours": "22:00-06:00",
+    "todo_entity": "todo.shopping",
+}
+
+
+async def test_what_power_costs_is_said_and_taken_back(hass: HomeAssistant) -> None:
+    """And the rest of the options stays."""
+    entry = make_entry(hass, zones={"x": {"hazard_level": "low"}})
+    result = await walk(hass, entry, "energy", ENERGY)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert entry.options == {"zones": {"x": {"hazard_level": "low"}}} | ENERGY
+    await walk(hass, entry, "energy", {"energy_price": 0.4})
+    assert entry.options == {"zones": {"x": {"hazard_level": "low"}}, "energy_price": 0.4}
+
+
+async def test_the_form_of_energy_shows_what_is_known(hass: HomeAssistant) -> None:
+    """Before anything is filled in."""
+    assert shown(await walk(hass, make_entry(hass, **ENERGY), "energy")) == ENERGY
+
+
+@pytest.mark.parametrize("hours", ["at night", "22:00", "25:00-06:00", "22:00-22:00"])
+async def test_hours_that_are_none_are_refused(hass: HomeAssistant, hours: str) -> None:
+    """What was filled in stays, and mended it is taken."""
+    result = await walk(hass, make_entry(hass), "energy", {"cheap_hours": hours})
+    assert result["errors"] == {"cheap_hours": "invalid_hours"}
+    assert shown(result)["cheap_hours"] == hours
+    mended = {"cheap_hours": "22:00-06:00"}
+    result = await hass.config_entries.options.async_configure(result["flow_id"], mended)
+    assert result["data"] == mended
+
+
+async def test_the_list_of_kitty_cannot_be_copied_onto_itself(
+    hass: HomeAssistant, entity_registry: er.EntityRegistry
+) -> None:
+    """It would fill itself."""
+    own = entity_registry.async_get_or_create("todo", DOMAIN, "shopping")
+    with pytest.raises(InvalidData):
+        await walk(hass, make_entry(hass), "energy", {"todo_entity": own.entity_id})

@@ -149,3 +149,47 @@ def test_hours_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         window_of(text)
     assert (caught.value.code, caught.value.fields["field"]) == ("invalid_setting", "cheap_hours")
+
+
+async def test_what_was_told_of_the_time_around_a_slot_stays(database: Database) -> None:
+    """A price that changes within the hour takes nothing from what was paid before."""
+    prices = Prices(database, Bus(), Clock())
+    await tell(prices, (0, 3, 0.4))
+    await tell(prices, (1, 2, 0.1))
+    assert prices.quarters(NOW) == [0.4] * 4 + [0.1] * 4 + [0.4] * 4
+
+
+async def test_a_fixed_price_is_for_times_of_which_no_slot_tells(database: Database) -> None:
+    """Home Assistant takes it back with null."""
+    prices = Prices(database, Bus(), Clock())
+    await tell(prices, (0, 1, 0.4))
+    await prices.put(SYSTEM, Slots(price=0.3))
+    assert prices.mean(NOW, NOW + HOUR) == pytest.approx(0.4)
+    assert prices.mean(NOW + HOUR, NOW + 2 * HOUR) == 0.3
+    await prices.put(SYSTEM, Slots(price=None))
+    assert prices.mean(NOW + HOUR, NOW + 2 * HOUR) is None
+
+
+async def test_the_hours_of_home_assistant_go_before_those_of_the_settings(
+    database: Database, berlin: None
+) -> None:
+    """Until it takes them back."""
+    prices = Prices(database, Bus(), Clock(), window="22:00-06:00")
+    by_setting = prices.quarters(NOW)
+    await prices.put(SYSTEM, Slots(cheap_hours="10:00-12:00"))
+    assert prices.quarters(NOW).count(1.0) == 16
+    await prices.put(SYSTEM, Slots(cheap_hours=None))
+    assert prices.quarters(NOW) == by_setting
+    with pytest.raises(InvalidRequest):
+        await prices.put(SYSTEM, Slots(cheap_hours="nonsense"))
+
+
+async def test_the_price_of_the_present_hour_does_not_hide_the_cheap_hours(
+    database: Database, berlin: None
+) -> None:
+    """It says nothing of when it is cheap; the prices of a day do."""
+    prices = Prices(database, Bus(), Clock(), window="22:00-06:00")
+    await tell(prices, (0, 1, 0.4))
+    assert (set(prices.quarters(NOW)), prices.in_money) == ({1.0, 2.0}, False)
+    await tell(prices, (1, 2, 0.1))
+    assert (set(prices.quarters(NOW)), prices.in_money) == ({0.4, 0.1}, True)
