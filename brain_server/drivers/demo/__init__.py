@@ -26,6 +26,7 @@ from brain_server.errors import DeviceError, InvalidRequest
 from brain_server.protocol import CommandStatus, Json, Kind, OnlineState
 
 _TICK_S: Final = 0.2
+_UPLOAD: Final = "upload"
 
 
 class Demo(Driver):
@@ -136,8 +137,7 @@ class Demo(Driver):
                 "params": order.params,
             }
             try:
-                if journal := self._option("journal"):
-                    await asyncio.to_thread(_append, Path(journal), effect)
+                await self._write(effect)
             except OSError as err:
                 return Outcome(status=CommandStatus.UNKNOWN, detail=f"Journal: {err.strerror}")
             self._do(effect)
@@ -160,6 +160,7 @@ class Demo(Driver):
 
     async def files(self) -> list[str]:
         """Return the files of the simulated printer."""
+        await self._wake()
         return sorted(self._thing.files) if isinstance(self._thing, Printer) else []
 
     async def upload(self, name: str, content: AsyncIterator[bytes]) -> str:
@@ -172,7 +173,20 @@ class Demo(Driver):
         size = 0
         async for chunk in content:
             size += len(chunk)
-        self._thing.files[safe] = size
+        await self._wake()
+        effect = {
+            "at": self.context.now().isoformat(),
+            "command_id": None,
+            "intent": _UPLOAD,
+            "params": {"file": safe, "size": size},
+        }
+        async with self._one_at_a_time:
+            try:
+                await self._write(effect)
+            except OSError as err:
+                problem = f"Journal: {err.strerror}"
+                raise DeviceError("device_refused", problem) from err
+            self._do(effect)
         return safe
 
     async def _wake(self) -> None:
@@ -185,9 +199,14 @@ class Demo(Driver):
                 self._do(effect)
             self._pass_time(self.context.now())
 
+    async def _write(self, effect: Json) -> None:
+        if journal := self._option("journal"):
+            await asyncio.to_thread(_append, Path(journal), effect)
+
     def _do(self, effect: Json) -> None:
         self._pass_time(datetime.fromisoformat(effect["at"]))
-        self._executed += 1
+        # A file that lies in a printer has moved nothing.
+        self._executed += effect["intent"] != _UPLOAD
         self._thing.do(effect["intent"], effect["params"], effect["at"])
 
     def _pass_time(self, now: datetime) -> None:

@@ -12,16 +12,19 @@ _BACK: Final = 150
 _FRONT: Final = 216
 _TALL: Final = 105
 type Colour = tuple[int, int, int]
+TANGLE: Final[Colour] = (255, 240, 90)
 
 
-def draw(grown: float, head: float, moving: bool) -> bytes:
-    """Return a PNG of a print bed with a part that is grown so far, and the head over it."""
+def draw(grown: float, head: float, moving: bool, tangled: bool = False) -> bytes:
+    """Return a PNG of a print bed with a part that is grown so far, or a tangle, and the head over it."""
     rows = [
         bytearray(bytes(_mix((34, 38, 52), (70, 76, 96), y / _BACK)) * _WIDTH)
         for y in range(_HEIGHT)
     ]
     _draw_bed(rows)
     top = _draw_part(rows, grown)
+    if tangled:
+        _draw_tangle(rows, head)
     _draw_head(rows, round(head * _WIDTH), top, moving)
     packed = zlib.compress(b"".join(b"\0" + row for row in rows), 6)
     header = struct.pack(">IIBBBBB", _WIDTH, _HEIGHT, 8, 2, 0, 0, 0)
@@ -63,6 +66,17 @@ def _draw_part(rows: list[bytearray], grown: float) -> int:
             colour = _mix((70, 30, 12), body, light)
             _span(rows, foot - layer, _MIDDLE + left, _MIDDLE + right, colour)
     return foot - height
+
+
+def _draw_tangle(rows: list[bytearray], head: float) -> None:
+    """Draw one long loose strand of bright plastic over all that was there; its end follows the head."""
+    for step in range(4800):
+        turn = step / 120
+        x = _MIDDLE + 96 * math.sin(turn * 1.31) + 34 * math.sin(turn * 5.17 + head)
+        y = 176 + 20 * math.sin(turn * 2.23 + 1) + 12 * math.cos(turn * 7.1)
+        colour = TANGLE if step % 9 else _mix(TANGLE, (120, 96, 20), 0.6)
+        for line in (0, 1):
+            _span(rows, round(y) + line, round(x), round(x) + 3, colour)
 
 
 def _draw_head(rows: list[bytearray], x: int, top: int, moving: bool) -> None:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 import math
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from brain_server.protocol import INTENTS, Json, Kind, PrinterStatus as Status
 
@@ -11,6 +11,10 @@ _NOZZLE_C: Final = 205.0
 _BED_C: Final = 60.0
 # After so long every simulated thing has come to rest, so that a long absence costs no more.
 _LONG_S: Final = 7200.0
+_LAYER_S: Final = 6.0
+_FILAMENT_MM_S: Final = 1.5
+_FAILING: Final = "spaghetti"
+_FAILS_AT: Final = 0.1
 _OPEN: Final = frozenset({Status.PREPARING, Status.PRINTING, Status.PAUSED})
 
 
@@ -112,12 +116,21 @@ class Sensor(Thing):
         return {"value": round(_ROOM_C + swing, 1), "unit": "°C"}
 
 
+class View(NamedTuple):
+    """How much of the part is there and where the head is (0 to 1), if it moves, and if the part came off."""
+
+    grown: float
+    head: float
+    moving: bool
+    tangled: bool = False
+
+
 class Scene(Thing):
     """A thing that can be looked at."""
 
     @abstractmethod
-    def view(self) -> tuple[float, float, bool]:
-        """Return how much of the part is there and where the head is (0 to 1), and if it moves."""
+    def view(self) -> View:
+        """Return what is to be seen."""
 
 
 class Camera(Scene):
@@ -130,9 +143,9 @@ class Camera(Scene):
         """Let the part grow."""
         self.age_s += seconds
 
-    def view(self) -> tuple[float, float, bool]:
+    def view(self) -> View:
         """Return the scene."""
-        return self.age_s / 600 % 1, _sweep(self.age_s), True
+        return View(self.age_s / 600 % 1, _sweep(self.age_s), moving=True)
 
     def state(self) -> Json:
         """A camera has no state but its picture."""
@@ -165,7 +178,10 @@ class Heater:
 
 
 class Printer(Scene):
-    """A printer that heats, prints, ends and cools; its G-code ``FAULT <why>`` breaks it."""
+    """A printer that heats, prints, ends and cools; its G-code ``FAULT <why>`` breaks it.
+
+    A file with ``spaghetti`` in its name comes off the bed, as its camera shows.
+    """
 
     kind = Kind.PRINTER
 
@@ -200,6 +216,8 @@ class Printer(Scene):
     def do(self, intent: str, params: Json, at: str) -> None:
         """Start, hold, go on, end, heat, or take G-code."""
         match intent:
+            case "upload":
+                self.files[params["file"]] = params["size"]
             case "print_start":
                 self._start(params["file"], at)
             case "print_pause":
@@ -257,10 +275,14 @@ class Printer(Scene):
         job = None
         if self.job is not None:
             left = max(self.duration_s - self.done_s, 0.0)
+            layers = max(math.ceil(self.duration_s / _LAYER_S), 1)
             job = self.job | {
                 "progress": round(min(100 * self.done_s / self.duration_s, 100.0), 1),
                 "elapsed_s": round(self.done_s, 1),
                 "remaining_s": round(left, 1) if self.status in _OPEN else None,
+                "layer": min(math.ceil(self.done_s / _LAYER_S), layers),
+                "layers": layers,
+                "filament_mm": round(self.done_s * _FILAMENT_MM_S, 1),
             }
         return {
             "status": status.value,
@@ -269,11 +291,17 @@ class Printer(Scene):
             "bed": self.bed.state(),
         }
 
-    def view(self) -> tuple[float, float, bool]:
+    def view(self) -> View:
         """Return the scene."""
         grown = self.done_s / self.duration_s if self.duration_s else 0.0
         moving = self.status is Status.PRINTING
-        return min(grown, 1.0), _sweep(self.done_s) if moving else 0.08, moving
+        file = self.job["file"] if self.job else ""
+        return View(
+            min(grown, 1.0),
+            _sweep(self.done_s) if moving else 0.08,
+            moving,
+            tangled=_FAILING in file.casefold() and grown > _FAILS_AT,
+        )
 
 
 THINGS: Final[dict[Kind, type[Thing]]] = {

@@ -308,3 +308,54 @@ async def test_a_picture_shows_what_is_there_now(kind: str) -> None:
     await simulation.after(90)
     assert pixels(first) != pixels(await simulation.driver.snapshot())
     assert len(first) < 20_000
+
+
+def test_a_part_that_came_off_is_seen() -> None:
+    """Bright strands lie over the bed, and nowhere else is anything as bright."""
+    count = [
+        sum(min(red, green) > 220 for red, green in zip(rows[0::3], rows[1::3], strict=False))
+        for rows in (pixels(draw(0.5, 0.5, moving=True, tangled=bad)) for bad in (False, True))
+    ]
+    assert count[0] < 50
+    assert count[1] > 1000
+
+
+async def test_a_file_that_is_called_spaghetti_comes_off_the_bed() -> None:
+    """First it prints well, so that there is something to lose."""
+    simulation = Simulation(kind="printer")
+    scene = cast("Any", simulation.driver._thing).view
+    assert not scene().tangled
+    await simulation.order("print_start", file="Spaghetti.gcode")
+    await simulation.after(40)
+    assert (scene().moving, scene().tangled) == (True, False)
+    await simulation.after(30)
+    assert (scene().moving, scene().tangled) == (True, True)
+
+
+async def test_a_printer_tells_its_layer_and_what_it_has_extruded() -> None:
+    """Both grow with the print, and not before."""
+    simulation = Simulation(kind="printer")
+    await simulation.order("print_start", file="bracket.gcode")
+    told = [(await simulation.after(seconds))["job"] for seconds in (10, 60, 600)]
+    assert [one["layers"] for one in told] == [20, 20, 20]
+    assert [one["layer"] for one in told] == [0, 8, 20]
+    assert [one["filament_mm"] for one in told] == [0.0, 72.0, 180.0]
+
+
+async def test_a_printer_with_a_journal_keeps_its_files(tmp_path: Path) -> None:
+    """Storing one is no effect that is counted, and it prints as long as before."""
+    simulation = Simulation(kind="printer", journal=str(tmp_path / "journal"))
+    file = await simulation.driver.upload("part.gcode", in_pieces(bytes(90_000)))
+    simulation.restart()
+    assert file in await simulation.driver.files()
+    assert (await simulation.after())["executed"] == 0
+    await simulation.order("print_start", file=file)
+    assert (await simulation.after(60))["job"]["layers"] == 150
+
+
+async def test_a_file_that_cannot_be_written_down_is_not_taken(tmp_path: Path) -> None:
+    """The next life would not have it."""
+    simulation = Simulation(kind="printer", journal=str(tmp_path / "missing" / "journal"))
+    with pytest.raises(DeviceError, match="Journal"):
+        await simulation.driver.upload("part.gcode", in_pieces(b""))
+    assert "part.gcode" not in await simulation.driver.files()
