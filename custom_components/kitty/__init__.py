@@ -36,6 +36,7 @@ from .entries import HOME_PLATFORMS, async_setup_home, has_brain
 from .errors import BrainUnavailable, InvalidAuth, KittyError, SchemaMismatch
 from .gate import Executor
 from .home import HomeCommands
+from .incident_push import IncidentPush
 from .issues import (
     async_check_approvers,
     async_watch_exposed,
@@ -125,6 +126,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
     entry.runtime_data.feed.start()
     entry.runtime_data.approvals.start()
     Replies(hass, coordinator, ledger).start()
+    await IncidentPush(hass, entry).start()
     async_forget_removed(hass, entry)
     Watch(hass, entry).start()
     Energy(hass, entry, client, coordinator).start()

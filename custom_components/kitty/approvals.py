@@ -84,12 +84,15 @@ class Approvals:
         params: Json | None,
         context: Context,
         idempotency_key: str | None = None,
+        *,
+        channel: Channel | None = None,
     ) -> Json:
         """Ask the brain for something; returns ``{"command", "event"}`` before anybody has decided.
 
         A safe direction of a device of Home Assistant's own is done here when the brain is away.
+        ``channel`` only from a handler that has itself checked whose finger it was.
         """
-        caller = await caller_from(self._hass, context)
+        caller = await caller_from(self._hass, context, channel=channel)
         wish: Json = {"device_id": device_id, "intent": intent, "params": params or {}}
         if idempotency_key is not None:
             wish["idempotency_key"] = idempotency_key

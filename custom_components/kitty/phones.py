@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, override
 
 from aiohttp import ClientError
 from homeassistant.components import persistent_notification
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.util import dt as dt_util
@@ -70,7 +70,7 @@ class Phones:
         After a restart the notification on the phone is still there, and its tokens are still good.
         """
         key = event["id"], user_id
-        words = await self._words()
+        words = await self.words()
         message = await self._message(words, event, note)
         title = self._title(words, event)
         shown = event["subject"], title, message
@@ -81,44 +81,46 @@ class Phones:
             self._tokens[key] = await self._ledger.mint(event, user_id)
         self._shown[key] = shown
         data = self._data(words, event, self._tokens[key])
-        if not await self._send(user_id, message, title=title, data=data):
-            persistent_notification.async_create(
-                self._hass,
-                _plain(message),
-                title=_plain(title),
-                notification_id=_notification_id(event["id"]),
-            )
+        if not await self.send(user_id, message, title=title, data=data):
+            self.note(_notification_id(event["id"]), title, message)
 
     async def tell(self, event: Json, user_id: str, message: str) -> None:
         """Replace a request on one person's phones by a sentence without buttons."""
         data: Json = {"tag": _tag(event["id"]), "group": DOMAIN}
-        await self._send(user_id, message, title=self._title(await self._words(), event), data=data)
+        await self.send(user_id, message, title=self._title(await self.words(), event), data=data)
 
     async def clear(self, event_id: str, user_ids: Iterable[str], *, over: bool = False) -> None:
         """Take a request off people's phones; ``over`` where nobody is asked any more."""
         for user_id in user_ids:
             if self._ledger.is_cleared(event_id, user_id):
                 continue
-            await self._send(user_id, "clear_notification", data={"tag": _tag(event_id)})
+            await self.send(user_id, "clear_notification", data={"tag": _tag(event_id)})
             await self._ledger.mark_cleared(event_id, user_id)
             self._tokens.pop((event_id, user_id), None)
             self._shown.pop((event_id, user_id), None)
         if over:
-            persistent_notification.async_dismiss(self._hass, _notification_id(event_id))
+            self.take_back(_notification_id(event_id))
 
     async def say(self, user_id: str | None, message: str, *, tag: str) -> None:
         """Tell one person something; where no phone takes it, or nobody is known, the house is told."""
         data: Json = {"tag": f"kitty-reply-{tag}", "group": DOMAIN, "visibility": "private"}
         title = self._entry.title
-        if user_id is None or not await self._send(user_id, message, title=title, data=data):
-            persistent_notification.async_create(
-                self._hass,
-                _plain(message),
-                title=_plain(title),
-                notification_id=f"kitty_reply_{tag}",
-            )
+        if user_id is None or not await self.send(user_id, message, title=title, data=data):
+            self.note(f"kitty_reply_{tag}", title, message)
 
-    async def _send(
+    @callback
+    def note(self, note_id: str, title: str, message: str) -> None:
+        """Show something in Home Assistant itself, as plain text."""
+        persistent_notification.async_create(
+            self._hass, _plain(message), title=_plain(title), notification_id=note_id
+        )
+
+    @callback
+    def take_back(self, note_id: str) -> None:
+        """Take away what :meth:`note` showed."""
+        persistent_notification.async_dismiss(self._hass, note_id)
+
+    async def send(
         self, user_id: str, message: str, *, title: str | None = None, data: Json
     ) -> bool:
         """Send to every phone of a person; False where none took it."""
@@ -220,13 +222,17 @@ class Phones:
                 return item.title
         return str(event["device_id"])
 
-    async def _words(self) -> dict[str, str]:
-        """Return the words of notifications and intents in the language of the house."""
+    async def words(self) -> dict[str, str]:
+        """Return the words of notifications, intents and incidents in the language of the house."""
         found = await async_get_translations(
             self._hass, self._hass.config.language, "selector", {DOMAIN}
         )
         words: dict[str, str] = {}
-        for selector, prefix in (("notification", ""), ("intent", "intent_")):
+        for selector, prefix in (
+            ("notification", ""),
+            ("intent", "intent_"),
+            ("incident", "incident_"),
+        ):
             start = f"component.{DOMAIN}.selector.{selector}.options."
             for key, text in found.items():
                 if key.startswith(start):
