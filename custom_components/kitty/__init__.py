@@ -54,6 +54,7 @@ from .protocol import CommandStatus, Json
 from .providers import Watch, async_forget_removed, forget_provider, provider_subentries
 from .replies import Replies
 from .services import async_setup_services
+from .troubles import Troubles
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
@@ -127,6 +128,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
     entry.runtime_data.approvals.start()
     Replies(hass, coordinator, ledger).start()
     await IncidentPush(hass, entry).start()
+    await Troubles(hass, entry).start()
     async_forget_removed(hass, entry)
     Watch(hass, entry).start()
     Energy(hass, entry, client, coordinator).start()

@@ -43,6 +43,7 @@ BRAIN_TOO_NEW: Final = "brain_too_new"
 BRAIN_TOO_OLD: Final = "brain_too_old"
 BRAIN_UNREACHABLE: Final = "brain_unreachable"
 BUDGET_EXHAUSTED: Final = "budget_exhausted"
+CAMERA_BLIND: Final = "camera_blind"
 EMAIL_TAKEN: Final = "email_taken"
 EXPOSED_APPROVAL: Final = "exposed_approval"
 EXPOSED_RAW_ENTITY: Final = "exposed_raw_entity"
@@ -50,9 +51,12 @@ MODEL_MISSING: Final = "model_missing"
 MODEL_TOO_LARGE: Final = "model_too_large"
 NO_APPROVER: Final = "no_approver"
 PAIRING_REFUSED: Final = "pairing_refused"
+PRINTER_OFFLINE: Final = "printer_offline"
+PRINTER_READ_ONLY: Final = "printer_read_only"
 PROVIDER_ILL: Final = "provider_ill"
 PROVIDER_KEY_REFUSED: Final = "provider_key_refused"
 ROGUE_DISCOVERY: Final = "rogue_discovery"
+SPOOL_SHORT: Final = "spool_short"
 UNKNOWN_OUTCOME: Final = "unknown_outcome"
 
 # What ails a provider, by the code of its trouble; and the details that the words then need.
@@ -323,6 +327,16 @@ def create_budget_exhausted(
 def delete_budget_exhausted(hass: HomeAssistant, entry: Entry) -> None:
     """Say that there is money again."""
     _delete(hass, BUDGET_EXHAUSTED, entry.entry_id)
+
+
+@callback
+def report_warnings(
+    hass: HomeAssistant, entry: Entry, kind: str, found: Mapping[str, dict[str, str]]
+) -> None:
+    """Have exactly one warning of a kind, which goes away by itself, for each thing that was found."""
+    for about, words in found.items():
+        _create(hass, kind, (entry.entry_id, about), words, severity=ir.IssueSeverity.WARNING)
+    _delete_others(hass, _issue_id(kind, entry.entry_id), set(found))
 
 
 @callback
