@@ -108,6 +108,8 @@ class Jobs:
                     if old["run"] is None:
                         await self.move(old["id"], "failed", error="outcome not seen")
                 await self._open(
+                    # No run of it is older than the order, however late its row is written.
+                    created_at=command_["claimed_at"],
                     device_id=device_id,
                     command_id=command_["id"],
                     file=command_["params"]["file"],
@@ -133,7 +135,15 @@ class Jobs:
         key = (state["status"], (state.get("job") or {}).get("started_at"))
         if self._seen.get(live.record.id) != key:
             self._seen[live.record.id] = key
-            self._tasks.start(f"job on {live.record.id}", self._reconcile(live.record.id, state))
+            self._tasks.start(f"job on {live.record.id}", self._take(live.record.id, state))
+
+    async def _take(self, device_id: str, state: Json) -> None:
+        try:
+            await self._reconcile(device_id, state)
+        except BaseException:
+            # What could not be written is looked at again with the next word of the printer.
+            self._seen.pop(device_id, None)
+            raise
 
     async def _reconcile(self, device_id: str, state: Json) -> None:
         """Bring the open jobs of a printer to what it shows; a run that we did not start is recorded, too."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
 from brain_server.bus import Bus, Event
 from brain_server.commands import Caller, Page, Params, Scope, as_page, command
@@ -74,7 +74,11 @@ class Monitor:
         """A printer that says that it is done was seen to be."""
         if event.data["status"] == "completed":
             done = self.note(
-                job_id=event.data["id"], kind="completed", confidence=1.0, source="printer"
+                job_id=event.data["id"],
+                kind="completed",
+                confidence=1.0,
+                source="printer",
+                once=True,  # a row is told again when its costs are known
             )
             self._tasks.start(f"print event of {event.data['id']}", done)
 
@@ -87,8 +91,9 @@ class Monitor:
         picture: bytes | None = None,
         detail: str | None = None,
         source: str = "vision",
+        once: bool = False,
     ) -> Json:
-        """Store an event of a print, with the picture that shows it, and return it.
+        """Store an event of a print, with the picture that shows it, and return it; ``once``: one of its kind.
 
         InvalidRequest ``picture_needed`` for a failure without one, NotFound ``job_not_found``.
         """
@@ -114,10 +119,18 @@ class Monitor:
             "detail": detail[:255] if detail else None,
             "created_at": self._clock(),
         }
-        await self._db.write(
-            lambda connection: connection.execute(insert(print_events).values(row))
+        same = select(print_events.c.id).where(
+            print_events.c.job_id == job_id, print_events.c.type == kind
         )
-        self._bus.publish("print.event", row)
+
+        def work(connection: Connection) -> bool:
+            if once and connection.execute(same).first() is not None:
+                return False
+            connection.execute(insert(print_events).values(row))
+            return True
+
+        if await self._db.write(work):
+            self._bus.publish("print.event", row)
         return row
 
     @command("prints.report", Scope.INTEGRATION)

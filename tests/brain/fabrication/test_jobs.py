@@ -1,5 +1,6 @@
 """Print jobs: from the words that asked for them to the outcome that the printer showed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 import itertools
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from brain_server.app import Brain
-from brain_server.errors import Conflict, DeviceError
+from brain_server.errors import Conflict, DeviceError, Unavailable
 from brain_server.observability import counters
 from brain_server.protocol import Json
 from brain_server.storage.tables import conversations, jobs, new_id
@@ -182,6 +183,54 @@ async def test_following_a_printer_breaks_nothing(home: Home) -> None:
     printer.show(**STATE("completed", "benchy.gcode", run_of(printer)))
     (job,) = await quiet(home)
     assert (job["status"], counters["tasks_broken"]) == ("completed", before)
+
+
+async def test_a_run_that_began_before_its_row_was_written_is_that_of_its_order(home: Home) -> None:
+    """Where the disk is slow and the print short, the order is what the run must not be older than."""
+    printer = await home.puppet("mk4", "printer")
+    printer.show(**STATE())
+    device_id = printer.context.device_id
+    asked = await home.request(device_id, "print_start", params={"file": "benchy.gcode"})
+    async with home.brain.jobs._locks[device_id]:
+        await home.decide(asked["event"], "bob")
+        await until(lambda: puppets().Puppet.orders.get("mk4"), "the order")
+        printer.show(**STATE("completed", "benchy.gcode", now()))
+        await asyncio.sleep(0.01)
+    (job,) = await quiet(home)
+    assert (job["status"], job["command_id"]) == ("completed", asked["command"]["id"])
+
+
+async def test_what_a_printer_showed_while_nothing_could_be_written_is_taken_later(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the next word of the printer, be it the same."""
+    printer, _ = await printing(home)
+    run = run_of(printer)
+
+    async def locked(*_: Any, **__: Any) -> None:
+        raise Unavailable("connection_timeout", "The database did not answer in time")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(home.brain.jobs, "move", locked)
+        printer.show(**STATE("completed", "benchy.gcode", run))
+        await quiet(home)
+    printer.show(**STATE("completed", "benchy.gcode", run) | {"bed": {"actual": 40, "target": 0}})
+    (job,) = await quiet(home)
+    assert job["status"] == "completed"
+
+
+async def test_a_print_is_seen_to_be_done_once(home: Home) -> None:
+    """However often its row is told afterwards, as with its costs."""
+    printer, _ = await printing(home)
+    printer.show(**STATE("completed", "benchy.gcode", run_of(printer)))
+    (job,) = await quiet(home)
+    home.brain.bus.publish("job.updated", job | {"cost_micro": 1})
+    await until(
+        lambda: not [one for one in home.brain.tasks._tasks if "print event" in one.get_name()],
+        "the events",
+    )
+    seen = (await home.command("prints.events", {"job_id": job["id"]}))["items"]
+    assert [one["type"] for one in seen] == ["completed"]
 
 
 async def test_a_print_that_was_refused_by_the_printer_is_a_failed_job(home: Home) -> None:
