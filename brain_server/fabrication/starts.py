@@ -15,7 +15,7 @@ from brain_server.devices.live import Live, began_since
 from brain_server.errors import KittyError, NotFound, Unavailable
 from brain_server.fabrication.queue_rows import CLEARED, RUNNING, Rows, history_of
 from brain_server.fabrication.schedule import VENTILATED
-from brain_server.observability import Tasks
+from brain_server.observability import Tasks, checkpoint
 from brain_server.protocol import Channel, Json
 
 _LOGGER = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ class Starts:
         if bed is None or not bed["is_clear"] or _used_since(live, bed["changed_at"]):
             return "waits_for_clear_bed"
         claimed = await self._rows.claim(row, row["device_id"])
+        checkpoint("taken")
         if claimed is not None:
             self._launch(claimed)
         return None
@@ -88,6 +89,7 @@ class Starts:
         try:
             if file is None:
                 file = await self._bring(caller, row["artifact_id"], row["device_id"])
+                checkpoint("brought")
                 noted = {"code": ASKED, "device_id": row["device_id"], "file": file}
                 values = {"command_id": "", "reasons": [noted, *history_of(row)]}
                 changed = await self._rows.change(row, values)
@@ -116,6 +118,7 @@ class Starts:
             else:
                 await self._not_started(row, err.code)
         else:
+            checkpoint("asked")
             await self._rows.change(row, {"command_id": asked["command"]["id"]})
 
     # -- how it goes on -------------------------------------------------------------------------------

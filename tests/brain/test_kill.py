@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from tests.bench import prints
 from tests.bench.kill import POINTS, kill
 
 BRAIN = Path(__file__).parents[2] / "brain_server"
@@ -14,7 +15,8 @@ def test_every_point_at_which_a_brain_can_be_told_to_die_is_used() -> None:
     """One that the test does not know would never be tried."""
     sources = [path.read_text("utf-8") for path in BRAIN.rglob("*.py")]
     assert {point for text in sources for point in re.findall(r'checkpoint\("(\w+)"\)', text)} == {
-        *POINTS
+        *POINTS,
+        *prints.POINTS,
     }
 
 
