@@ -54,9 +54,7 @@ WORKSHOP: Final[Mapping[str, Part]] = {
         topic="queue.updated",
         is_open=lambda row: row["status"] in {"queued", "held", "starting", "printing"},
     ),
-    "beds": Part(
-        topic="bed.updated", key="device_id", is_open=lambda row: not row.get("archived")
-    ),
+    "beds": Part(topic="bed.updated", key="device_id", is_open=lambda row: not row.get("archived")),
     "spools": Part(topic="spool.updated", is_open=lambda row: not row["archived"]),
     "stock": Part(
         topic="stock.updated", key="material", is_open=lambda row: not row.get("archived")
