@@ -177,12 +177,14 @@ class Workshop:
 
     async def start(self, opened: AsyncExitStack, health: Health) -> None:
         """Take up where the last life ended; what was started is stopped by ``opened``."""
-        await asyncio.gather(self.prices.start(), self.costs.start(), self.queue.start())
+        await asyncio.gather(self.prices.start(), self.queue.start())
+        self._tasks.start("costs", self.costs.start())
         opened.push_async_callback(self.queue.stop)
         await self.vision.start()
         opened.push_async_callback(self.vision.stop)
         self.spoolman.start()
-        health.add("spoolman", self.spoolman.health)
+        if self.spoolman.is_wanted:
+            health.add("spoolman", self.spoolman.health)
         self._tasks.start("queue", self.queue.run(), lasting=True)
 
     async def snapshot(self) -> Json:

@@ -348,9 +348,16 @@ def _message(one: Spoken) -> Message:
         author=Author(one.role),
         text=one.content,
         pictures=tuple(_picture(picture) for picture in one.pictures),
-        calls=tuple(msgspec.convert(call, ToolCall) for call in one.calls),
+        calls=tuple(_call(call) for call in one.calls),
         call_id=one.call_id,
     )
+
+
+def _call(given: Json) -> ToolCall:
+    try:
+        return msgspec.convert(given, ToolCall)
+    except msgspec.ValidationError as err:
+        raise InvalidRequest("invalid_params", f"calls: {err}", field="calls") from err
 
 
 def _picture(one: Attachment) -> Picture:

@@ -8,13 +8,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from brain_server.commands import Caller, Page, Params, Scope, as_page, command
+from brain_server.commands import PROCESSING_TIMEOUT, Caller, Page, Params, Scope, as_page, command
 from brain_server.devices import Devices
 from brain_server.devices.evidence import image_type
 from brain_server.errors import Conflict, InvalidRequest, NotFound
 from brain_server.fabrication.hazards import hazards, is_known
 from brain_server.fabrication.store import Kind, Store, must_be
 from brain_server.inventory.materials import DENSITIES, grams_of, normal
+from brain_server.lan import alike
 from brain_server.protocol import Json
 from brain_server.storage import Database
 from brain_server.storage.tables import artifacts, jobs, new_id, printer_files, queue
@@ -201,8 +202,16 @@ class Files:
         )
 
     async def facts_of(self, device_id: str, file: str) -> Json | None:
-        """Return the facts of a printer's file, None where nobody knows them."""
+        """Return the facts of a printer's file, None where nobody knows them.
+
+        Of one that is not known by this name, those of what the printer may take it for.
+        """
         found = await self.artifact_of(device_id, file)
+        if found is None:
+            query = select(printer_files.c.name).where(printer_files.c.device_id == device_id)
+            names = await self._db.read(lambda connection: connection.execute(query).scalars().all())
+            same = next((name for name in names if alike(name) == alike(file)), None)
+            found = None if same is None else await self.artifact_of(device_id, same)
         return None if found is None else dict(found["facts"])
 
     @command(
@@ -231,7 +240,7 @@ class Files:
         """Return one print file with its facts and the printers that hold it."""
         return await self._view(await self._one(params.artifact_id))
 
-    @command("files.picture", Scope.READ, timeout=200.0)
+    @command("files.picture", Scope.READ, timeout=PROCESSING_TIMEOUT)
     async def picture(self, _caller: Caller, params: PictureOf) -> Json:
         """Return a picture of a print file, base64."""
         row = await self._one(params.artifact_id)

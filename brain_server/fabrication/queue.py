@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from brain_server.bus import Bus, Event
-from brain_server.commands import Caller, Page, Params, Scope, as_page, command
+from brain_server.commands import PROCESSING_TIMEOUT, Caller, Page, Params, Scope, as_page, command
 from brain_server.devices import DeviceId, Devices
 from brain_server.devices.live import Live
 from brain_server.errors import Conflict, InvalidRequest, KittyError, NotFound
@@ -259,7 +259,7 @@ class Queue:
         self._changed.set()
         return {"device_id": params.device_id, "clear": True}
 
-    @command("queue.plan", Scope.READ, timeout=60.0)
+    @command("queue.plan", Scope.READ, timeout=PROCESSING_TIMEOUT)
     async def plan(self, _caller: Caller, _params: Page) -> Json:
         """Plan the queue now; returns the plan and how it compares with first come, first served."""
         await self._planning.replan()

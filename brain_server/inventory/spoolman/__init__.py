@@ -15,7 +15,7 @@ from aiohttp import ClientSession
 from sqlalchemy import Connection
 
 from brain_server.bus import Bus
-from brain_server.commands import Caller, NoParams, Scope, command
+from brain_server.commands import PROCESSING_TIMEOUT, Caller, NoParams, Scope, command
 from brain_server.errors import Conflict, KittyError, Unavailable
 from brain_server.inventory import rows
 from brain_server.inventory.books import Books
@@ -58,6 +58,11 @@ class Spoolman:
         if url:
             bus.listen("spool.updated", lambda _event: self._news.set())
 
+    @property
+    def is_wanted(self) -> bool:
+        """Tell whether there is a Spoolman at all."""
+        return self._wire is not None
+
     def start(self) -> None:
         """Look now, after each change here, and every now and then."""
         if self._wire is not None:
@@ -67,7 +72,7 @@ class Spoolman:
         """Say what is wrong with Spoolman, or None."""
         return self._trouble
 
-    @command("spoolman.sync", Scope.CONTROL, timeout=120.0)
+    @command("spoolman.sync", Scope.CONTROL, timeout=PROCESSING_TIMEOUT)
     async def sync(self, _caller: Caller, _params: NoParams) -> Json:
         """Look at Spoolman now; returns what was done on either side."""
         return await self.once()

@@ -22,6 +22,14 @@ PARTS = {"devices", "events", "commands", "jobs", "health", "audit"} | {
     "providers",
     "budget",
     "mind",
+    "queue",
+    "beds",
+    "spools",
+    "stock",
+    "procurements",
+    "incidents",
+    "vision",
+    "reviews",
 }
 
 

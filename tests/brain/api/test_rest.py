@@ -51,6 +51,28 @@ GETS = {
     "runs.list": "",
     "relations.query": "",
     "relations.worker": "?use=tools",
+    "files.list": "",
+    "queue.list": "",
+    "spools.list": "",
+    "stock.list": "",
+    "procurements.list": "",
+    "inventory.usage": "",
+    "inventory.export": "?what=spools&format=json",
+    "jobs.export": "?format=csv",
+    "reviews.list": "",
+    "quality.list": "",
+    "advice.list": "",
+    "predictions.get": "?device_id={device}",
+    "prints.events": "?job_id=j",
+    "vision.list": "",
+    "incidents.list": "",
+}
+# What they tell of is not there.
+OF_ONE = {
+    "files.get": ("artifact_id", "file_not_found"),
+    "jobs.get": ("job_id", "job_not_found"),
+    "reviews.picture": ("job_id", "no_evidence"),
+    "costs.get": ("job_id", "job_not_found"),
 }
 # A token is nobody's memory: these are for people, whom Home Assistant vouches for.
 PERSONAL = {"memory.status", "memory.list", "memory.export", "memory.search"}
@@ -86,11 +108,19 @@ async def test_every_reading_command_is_a_route_with_the_envelope(home: Home, re
     """The same commands as on the WebSocket, each under its own address."""
     ids = await furnished(home)
     reading = {name for name, spec in home.brain.dispatcher.commands.items() if spec.read_only}
-    assert reading == set(GETS) | PERSONAL
+    assert reading == set(GETS) | set(OF_ONE) | PERSONAL
     for action, query in GETS.items():
         answer = await rest.get(f"/api/v1/{action}{query.format(**ids)}")
         assert (action, answer.status) == (action, 200)
         assert_enveloped(answer)
+
+
+@pytest.mark.parametrize("action", OF_ONE)
+async def test_what_is_not_there_is_not_found(rest: Rest, action: str) -> None:
+    """Each says so by its own code."""
+    name, code = OF_ONE[action]
+    answer = await rest.get(f"/api/v1/{action}?{name}={'0' * 32}")
+    assert (answer.status, answer.code) == (404, code)
 
 
 async def test_every_command_runs_over_the_one_route_for_actions(home: Home, rest: Rest) -> None:
@@ -433,7 +463,7 @@ def test_the_times_are_those_that_were_promised(brain: Brain) -> None:
     times = {name: spec.timeout for name, spec in brain.dispatcher.commands.items()}
     long = {name for name, seconds in times.items() if seconds == 60}
     thinking = {"conversation.process", "generate.text", "generate.data", "generate.image"}
-    assert long == thinking | {"audit.verify"}
+    assert long == thinking | {"audit.verify", "files.picture", "queue.plan", "spoolman.sync"}
     assert set(times.values()) == {30, 60}
 
 

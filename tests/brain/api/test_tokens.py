@@ -58,6 +58,21 @@ def test_what_may_be_done_with_which_scope_is_what_was_promised(brain: Brain) ->
         "cache.clear",
         "providers.check",
         "providers.warm",
+        "printers.cleared",
+        "procurements.decide",
+        "queue.add",
+        "queue.cancel",
+        "queue.change",
+        "queue.hold",
+        "queue.release",
+        "reviews.put",
+        "spoolman.sync",
+        "spools.archive",
+        "spools.load",
+        "spools.put",
+        "spools.use",
+        "stock.limit",
+        "vision.answer",
     }
     assert beyond[Scope.ADMIN] == {
         "audit.list",
@@ -71,6 +86,8 @@ def test_what_may_be_done_with_which_scope_is_what_was_promised(brain: Brain) ->
         "providers.remove",
         "providers.advise",
         "memory.rebuild",
+        "files.remove",
+        "vision.configure",
     }
     assert beyond[Scope.INTEGRATION] == {
         "integration.register",
@@ -87,6 +104,9 @@ def test_what_may_be_done_with_which_scope_is_what_was_promised(brain: Brain) ->
         "audit.anchor",
         "audit.note",
         "telemetry.ingest",
+        "energy.observe",
+        "energy.prices",
+        "prints.report",
     }
 
 
