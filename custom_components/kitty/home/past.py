@@ -29,10 +29,11 @@ async def last_time(
         )
         found: datetime | None = None
         before = False
-        for state in kept.get(entity_id, ()):
-            is_so = so(state)
+        for row in kept.get(entity_id, ()):
+            # A row of the recorder knows neither its domain nor its name.
+            is_so = so(State(entity_id, row.state, row.attributes))
             if is_so and not before:
-                found = state.last_changed
+                found = row.last_changed
             before = is_so
         return found
 
