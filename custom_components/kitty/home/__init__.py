@@ -93,7 +93,7 @@ class HomeCommands:
             area_id=area_of(self._hass, device_id, satellite_id),
             user=user,
         )
-        if await self._own.may_match(said) and not dry:
+        if not dry and await self._own.match(said):
             found = await self._builtin(said)
             if found is not None:
                 return found

@@ -7,6 +7,7 @@ from homeassistant.components import conversation
 from homeassistant.components.conversation import ConversationInput
 from homeassistant.components.conversation.agent_manager import get_agent_manager
 from homeassistant.components.conversation.const import METADATA_CUSTOM_SENTENCE
+from homeassistant.components.conversation.default_agent import DefaultAgent
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.helpers import intent
 from homeassistant.helpers.chat_session import current_session
@@ -77,8 +78,8 @@ class OwnSentences:
         self._hass = hass
         self._looked: dict[str, tuple[object, bool]] = {}
 
-    async def may_match(self, said: Said) -> bool:
-        """Tell whether a sentence of the people's own may be meant."""
+    async def match(self, said: Said) -> bool:
+        """Tell whether a sentence is one of the people's own."""
         agent = get_agent_manager(self._hass).default_agent
         if agent is None:
             return False
@@ -93,11 +94,20 @@ class OwnSentences:
         )
         if await agent.async_recognize_sentence_trigger(heard) is not None:
             return True
-        loaded = await agent.async_get_or_load_intents(said.language)
-        known = self._looked.get(said.language)
+        if not await self._any(agent, said.language):
+            return False
+        found = await agent.async_recognize_intent(heard, strict_intents_only=True)
+        return found is not None and bool(
+            (found.intent_metadata or {}).get(METADATA_CUSTOM_SENTENCE)
+        )
+
+    async def _any(self, agent: DefaultAgent, language: str) -> bool:
+        """Tell whether there are such sentences at all: most houses have none, and need not look."""
+        loaded = await agent.async_get_or_load_intents(language)
+        known = self._looked.get(language)
         if known is None or known[0] is not loaded:
             own = loaded is not None and _has_own(loaded.intents_dict)
-            known = self._looked[said.language] = (loaded, own)
+            known = self._looked[language] = (loaded, own)
         return known[1]
 
 
