@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+import math
 from typing import Any, Final
 
 from homeassistant.const import ATTR_DEVICE_CLASS, STATE_UNAVAILABLE
@@ -306,8 +307,9 @@ class Questions:
     def _over(self, said: dict[str, str]) -> Reply | None:
         """Answer whether a reading is above or below a number."""
         phrase = said.get("t", "")
-        value = self._value({"t": phrase}) or self._shown("temperature", phrase)
-        if value is None or not value.numbers:
+        told = (self._value({"t": phrase}), self._shown("temperature", phrase))
+        value = next((one for one in told if one and one.numbers), None)
+        if value is None or math.isnan(value.numbers[0]):
             return None
         limit, number = float(said["n"]), value.numbers[0]
         truth = {
@@ -414,7 +416,7 @@ class Questions:
         try:
             return measured(state), float(state.state)
         except ValueError:
-            return measured(state), float("nan")
+            return measured(state), math.nan
 
     def _told(self, readings: Sequence[tuple[str, float]], things: Sequence[Thing]) -> Reply:
         """Return readings as a sentence."""

@@ -94,7 +94,7 @@ class Turn:
         if refused and any(step.order.action not in _WORDS_ONLY for step in steps):
             steps = []
         worded = is_clear(steps) and all(step.order.penalty <= WITH_A_VERB for step in steps)
-        if self.before.pending is not None and not worded:
+        if self.before.pending is not None and (not worded or self._only_points(text)):
             answered = self._answered(self.before.pending, text)
             if answered is not None:
                 return answered
@@ -143,6 +143,11 @@ class Turn:
                 return Understood(reply=replace(reply, text=text))
             return Understood(closed=True)
         return None
+
+    def _only_points(self, text: str) -> bool:
+        """Tell whether words only name a place in an order: "the last one" is a song, too."""
+        said = {word for word in text.split() if word not in self.lexicon.fillers} - {"1"}
+        return bool(said) and said <= self.lexicon.ordinals.keys()
 
     def _answered(self, pending: Pending, text: str) -> Understood | None:
         """Return what an answer to our question comes to; None where it is none."""
