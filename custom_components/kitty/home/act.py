@@ -27,11 +27,8 @@ POSITION_STEP: Final = 25
 
 
 def plan(hass: HomeAssistant, state: State, order: Order, lexicon: Lexicon) -> Call | None:
-    """Return the call that carries out an order on one entity; None where it cannot."""
-    planner = _PLANNERS.get(state.domain)
-    if planner is None or (order.domains is not None and state.domain not in order.domains):
-        return None
-    return planner(Ability(hass=hass, state=state, order=order, lexicon=lexicon))
+    """Return the call that carries out an order on an entity of an able domain; None where it cannot."""
+    return _PLANNERS[state.domain](Ability(hass=hass, state=state, order=order, lexicon=lexicon))
 
 
 def able_domains(order: Order) -> frozenset[str]:

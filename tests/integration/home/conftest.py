@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from homeassistant.components.calendar import CalendarEvent
 from homeassistant.components.conversation import ConversationResult
+from homeassistant.components.homeassistant.exposed_entities import async_expose_entity
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.helpers import area_registry as ar, device_registry as dr
 from homeassistant.setup import async_setup_component
@@ -92,18 +93,43 @@ class Home:
     rooms: dict[str, str]
 
     async def say(
-        self, text: str, *, room: str | None = None, user_id: str | None = None, **more: Any
+        self,
+        text: str,
+        *,
+        room: str | None = None,
+        user_id: str | None = None,
+        language: str = "en",
+        **more: Any,
     ) -> HomeAnswer | None:
         """Say something, in a room or in none."""
         answer = await self.commands.answer(
             text,
-            "en",
+            language,
             Context(user_id=user_id),
             device_id=self.rooms[room] if room else None,
             **more,
         )
         await self.hass.async_block_till_done()
         return answer
+
+    async def ask(self, text: str, **more: Any) -> str:
+        """Ask something that has an answer; return its words."""
+        answer = await self.say(text, **more)
+        assert answer is not None
+        assert answer.reason == "answer"
+        return answer.text
+
+    def put(self, entity_id: str, state: str, **shown: Any) -> None:
+        """Add a thing that only shows itself: its name is that of its id."""
+        name = entity_id.partition(".")[2].replace("_", " ").capitalize()
+        self.hass.states.async_set(entity_id, state, {"friendly_name": name, **shown})
+        async_expose_entity(self.hass, "conversation", entity_id, True)
+
+    async def hide(self, *entity_ids: str) -> None:
+        """Take things away from Assist."""
+        for entity_id in entity_ids:
+            async_expose_entity(self.hass, "conversation", entity_id, False)
+        await self.hass.async_block_till_done()
 
     def state(self, entity_id: str) -> str:
         """Return the state of a thing."""

@@ -202,9 +202,17 @@ async def test_home_assistants_own_agent_helps_out(home: Home) -> None:
 
 
 async def test_a_language_without_words_of_its_own_goes_to_home_assistant(home: Home) -> None:
-    """It may know the language."""
-    answer = await home.say("mach das licht im schlafzimmer an")
-    assert answer is None
+    """It knows the language."""
+    answer = await home.say("schalte Mirror ein", language="de")
+    assert answer is not None
+    assert answer.reason == "home_assistant"
+    assert home.state("light.mirror") == "on"
+
+
+async def test_what_a_language_without_words_of_its_own_would_do_is_not_known(home: Home) -> None:
+    """Home Assistant's own agent only does things."""
+    assert await home.say("schalte Mirror ein", language="de", dry=True) is None
+    assert home.state("light.mirror") == "off"
 
 
 async def test_a_new_thing_is_known_at_once(home: Home) -> None:

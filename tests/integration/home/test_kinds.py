@@ -79,24 +79,126 @@ CASES = [
          supported_features=32768, data={"shuffle": True}),
     case("turn up the jukebox", "media_player.jukebox", "media_player.volume_up", "playing",
          supported_features=1024),
+    case("pause the jukebox", "media_player.jukebox", "media_player.media_stop", "playing",
+         supported_features=4096),
+    case("start the jukebox", "media_player.jukebox", "media_player.media_play", "paused",
+         supported_features=16384),
+    case("stop the jukebox", "media_player.jukebox", "media_player.media_pause", "playing",
+         supported_features=4097),
+    case("turn off the boiler", "climate.boiler", "climate.turn_off", "heat", hvac_modes=["off", "heat"]),
+    case("set the speed of the attic climate to low", "climate.attic_climate", "climate.set_fan_mode", "cool",
+         supported_features=8, fan_modes=["low", "high"], data={"fan_mode": "low"}),
+    case("stop the mopper", "vacuum.mopper", "vacuum.return_to_base", "cleaning", supported_features=16),
+    case("stop the main valve", "valve.main_valve", "valve.stop_valve", "opening", supported_features=8),
+    case("stop watering", "switch.lawn_sprinkler_pump", "switch.turn_off", "on"),
+    case("toggle the awning", "cover.awning", "cover.toggle", "open", device_class="awning",
+         supported_features=3),
+    case("speed up the cooler", "fan.cooler", "fan.increase_speed", "on", supported_features=1,
+         data={"percentage_step": 25}),
+    case("turn on the holiday automation", "automation.holiday", "automation.turn_on"),
+    case("toggle the siren", "siren.roof", "siren.toggle"),
+    case("make the desk lamp daylight", "light.desk_lamp", "light.turn_on", supported_color_modes=["color_temp"],
+         data={"color_temp_kelvin": 6000}),
+    case("arm the alarm for the night", "alarm_control_panel.house", "alarm_control_panel.alarm_arm_night",
+         "disarmed", supported_features=4, code_arm_required=False),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("wanted", CASES, ids=lambda one: one.said)
 async def test_an_order_becomes_the_action_of_its_kind(home: Home, wanted: Case) -> None:
     """One call, for that thing alone, with what was said."""
-    name = wanted.entity_id.partition(".")[2].replace("_", " ").capitalize()
-    home.hass.states.async_set(
-        wanted.entity_id, wanted.state, {"friendly_name": name, **wanted.shown}
-    )
-    async_expose_entity(home.hass, "conversation", wanted.entity_id, True)
-    for entity_id in ("valve.lawn_sprinkler", "media_player.sonos"):
-        async_expose_entity(home.hass, "conversation", entity_id, False)
+    home.put(wanted.entity_id, wanted.state, **wanted.shown)
+    await home.hide("valve.lawn_sprinkler", "media_player.sonos")
     calls = async_mock_service(home.hass, *wanted.action.split("."))
     answer = await home.say(wanted.said)
     assert answer is not None
     assert answer.acted == (wanted.entity_id,)
     assert [call.data for call in calls] == [{**wanted.data, "entity_id": wanted.entity_id}]
+
+
+# What is said, of a thing that has no such side, cannot do so much, or says nothing to it.
+UNABLE = [
+    case("make the porch lamp brighter", "light.porch_lamp", "", supported_color_modes=["onoff"]),
+    case("set the porch lamp to 40 percent", "light.porch_lamp", "", supported_color_modes=["onoff"]),
+    case("make the porch lamp red", "light.porch_lamp", "", supported_color_modes=["brightness"]),
+    case("set the porch lamp to 3000 kelvin", "light.porch_lamp", "", supported_color_modes=["brightness"]),
+    case("set the porch lamp to sleepy", "light.porch_lamp", "", supported_color_modes=["brightness"]),
+    case("set the speed of the well pump to 50 percent", "switch.well_pump", ""),
+    case("set the cooler to 50 percent", "fan.cooler", "", supported_features=8),
+    case("set the volume of the cooler to 50 percent", "fan.cooler", "", supported_features=1),
+    case("set the awning to 50 percent", "cover.awning", "", device_class="awning", supported_features=3),
+    case("set the volume of the main valve to 50 percent", "valve.main_valve", "", supported_features=7),
+    case("set the main valve to 50 percent", "valve.main_valve", "", supported_features=3),
+    case("toggle the shed lock", "lock.shed_lock", "", "locked"),
+    case("next song on the jukebox", "media_player.jukebox", "", "playing", supported_features=1),
+    case("stop the jukebox", "media_player.jukebox", "", "playing", supported_features=0),
+    case("shuffle the jukebox", "media_player.jukebox", "", "playing", supported_features=1),
+    case("mute the jukebox", "media_player.jukebox", "", "playing", supported_features=1),
+    case("turn up the jukebox", "media_player.jukebox", "", "playing", supported_features=1),
+    case("switch the jukebox to radio", "media_player.jukebox", "", "playing", supported_features=1,
+         source_list=["Radio"]),
+    case("set the jukebox to 50 percent", "media_player.jukebox", "", "playing", supported_features=1),
+    case("set the speed of the mopper to 50 percent", "vacuum.mopper", "", "docked", supported_features=8192),
+    case("locate the mopper", "vacuum.mopper", "", "docked", supported_features=8192),
+    case("pause the lawn mower", "lawn_mower.shaun", "", "mowing", supported_features=1),
+    case("set the wake up script to 50", "script.wake_up", ""),
+    case("press the wake up script", "script.wake_up", ""),
+    case("toggle the holiday automation", "automation.holiday", "", "on"),
+    case("turn on the doorbell button", "button.doorbell_button", ""),
+    case("turn on the washing program", "input_select.washing_program", "", "cotton", options=["cotton"]),
+    case("set the washing program to silk", "input_select.washing_program", "", "cotton", options=["cotton"]),
+    case("turn on the heat curve", "number.heat_curve", "", "5"),
+    case("set the heat curve to 70", "number.heat_curve", "", "5", min=1, max=10),
+    case("set the heat curve to warm", "number.heat_curve", "", "5", min=1, max=10),
+    case("arm the alarm", "alarm_control_panel.house", "", "disarmed", supported_features=1),
+    case("arm the alarm", "alarm_control_panel.house", "", "disarmed", supported_features=3,
+         code_arm_required=True),
+    case("put soap on the wish list", "todo.wish_list", "", "1", supported_features=0),
+    case("remove soap from the wish list", "todo.wish_list", "", "1", supported_features=0),
+    case("check off soap from the wish list", "todo.wish_list", "", "1", supported_features=0),
+    case("turn on the attic climate", "climate.attic_climate", "", "heat", supported_features=1),
+    case("turn off the attic climate", "climate.attic_climate", "", "heat", supported_features=1),
+    case("turn the attic climate up", "climate.attic_climate", "", "heat", supported_features=0),
+    case("set the attic climate to 20 degrees", "climate.attic_climate", "", "heat", supported_features=0),
+    case("set the attic climate to sleepy", "climate.attic_climate", "", "heat", supported_features=1),
+    case("set the attic climate humidity to 50 percent", "climate.attic_climate", "", "heat",
+         supported_features=1),
+    case("set the attic climate volume to 50 percent", "climate.attic_climate", "", "heat",
+         supported_features=1),
+    case("turn off the water heater", "water_heater.boiler", "", "eco", supported_features=1),
+    case("set the water heater to sleepy", "water_heater.boiler", "", "eco", supported_features=1),
+    case("turn the humidifier up", "humidifier.mist", ""),
+    case("set the humidifier to sleep", "humidifier.mist", ""),
+    case("set the volume of the humidifier to 45 percent", "humidifier.mist", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wanted", UNABLE, ids=lambda one: f"{one.said} {one.shown}")
+async def test_what_a_thing_cannot_do_is_not_asked_of_it(home: Home, wanted: Case) -> None:
+    """Nor of another one."""
+    home.put(wanted.entity_id, wanted.state, **wanted.shown)
+    answer = await home.say(wanted.said, dry=True)
+    assert wanted.entity_id not in (answer.acted if answer else ())
+
+
+@pytest.mark.parametrize(
+    ("said", "degrees"),
+    [
+        ("set the attic climate to 70 degrees", 21.1),
+        ("set the attic climate to 21", 21.0),
+        ("set the attic climate to 21 degrees celsius", 21.0),
+        ("make the attic climate a lot warmer", 25.0),
+    ],
+)
+async def test_a_temperature_is_meant_as_the_thing_can_take_it(
+    home: Home, said: str, degrees: float
+) -> None:
+    """Seventy is no temperature of a room, unless in Fahrenheit."""
+    home.put("climate.attic_climate", "heat", supported_features=1, min_temp=7, max_temp=25,
+             temperature=23.0)  # fmt: skip
+    calls = async_mock_service(home.hass, "climate", "set_temperature")
+    await home.say(said)
+    assert [call.data["temperature"] for call in calls] == [degrees]
 
 
 @pytest.mark.parametrize(
