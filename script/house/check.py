@@ -8,7 +8,7 @@ import time
 from typing import Final
 from urllib.parse import quote
 
-from script.house import config, mind
+from script.house import config, mind, shop
 from script.house.house import House
 from script.house.people import Refused
 from script.house.phones import button
@@ -375,6 +375,7 @@ STEPS: Final[tuple[Step, ...]] = (
     mind.the_hit_ratio_is_switched_on,
     a_restart_keeps_what_is_pending,
     a_power_cut_keeps_what_is_pending,
+    *shop.STEPS,
     the_record_names_people,
     the_cabinet_has_expired,
     *mind.STEPS,

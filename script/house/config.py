@@ -163,6 +163,7 @@ RELAY_COUNTER: Final = "counter.relay_closed"
 PRINTER: Final = "sensor.workshop_printer_status"
 PRINTER_FILE: Final = "sensor.workshop_printer_file"
 PROGRESS: Final = "sensor.workshop_printer_progress"
+MINI: Final = "sensor.workshop_mini_status"
 PAUSE: Final = "button.workshop_printer_pause_print"
 CANCEL: Final = "button.workshop_printer_cancel_print"
 PRINTER_CAMERA: Final = "camera.workshop_printer_camera"
@@ -185,6 +186,23 @@ def devices(journals: str) -> list[Json]:
             "Locks itself after": 0,
             "Delay": 0,
             "Journal file": f"{journals}/printer.jsonl",
+            "Build volume": "220x220x250",
+            "Nozzle": 0.4,
+            "Power": 150,
+        },
+        {
+            "driver": "demo",
+            "name": "Mini",
+            "zone_id": workshop,
+            "Kind": "printer",
+            "Name": "Mini",
+            "Speed": 100,
+            "Locks itself after": 0,
+            "Delay": 0,
+            "Journal file": f"{journals}/mini.jsonl",
+            "Build volume": "120x120x120",
+            "Nozzle": 0.4,
+            "Power": 80,
         },
         {
             "driver": "demo",
@@ -254,8 +272,17 @@ def dashboard() -> Json:
         [_heading("Laser room", "mdi:laser-pointer"), *_laser()],
         [_heading("Printer", "mdi:printer-3d"), _eye(PRINTER_CAMERA), *_printer()],
     )
-    view = {"title": "Workshop", "path": "workshop", "type": "sections", "max_columns": 3}
-    return {"views": [view | {"sections": [{"type": "grid", "cards": one} for one in sections]}]}
+    return {"views": [_view("House", sections), _view("Workshop", _workshop())]}
+
+
+def _view(title: str, sections: tuple[list[Json], ...]) -> Json:
+    return {
+        "title": title,
+        "path": title.lower(),
+        "type": "sections",
+        "max_columns": 3,
+        "sections": [{"type": "grid", "cards": one} for one in sections],
+    }
 
 
 def _heading(text: str, icon: str) -> Json:
@@ -328,3 +355,84 @@ def _printer() -> list[Json]:
         _button(PAUSE, "Pause", "mdi:pause", "blue"),
         _button(CANCEL, "Cancel", "mdi:stop", "blue"),
     ]
+
+
+def _workshop() -> tuple[list[Json], ...]:
+    """Return what a person at the printers wants to see: prints, the queue, and filament."""
+    return (
+        [_heading("Mini", "mdi:printer-3d"), *_bench("mini")],
+        [_heading("Printer", "mdi:printer-3d-nozzle"), *_bench("printer")],
+        [
+            _heading("Print queue", "mdi:playlist-play"),
+            _list("todo.kitty_print_queue"),
+            _tile("sensor.kitty_reviews_waiting", "Waiting for a review"),
+            _late(),
+            _heading("Filament", "mdi:printer-3d-nozzle-outline"),
+            _tile("sensor.kitty_stock_of_pla", "PLA"),
+            _tile("sensor.kitty_stock_of_petg", "PETG"),
+            _list("todo.kitty_shopping_list"),
+        ],
+    )
+
+
+def _bench(printer: str) -> list[Json]:
+    """Return one printer: its picture with what the camera says of it, its print, and its bed."""
+    name = f"workshop_{printer}"
+    status = f"sensor.{name}_status"
+    busy = {
+        "condition": "state",
+        "entity": status,
+        "state": ["preparing", "printing", "paused"],
+    }
+    seen = {"condition": "state", "entity": f"image.{name}_last_frame", "state_not": "unknown"}
+    drawn = {"condition": "state", "entity": f"image.{name}_preview", "state_not": "unknown"}
+    return [
+        _eye(f"camera.{name}_camera"),
+        _tile(status, "Status"),
+        _tile(f"sensor.{name}_bed", "Bed"),
+        _tile(f"sensor.{name}_progress", "Progress", visibility=[busy]),
+        _tile(f"sensor.{name}_layer", "Layer", visibility=[busy]),
+        *_decide(f"sensor.{name}"),
+        _button(f"button.{name}_pause_print", "Pause", "mdi:pause", "blue"),
+        _button(f"button.{name}_resume_print", "Go on", "mdi:play", "blue"),
+        _button(f"button.{name}_cancel_print", "Cancel", "mdi:stop", "red"),
+        _button(f"button.{name}_bed_cleared", "Bed cleared", "mdi:broom", "green"),
+        _button(f"button.{name}_false_alarm", "False alarm", "mdi:bell-cancel", "orange"),
+        _wide(f"sensor.{name}_filament", "Filament"),
+        _shown(f"sensor.{name}_next_print", "Next"),
+        _shown(f"sensor.{name}_chance_of_success", "It turns out well"),
+        _shown(f"sensor.{name}_cost_of_the_last_print", "The last one cost"),
+        _shown(f"sensor.{name}_camera_verdict", "The camera is sure"),
+        _picture(f"image.{name}_preview", "This comes out", drawn),
+        _picture(f"image.{name}_last_frame", "Seen by the camera", seen),
+    ]
+
+
+def _shown(entity: str, name: str) -> Json:
+    """Return a tile that is left out while there is nothing to tell."""
+    nothing = [
+        {"condition": "state", "entity": entity, "state_not": state}
+        for state in ("unknown", "unavailable")
+    ]
+    return _tile(entity, name, visibility=nothing)
+
+
+def _picture(entity: str, name: str, when: Json) -> Json:
+    return {
+        "type": "picture-entity",
+        "entity": entity,
+        "name": name,
+        "show_state": False,
+        "fit_mode": "contain",
+        "grid_options": {"columns": "full", "rows": 4},
+        "visibility": [when],
+    }
+
+
+def _list(entity: str) -> Json:
+    size = {"columns": "full"}
+    return {"type": "todo-list", "entity": entity, "hide_create": True, "grid_options": size}
+
+
+def _late() -> Json:
+    return _shown("sensor.kitty_deadline_at_risk", "Comes too late")

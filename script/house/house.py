@@ -14,7 +14,7 @@ from typing import IO, Any, Final, Self
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, CookieJar
 
-from script.house import config
+from script.house import config, goods, parts
 from script.house.people import Json, Person, Refused
 from script.house.phones import Exchange, Phone, register
 from script.house.processes import Process, free_port
@@ -152,8 +152,10 @@ class House:
         )
         (home / "configuration.yaml").write_text(text, "utf-8")
         self._prepare_storage(home / ".storage")
-        # What the demo prints: only its size matters to the simulated printer.
-        (home / "media" / "bracket.gcode").write_bytes(b"G1 X0 Y0\n" * 5000)
+        parts.write_parts(home / "media")
+        network = self.place / "brain" / "models" / parts.NETWORK
+        if not network.exists():
+            parts.write_network(network)
         self.brain = Process(
             "The brain",
             [
@@ -161,6 +163,8 @@ class House:
                 *("-m", "brain_server", "serve"),
                 *("--data-dir", str(self.place / "brain")),
                 *("--port", str(self.ports["brain"])),
+                *("--energy-price", "0.31"),
+                *("--machine-price", "0.25"),
             ],
             self.place / "brain.log",
         )
@@ -247,7 +251,6 @@ class House:
             await self.demo.flow("", "kitty", answer, entry_id=self.entry_id)
         if self.with_kitty:
             await self.kitty_ready()
-            await self._bring_a_print()
 
     async def _move_in(self) -> None:
         """Do everything that a family does on its first day."""
@@ -370,9 +373,10 @@ class House:
         await self._expose((config.DOOR, config.CABINET, config.LASER), expose=True)
         await self._take_assist()
         await self._bring_a_print()
+        await goods.fill(self)
 
     async def _bring_a_print(self) -> None:
-        """Upload what there is to print; the simulated printer forgets its files with the brain."""
+        """Upload what there is to print by name."""
         await self.demo.ask(
             "kitty.upload_file",
             device_id=await self.device_id(config.PRINTER),
@@ -385,7 +389,7 @@ class House:
 
     async def kitty_ready(self) -> None:
         """Wait until all of KITTY's devices are there and seen."""
-        wanted = (config.DOOR, config.CABINET, config.LASER, config.PRINTER)
+        wanted = (config.DOOR, config.CABINET, config.LASER, config.PRINTER, config.MINI)
         await self.demo.until(
             lambda: all(
                 self.demo.state(one) not in {None, "unknown", "unavailable"} for one in wanted

@@ -17,12 +17,13 @@ HOME_ASSISTANT_OK = 400
 
 
 class Refused(RuntimeError):
-    """Home Assistant said no; ``code`` is its, or KITTY's, own word for why."""
+    """Home Assistant said no; ``code`` is its, or KITTY's, own word for why, ``about`` what fills its sentence."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, about: Json | None = None) -> None:
         """Keep the code."""
         super().__init__(f"{message} [{code}]")
         self.code = code
+        self.about = about or {}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -173,7 +174,8 @@ class Person:
                 if not frame.get("success", True):
                     error = frame["error"]
                     code = error.get("translation_key") or error["code"]
-                    raise Refused(code, error["message"])
+                    about = error.get("translation_placeholders")
+                    raise Refused(code, error["message"], about)
                 return frame.get("result")
 
     async def follow(self, event_type: str) -> None:
@@ -185,7 +187,7 @@ class Person:
         if not frame["success"]:
             raise Refused(frame["error"]["code"], frame["error"]["message"])
 
-    async def call(self, action: str, entity_id: str | None = None, **data: Any) -> Any:
+    async def call(self, action: str, entity_id: str | None = None, /, **data: Any) -> Any:
         """Call an action, as a dashboard does."""
         domain, service = action.split(".")
         target = {"target": {"entity_id": entity_id}} if entity_id else {}
@@ -194,7 +196,7 @@ class Person:
         )
         return answer.get("response")
 
-    async def ask(self, action: str, **data: Any) -> Json:
+    async def ask(self, action: str, /, **data: Any) -> Json:
         """Call an action that answers, and return its answer."""
         domain, service = action.split(".")
         answer = await self.ws(
@@ -321,9 +323,9 @@ def _by_label(shown: Json, answer: Json) -> Json:
     """
     words = shown.get("description_placeholders") or {}
     fields = {
-        text: f"option_{key.removeprefix('label_')}"
+        text: key.replace("label_", "" if key.startswith("profile_") else "option_")
         for key, text in words.items()
-        if key.startswith("label_")
+        if key.startswith(("label_", "profile_label_"))
     }
     filled = {fields.get(key, key): value for key, value in answer.items()}
     for part in shown.get("data_schema") or ():
