@@ -51,6 +51,14 @@ async def test_words_come_as_they_are_written_and_then_the_whole(
     assert (result["tier"], result["model"]) == ("local", "near-1")
 
 
+async def test_what_is_no_call_is_told_by_its_field(home: Home) -> None:
+    await near(home)
+    said = {"role": "assistant", "calls": [{"name": "lamp"}]}
+    number = await home.send(type="command", action="generate.text", params={"messages": [said]})
+    error = (await home.answer(number))["error"]
+    assert (error["code"], error["details"]["field"]) == ("invalid_params", "calls")
+
+
 async def test_a_provider_is_asked_by_its_id(home: Home, scripts: Scripts) -> None:
     await near(home)
     number = await far(home)
