@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 import re
 import sys
 from typing import Any, Final
+import unicodedata
 
 from aiohttp import (
     ClientConnectionError,
@@ -54,6 +55,12 @@ def file_name(name: str) -> str:
     if not safe or len(safe) > 200:
         raise InvalidRequest("invalid_file_name", "This is not a file name")
     return safe
+
+
+def alike(name: str) -> str:
+    """Return what is left of a name on a printer to which capitals, signs and spaces make no difference."""
+    plain = unicodedata.normalize("NFKD", name.replace("\\", "/")).casefold()
+    return "".join(char for char in plain if char.isalnum() or char == "/")
 
 
 async def read(response: ClientResponse, limit: int) -> bytes:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -25,6 +26,7 @@ from brain_server.errors import (
     NotFound,
     Unavailable,
 )
+from brain_server.lan import alike
 from brain_server.observability import Tasks, checkpoint, counters
 from brain_server.protocol import (
     INTENTS,
@@ -117,6 +119,8 @@ class Devices:
         self._watchers: dict[str, list[asyncio.Future[Json]]] = {}
         self._deferred: dict[str, str] = {}
         self._held: list[Json] = []
+        # How many files of a name are on their way to a printer.
+        self._uploads: Counter[tuple[str, str]] = Counter()
         # Tells what is known of a printer's file, None for nothing; see ``fabrication.files``.
         self.facts_of: Callable[[str, str], Awaitable[Json | None]] = _nothing_known
         bus.listen("safety.event", self._on_event)
@@ -214,6 +218,8 @@ class Devices:
     async def _must_fit(self, live: Live, given: Json) -> None:
         """Refuse a print that this printer does not have, cannot make, or that would be breathed in."""
         file = given["file"]
+        if self._uploads[live.record.id, _last(file)]:
+            raise _in_use()
         with suppress(
             TimeoutError, DeviceError
         ):  # whoever cannot tell now is asked again by the order
@@ -566,10 +572,17 @@ class Devices:
         Conflict ``file_in_use`` while people decide about a print of that name.
         """
         live = self.registry.get(device_id)
-        for open_, _event in await self._gate.open_work():
-            if open_["device_id"] == device_id and open_["params"].get("file") == name:
-                raise Conflict("file_in_use", "People are deciding about a file of this name")
-        digest = hashlib.sha256()
+        with self._sending(device_id, name) as file:
+            for open_, _event in await self._gate.open_work():
+                known = open_["params"].get("file")
+                if open_["device_id"] == device_id and known and _last(known) == file:
+                    raise _in_use()
+            return await self._upload(live, caller, name, content)
+
+    async def _upload(
+        self, live: Live, caller: Caller, name: str, content: AsyncIterator[bytes]
+    ) -> str:
+        device_id, digest = live.record.id, hashlib.sha256()
 
         async def seen() -> AsyncIterator[bytes]:
             async for chunk in content:
@@ -585,11 +598,31 @@ class Devices:
         )
         return file
 
+    @contextmanager
+    def _sending(self, device_id: str, name: str) -> Iterator[str]:
+        """Note that a file is on its way; yields its name as the pickiest printer has it."""
+        file = _last(name)
+        self._uploads[device_id, file] += 1
+        try:
+            yield file
+        finally:
+            self._uploads[device_id, file] -= 1
+            self._uploads += Counter()  # forgets what is at zero
+
     @command("devices.files", Scope.READ)
     async def files(self, _caller: Caller, params: DeviceId) -> Json:
         """List the print files that a device holds."""
         names = await self.registry.get(params.device_id).driver.files()
         return {"items": names, "cursor": None}
+
+
+def _last(name: str) -> str:
+    """Return what a printer may make of the last part of a file's name."""
+    return alike(name).rpartition("/")[2]
+
+
+def _in_use() -> Conflict:
+    return Conflict("file_in_use", "People are deciding about a file of this name")
 
 
 async def _nothing_known(_device_id: str, _file: str) -> Json | None:

@@ -14,7 +14,7 @@ from sqlalchemy import insert, select
 
 from brain_server.app import Brain
 from brain_server.commands import SYSTEM
-from brain_server.errors import DeviceError, InvalidRequest, NotFound, Unavailable
+from brain_server.errors import Conflict, DeviceError, InvalidRequest, NotFound, Unavailable
 from brain_server.fabrication import reader, store as store_module
 from brain_server.fabrication.files import ArtifactId, understood
 from brain_server.fabrication.hazards import hazards, is_known
@@ -418,6 +418,50 @@ async def test_a_printer_that_cannot_tell_its_files_is_asked_all_the_same(home: 
     puppet.stored["x.gcode"] = b""
     puppet.reading = DeviceError("cannot_connect", "away")
     assert (await start(home, puppet.context.device_id))["status"] == "pending"
+
+
+@pytest.mark.parametrize(
+    "name", ["part.gcode", "PART.GCODE", "a/part.gcode", 'pa"rt.gcode', " part_.gcode"]
+)
+async def test_a_file_that_people_decide_about_stays_as_it_is(home: Home, name: str) -> None:
+    """Nor is it changed by a name that only the printer takes for the same one."""
+    device = await printer(home)
+    await upload(home, device)
+    asked = await start(home, device)
+    with pytest.raises(Conflict) as caught:
+        await upload(home, device, ABS, name)
+    assert caught.value.code == "file_in_use"
+    assert (await home.command("commands.get", {"command_id": asked["id"]}))["status"] == "pending"
+
+
+async def test_nobody_is_asked_about_a_file_that_is_on_its_way(home: Home) -> None:
+    """What people would decide about is not what would then lie there."""
+    device = await printer(home)
+    await upload(home, device)
+    half, whole = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        half.set()
+        await whole.wait()
+        yield ABS.encode()
+
+    sending = home.brain.tasks.start(
+        "sending", home.brain.devices.upload(SYSTEM, device, "part.gcode", slow())
+    )
+    await half.wait()
+    assert (await start(home, device))["code"] == "file_in_use"
+    whole.set()
+    await sending
+    assert (await start(home, device))["status"] == "pending"
+
+
+async def test_another_spelling_of_a_name_hides_nothing_of_a_file(home: Home) -> None:
+    """A printer that cannot tell its files may take it for the one that is known."""
+    puppet = await home.puppet("mk4", "printer")
+    device = puppet.context.device_id
+    await upload(home, device, ABS)
+    puppet.reading = DeviceError("cannot_connect", "away")
+    assert (await start(home, device, file="PART.gcode"))["code"] == "ventilation_unconfirmed"
 
 
 async def test_fumes_need_moving_air(home: Home) -> None:
