@@ -209,7 +209,9 @@ class Files:
         found = await self.artifact_of(device_id, file)
         if found is None:
             query = select(printer_files.c.name).where(printer_files.c.device_id == device_id)
-            names = await self._db.read(lambda connection: connection.execute(query).scalars().all())
+            names = await self._db.read(
+                lambda connection: connection.execute(query).scalars().all()
+            )
             same = next((name for name in names if alike(name) == alike(file)), None)
             found = None if same is None else await self.artifact_of(device_id, same)
         return None if found is None else dict(found["facts"])
