@@ -365,11 +365,12 @@ def _workshop() -> tuple[list[Json], ...]:
         [
             _heading("Print queue", "mdi:playlist-play"),
             _list("todo.kitty_print_queue"),
-            _tile("sensor.kitty_reviews_waiting", "Waiting for a review"),
+            _wide("sensor.kitty_reviews_waiting", "Prints that wait for a review"),
             _late(),
             _heading("Filament", "mdi:printer-3d-nozzle-outline"),
             _tile("sensor.kitty_stock_of_pla", "PLA"),
             _tile("sensor.kitty_stock_of_petg", "PETG"),
+            _heading("To buy", "mdi:cart-outline"),
             _list("todo.kitty_shopping_list"),
         ],
     )
@@ -402,19 +403,19 @@ def _bench(printer: str) -> list[Json]:
         _shown(f"sensor.{name}_next_print", "Next"),
         _shown(f"sensor.{name}_chance_of_success", "It turns out well"),
         _shown(f"sensor.{name}_cost_of_the_last_print", "The last one cost"),
-        _shown(f"sensor.{name}_camera_verdict", "The camera is sure"),
+        _shown(f"sensor.{name}_camera_verdict", "The camera", state_content=["verdict", "state"]),
         _picture(f"image.{name}_preview", "This comes out", drawn),
         _picture(f"image.{name}_last_frame", "Seen by the camera", seen),
     ]
 
 
-def _shown(entity: str, name: str) -> Json:
+def _shown(entity: str, name: str, **more: Any) -> Json:
     """Return a tile that is left out while there is nothing to tell."""
     nothing = [
         {"condition": "state", "entity": entity, "state_not": state}
         for state in ("unknown", "unavailable")
     ]
-    return _tile(entity, name, visibility=nothing)
+    return _tile(entity, name, visibility=nothing, **more)
 
 
 def _picture(entity: str, name: str, when: Json) -> Json:
