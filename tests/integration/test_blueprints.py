@@ -1,0 +1,357 @@
+"""The ready automations: Home Assistant takes each, and each does what it says with real entities and phones."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+import re
+from typing import Any, Final
+
+from homeassistant.components.automation.config import AUTOMATION_BLUEPRINT_SCHEMA
+from homeassistant.components.blueprint.models import Blueprint
+from homeassistant.const import Platform
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr
+from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
+from homeassistant.util.yaml import load_yaml_dict
+import pytest
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    async_fire_time_changed,
+    async_mock_service,
+)
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+
+from custom_components.kitty.protocol import Json
+
+from .conftest import ADA, eventually
+from .fake_brain import FakeBrain
+from .press import Phones
+from .shop import ITEM, JOB, camera, incident, item, job, review, stock
+from .workshop import (  # noqa: F401 - fixtures are asked for by name
+    PRINTER,
+    change,
+    printing,
+    push,
+    settled,
+    state,
+    workshop_fixture,
+)
+
+HERE: Final = Path(__file__).parents[2] / "blueprints" / "automation" / "kitty"
+FILES: Final = sorted(path.name for path in HERE.glob("*.yaml"))
+SOURCE: Final = "https://github.com/kitty-home/kitty/blob/main/blueprints/automation/kitty/"
+
+PRINTS: Final = "event.workshop_printer_prints"
+INCIDENTS: Final = "event.workshop_printer_incidents"
+FRAME: Final = "image.workshop_printer_last_frame"
+PLUG: Final = "switch.plug"
+
+
+@pytest.fixture
+def platforms() -> tuple[Platform, ...]:
+    """Load what the automations look at."""
+    return (
+        Platform.BINARY_SENSOR,
+        Platform.BUTTON,
+        Platform.EVENT,
+        Platform.IMAGE,
+        Platform.SENSOR,
+    )
+
+
+@pytest.fixture
+def parts() -> dict[str, list[Json]]:
+    """Return what there is: a camera before the printer."""
+    return {"vision": [camera()], "stock": [stock()]}
+
+
+@pytest.fixture(autouse=True)
+def filled(brain: FakeBrain, parts: dict[str, list[Json]]) -> None:
+    """Let the workshop have it before anybody looks."""
+    brain.workshop = parts
+    brain.jobs = {JOB: job()}
+
+
+@pytest.fixture
+async def phones(
+    hass: HomeAssistant, workshop: MockConfigEntry, hass_client_no_auth: ClientSessionGenerator
+) -> AsyncIterator[Phones]:
+    """Return a tablet that hangs on the wall, beside the phones of people."""
+    assert await async_setup_component(hass, "notify", {})
+    found = await Phones(hass).start(hass_client_no_auth)
+    await found.add(ADA, "wall")
+    yield found
+    await found.stop()
+
+
+@pytest.fixture(autouse=True)
+async def quiet(hass: HomeAssistant) -> AsyncIterator[None]:
+    """Let no automation wait for anything when a test is over."""
+    yield
+    for automation in hass.states.async_entity_ids("automation"):
+        await hass.services.async_call(
+            "automation", "turn_off", {"entity_id": automation}, blocking=True
+        )
+
+
+@pytest.fixture
+def phone(hass: HomeAssistant, phones: Phones) -> str:
+    """Return Home Assistant's id of the tablet."""
+    [entry] = hass.config_entries.async_entries("mobile_app")
+    [found] = dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
+    return found.id
+
+
+async def automate(hass: HomeAssistant, name: str, **given: Any) -> None:
+    """Set up an automation from a blueprint, as a person does."""
+    folder = Path(hass.config.path("blueprints", "automation", "kitty"))
+    await hass.async_add_executor_job(_copy, folder, name)
+    config = {"use_blueprint": {"path": f"kitty/{name}", "input": given}, "alias": name}
+    assert await async_setup_component(hass, "automation", {"automation": [config]})
+    await hass.async_block_till_done()
+    [automation] = hass.states.async_entity_ids("automation")
+    assert state(hass, automation).state == "on"
+
+
+def _copy(folder: Path, name: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text((HERE / name).read_text())
+
+
+async def later(hass: HomeAssistant, **time: float) -> None:
+    """Let time pass."""
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(**time))
+    await hass.async_block_till_done()
+
+
+@pytest.mark.parametrize("name", FILES)
+async def test_home_assistant_takes_the_blueprint(hass: HomeAssistant, name: str) -> None:
+    """It has its form, and all that it asks for is used."""
+    raw = await hass.async_add_executor_job(load_yaml_dict, HERE / name)
+    found = Blueprint(
+        raw, path=name, expected_domain="automation", schema=AUTOMATION_BLUEPRINT_SCHEMA
+    )
+    assert found.validate() is None
+    assert found.inputs.keys() == set(re.findall(r"!input (\w+)", (HERE / name).read_text()))
+    assert found.metadata["source_url"] == SOURCE + name
+
+
+async def test_there_is_an_automation_for_each_thing_that_people_ask_for() -> None:
+    """The documentation names these."""
+    assert FILES == [
+        "incident.yaml",
+        "low_filament.yaml",
+        "off_when_cool.yaml",
+        "print_failed.yaml",
+        "print_finished.yaml",
+        "review_reminder.yaml",
+        "start_when_cheap.yaml",
+    ]
+
+
+# -- prints -------------------------------------------------------------------------------------------
+
+
+async def test_a_finished_print_is_told_with_its_picture(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, phones: Phones, phone: str
+) -> None:
+    """And whatever else people want is done."""
+    calls = async_mock_service(hass, "light", "turn_on")
+    extra = [{"action": "light.turn_on", "target": {"entity_id": "light.bench"}}]
+    given = {"prints": PRINTS, "phone": phone, "picture": FRAME, "extra": extra}
+    await automate(hass, "print_finished.yaml", **given)
+    await push(hass, brain, "job.updated", job(status="completed"))
+    shown = await phones.shown("wall")
+    assert (shown["title"], shown["message"]) == ("Printer", "Finished: cat.gcode")
+    assert shown["data"]["image"] == f"/api/image_proxy/{FRAME}"
+    assert len(calls) == 1
+
+
+async def test_a_finished_print_without_a_picture(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, phones: Phones, phone: str
+) -> None:
+    """It is told all the same."""
+    await automate(hass, "print_finished.yaml", prints=PRINTS, phone=phone)
+    await push(hass, brain, "job.updated", job(status="completed"))
+    assert (await phones.shown("wall"))["data"] == {"tag": f"kitty-print-{JOB}", "group": "kitty"}
+
+
+async def test_an_old_print_that_comes_back_with_the_brain_is_no_news(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, phones: Phones, phone: str
+) -> None:
+    """A reload of the entry shows the last event again."""
+    await push(hass, brain, "job.updated", job(status="completed"))
+    await automate(hass, "print_finished.yaml", prints=PRINTS, phone=phone)
+    assert await hass.config_entries.async_reload(workshop.entry_id)
+    await settled(hass, brain)
+    assert state(hass, PRINTS).attributes["event_type"] == "finished"
+    assert phones.pushes["wall"] == []
+
+
+async def test_a_failed_print_is_told_with_its_error(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, phones: Phones, phone: str
+) -> None:
+    """A finished one is not."""
+    given = {"prints": PRINTS, "phone": phone, "picture": "camera.eye"}
+    await automate(hass, "print_failed.yaml", **given)
+    await push(hass, brain, "job.updated", job(status="failed", error="Thermal runaway"))
+    shown = await phones.shown("wall")
+    assert shown["message"] == "Failed: cat.gcode. Thermal runaway"
+    assert shown["data"]["image"] == "/api/camera_proxy/camera.eye"
+
+
+@pytest.mark.parametrize(("wanted", "count"), [(True, 1), (False, 0)])
+async def test_a_cancelled_print_is_told_where_people_want_it(
+    hass: HomeAssistant, brain: FakeBrain, phones: Phones, phone: str, wanted: bool, count: int
+) -> None:
+    """Mostly they know."""
+    await automate(hass, "print_failed.yaml", prints=PRINTS, phone=phone, cancelled=wanted)
+    await push(hass, brain, "job.updated", job(status="aborted"))
+    assert len(phones.pushes["wall"]) == count
+
+
+# -- alarms -------------------------------------------------------------------------------------------
+
+
+def told_by_blueprint(phones: Phones) -> list[Json]:
+    """Return what the automation showed, without what KITTY itself tells Ada."""
+    return [one for one in phones.pushes["wall"] if one["data"]["tag"].startswith("kitty-alarm")]
+
+
+@pytest.mark.parametrize(
+    ("button", "intent"), [("Pause", "print_pause"), ("Cancel the print", "print_cancel")]
+)
+async def test_a_button_of_an_alarm_acts(
+    hass: HomeAssistant, brain: FakeBrain, phones: Phones, phone: str, button: str, intent: str
+) -> None:
+    """In the name of the automation, so no person stands behind it."""
+    await automate(hass, "incident.yaml", incidents=INCIDENTS, phone=phone)
+    # Not waited for until nothing is left to do: the automation waits for a button.
+    await brain.push("incident.updated", incident(action="notify"))
+    await eventually(lambda: told_by_blueprint(phones))
+    [shown] = told_by_blueprint(phones)
+    assert shown["message"] == "Spaghetti detected: 93 %"
+    actions = {one["title"]: one["action"] for one in shown["data"]["actions"]}
+    await phones.press("wall", actions[button])
+    asked = await brain.received_command("devices.request")
+    assert (asked["device_id"], asked["intent"]) == (PRINTER, intent)
+    [caller] = brain.callers("devices.request")
+    assert caller is not None
+    assert caller["user_id"] is None
+
+
+async def test_an_answered_alarm_shows_no_new_notification(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, phones: Phones, phone: str
+) -> None:
+    """Only one that opens."""
+    await automate(hass, "incident.yaml", incidents=INCIDENTS, phone=phone)
+    await brain.push("incident.updated", incident())
+    await eventually(lambda: told_by_blueprint(phones))
+    await brain.push("incident.updated", incident(status="confirmed"))
+    await eventually(lambda: state(hass, INCIDENTS).attributes["event_type"] == "confirmed")
+    await brain.push("job.updated", job(status="completed"))
+    await eventually(lambda: state(hass, PRINTS).attributes["event_type"] == "finished")
+    assert len(told_by_blueprint(phones)) == 1
+
+
+# -- the house ----------------------------------------------------------------------------------------
+
+
+async def test_each_material_that_runs_low_is_told_once(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, phones: Phones, phone: str
+) -> None:
+    """Another one is news again; one that is full again is not."""
+    low = hass.states.async_entity_ids("binary_sensor")
+    [sensor] = [one for one in low if one.endswith("filament_low")]
+    await automate(hass, "low_filament.yaml", low=sensor, phone=phone)
+    await push(hass, brain, "stock.updated", stock(low=True))
+    await push(hass, brain, "stock.updated", stock(low=True, total_g=10.0))
+    await push(hass, brain, "stock.updated", stock(material="PETG", low=True))
+    await push(hass, brain, "stock.updated", stock(low=False))
+    assert [one["message"] for one in phones.pushes["wall"]] == ["PLA", "PETG, PLA"]
+
+
+async def test_prints_that_nobody_judged_are_told_at_their_time(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, phones: Phones, phone: str
+) -> None:
+    """Once a day, and only if there are any."""
+    [sensor] = [
+        one for one in hass.states.async_entity_ids("sensor") if one.endswith("reviews_waiting")
+    ]
+    at = (dt_util.now() + timedelta(hours=1)).strftime("%H:%M:00")
+    await automate(hass, "review_reminder.yaml", reviews=sensor, phone=phone, at=at)
+    await later(hass, hours=1, minutes=1)
+    assert phones.pushes["wall"] == []
+    await push(hass, brain, "review.updated", review())
+    await later(hass, days=1, hours=1, minutes=2)
+    assert (await phones.shown("wall"))["message"] == "cat.gcode"
+
+
+async def test_cheap_electricity_releases_what_a_person_held(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """What waits for somebody's hands stays where it is: to release that says that it was done."""
+    by_person = {"code": "held_by_person", "user_id": ADA}
+    by_us = {"code": "load_filament", "device_id": PRINTER, "slot": 0}
+    common = {"status": "held", "device_id": None, "planned_start": None}
+    other = item(id="a0" * 16, reasons=[by_us, by_person], priority=9, **common)
+    await push(hass, brain, "queue.updated", other)
+    await push(hass, brain, "queue.updated", item(reasons=[by_person], **common))
+    [queue] = [one for one in hass.states.async_entity_ids("sensor") if one.endswith("print_queue")]
+    hass.states.async_set("sensor.price", "0.30")
+    given = {"price": "sensor.price", "limit": 0.2, "queue": queue}
+    await automate(hass, "start_when_cheap.yaml", **given)
+    hass.states.async_set("sensor.price", "0.10")
+    assert (await brain.received_command("queue.release"))["queue_id"] == ITEM
+    await settled(hass, brain)
+    assert len(brain.sent("queue.release")) == 1
+
+
+@pytest.fixture
+async def cooling(hass: HomeAssistant, workshop: MockConfigEntry) -> list[Any]:
+    """Set up what switches a printer off; returns the calls."""
+    hass.states.async_set(PLUG, "on")
+    calls: list[Any] = async_mock_service(hass, "switch", "turn_off")
+    await automate(
+        hass,
+        "off_when_cool.yaml",
+        status="sensor.workshop_printer_status",
+        nozzle="sensor.workshop_printer_nozzle_temperature",
+        waiting="sensor.workshop_printer_queue",
+        plug=PLUG,
+    )
+    return calls
+
+
+COLD: Final = {"nozzle": {"actual": 30.0, "target": 0.0}, "job": None}
+
+
+async def test_a_cool_printer_with_nothing_to_do_is_switched_off(
+    hass: HomeAssistant, brain: FakeBrain, cooling: list[Any]
+) -> None:
+    """After a while."""
+    await change(hass, brain, PRINTER, state=printing(status="completed", **COLD))
+    await later(hass, minutes=10)
+    assert cooling == []
+    await later(hass, minutes=16)
+    assert cooling[0].data["entity_id"] == [PLUG]
+
+
+async def test_a_printer_that_prints_stays_on(
+    hass: HomeAssistant, brain: FakeBrain, cooling: list[Any]
+) -> None:
+    """However cold its nozzle is."""
+    await change(hass, brain, PRINTER, state=printing(status="printing", **COLD))
+    await later(hass, minutes=16)
+    assert cooling == []
+
+
+async def test_a_printer_for_which_something_waits_stays_on(
+    hass: HomeAssistant, brain: FakeBrain, cooling: list[Any]
+) -> None:
+    """It would only be switched on again."""
+    await push(hass, brain, "queue.updated", item())
+    await change(hass, brain, PRINTER, state=printing(status="completed", **COLD))
+    await later(hass, minutes=16)
+    assert cooling == []
