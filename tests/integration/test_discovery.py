@@ -378,6 +378,50 @@ async def test_a_printer_that_was_added_by_hand_shows_no_card(
     assert (await announce(hass, OCTOPI))["reason"] == reason
 
 
+async def test_a_provider_or_another_kind_of_device_is_no_printer(
+    hass: HomeAssistant, brain: FakeBrain
+) -> None:
+    """Whatever address they have."""
+    provider = ConfigSubentryData(
+        data={"provider_id": "p"}, subentry_type="provider", title="Model", unique_id="p"
+    )
+    bound = added("home_assistant", "x", {"entity_id": "camera.x"})
+    await house_with(hass, brain, provider, bound)
+    assert (await announce(hass, OCTOPI))["step_id"] == "printer"
+
+
+async def test_a_found_printer_is_known_again_after_it_was_changed(
+    hass: HomeAssistant, brain: FakeBrain, area_id: str
+) -> None:
+    """By what it announces, not by its address."""
+    url = "http://octo.invalid"
+    key = f"octoprint:{UUID}"
+    options = {"url": url, "api_key": "k"}
+    entry = await house_with(hass, brain, added("octoprint", "op.invalid:80", options, key))
+    [subentry] = entry.subentries.values()
+    form = await hass.config_entries.subentries.async_init(
+        (entry.entry_id, "device"),
+        context={"source": "reconfigure", "subentry_id": subentry.subentry_id},
+    )
+    filled = {"zone_id": area_id, "option_1": url, "profile": {"profile_1": "1x1x1"}}
+    await hass.config_entries.subentries.async_configure(form["flow_id"], filled)
+    await hass.async_block_till_done()
+    [changed] = entry.subentries.values()
+    assert (changed.data["found_as"], changed.data["options"]["volume"]) == (key, "1x1x1")
+
+
+async def test_a_found_printer_at_its_old_address_is_left_alone(
+    hass: HomeAssistant, brain: FakeBrain
+) -> None:
+    """Its name or its address, both are its own."""
+    options = {"url": "http://printer.local/", "password": "p"}
+    known = added("prusalink", "SN1", options, "prusalink:printer.local:80")
+    await house_with(hass, brain, known)
+    data = announcement("prusalink", "PrusaLink at mk3", path="/")
+    assert (await announce(hass, data))["reason"] == "already_configured"
+    assert brain.sent("devices.probe") == []
+
+
 async def test_another_server_on_the_same_host_shows_a_card(
     hass: HomeAssistant, brain: FakeBrain
 ) -> None:
@@ -401,8 +445,8 @@ async def test_the_card_knows_a_bambu_printer_of_another_integration_by_its_seri
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
     """Its address may be another there."""
-    MockConfigEntry(domain="bambu_lab", title="P1S", data={"serial": SERIAL}).add_to_hass(hass)
     MockConfigEntry(domain="bambu_lab", title="Other", data={"host": "http://x"}).add_to_hass(hass)
+    MockConfigEntry(domain="bambu_lab", title="P1S", data={"serial": SERIAL}).add_to_hass(hass)
     result = await announce(hass, heard())
     assert result["description_placeholders"]["integration"] == "P1S"
 
