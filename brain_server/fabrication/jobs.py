@@ -18,6 +18,7 @@ from brain_server.devices import Devices
 from brain_server.devices.live import Live, began_since
 from brain_server.errors import Conflict, NotFound
 from brain_server.fabrication.files import ArtifactId, Files
+from brain_server.fabrication.outcomes import UNSEEN
 from brain_server.inventory.export import as_csv
 from brain_server.observability import Tasks
 from brain_server.protocol import Json, Kind
@@ -106,7 +107,7 @@ class Jobs:
             if command_["status"] == "claimed" and row is None:
                 for old in await self._open_on(device_id):
                     if old["run"] is None:
-                        await self.move(old["id"], "failed", error="outcome not seen")
+                        await self.move(old["id"], "failed", error=UNSEEN)
                 await self._open(
                     # No run of it is older than the order, however late its row is written.
                     created_at=command_["claimed_at"],
@@ -154,7 +155,7 @@ class Jobs:
             for row in rows:
                 if row is not ours and row["run"] is not None:
                     # The printer is free, or busy with another run: this one ended while nobody looked.
-                    await self.move(row["id"], "failed", error="outcome not seen")
+                    await self.move(row["id"], "failed", error=UNSEEN)
             if ours is not None:
                 await self._follow(ours, status, job)
                 return
@@ -182,10 +183,13 @@ class Jobs:
     async def _follow(self, row: Json, status: str, job: Json) -> None:
         if row["run"] is None:
             await self._set(row["id"], run=job["started_at"], started_at=time.time())
+        error = job.get("error")
+        if status == "idle":  # at rest it does not say how the run ended
+            error = error or UNSEEN
         if status in {"idle", "error"}:
             status = "failed"
         if status in TRANSITIONS[row["status"]]:
-            await self.move(row["id"], status, error=job.get("error"), progress=job.get("progress"))
+            await self.move(row["id"], status, error=error, progress=job.get("progress"))
 
     async def move(
         self, job_id: str, to: str, *, error: str | None = None, progress: float | None = None

@@ -27,6 +27,8 @@ CALM_S: Final = 0.5
 # Predictions go stale: with anything in the queue, it is planned anew after so long.
 STALE_S: Final = 900.0
 RETRY_S: Final = 10.0
+# So many people may call a bed clear at once.
+CLEARS: Final = 5
 # A start may come so much before its time.
 _EARLY_S: Final = 30.0
 
@@ -250,14 +252,17 @@ class Queue:
         """Say that the bed of a printer is clear, so that the queue may use it."""
         live = self._devices.registry.get(params.device_id)
         self._check_printer(params.device_id)
-        busy = await self._rows.find(
-            queue.c.status.in_(BUSY), queue.c.device_id == params.device_id, limit=1
-        )
-        if busy or not live.is_in("idle"):
-            raise Conflict("printer_busy", f"{live.record.name} is not at rest")
-        await self._rows.set_clear(params.device_id, caller.user_id)
-        self._changed.set()
-        return {"device_id": params.device_id, "clear": True}
+        for _ in range(CLEARS):  # it may be taken meanwhile, or somebody else may say the same
+            bed = (await self._rows.beds()).get(params.device_id)
+            busy = await self._rows.find(
+                queue.c.status.in_(BUSY), queue.c.device_id == params.device_id, limit=1
+            )
+            if busy or not live.is_in("idle"):
+                break
+            if await self._rows.set_clear(params.device_id, caller.user_id, bed):
+                self._changed.set()
+                return {"device_id": params.device_id, "clear": True}
+        raise Conflict("printer_busy", f"{live.record.name} is not at rest")
 
     @command("queue.plan", Scope.READ, timeout=PROCESSING_TIMEOUT)
     async def plan(self, _caller: Caller, _params: Page) -> Json:

@@ -24,6 +24,8 @@ CLEARED: Final[Json] = {
     "planned_end": None,
 }
 RUNNING: Final = ("preparing", "printing", "paused")
+# What changes whenever anything happens on a bed.
+BED: Final = ("is_clear", "queue_id", "changed_at")
 
 
 class Lost(Exception):
@@ -150,25 +152,34 @@ class Rows:
             }
         )
 
-    async def set_clear(self, device_id: str, user_id: str | None) -> None:
-        """Note that a person says that a bed is clear."""
+    async def set_clear(self, device_id: str, user_id: str | None, known: Json | None) -> bool:
+        """Note that a person says that a bed is clear; False where it is no longer as it was ``known``."""
         values = {
             "is_clear": True,
             "queue_id": None,
             "changed_at": self._clock(),
             "by_user": user_id,
         }
-        here = beds.c.device_id == device_id
+        same = (
+            []
+            if known is None
+            else [beds.c[name].is_not_distinct_from(known[name]) for name in BED]
+        )
 
-        def work(connection: Connection) -> None:
-            if not connection.execute(update(beds).where(here).values(values)).rowcount:
+        def work(connection: Connection) -> int:
+            if known is None:
                 connection.execute(insert(beds).values(device_id=device_id, **values))
+                return 1
+            here = update(beds).where(beds.c.device_id == device_id, *same)
+            return connection.execute(here.values(values)).rowcount
 
         try:
-            await self._db.write(work)
+            changed = await self._db.write(work)
         except IntegrityError:  # another brain was told at the same moment
-            await self._db.write(work)
-        self._tell_bed(device_id, clear=True)
+            return False
+        if changed:
+            self._tell_bed(device_id, clear=True)
+        return bool(changed)
 
     async def note_prints(self) -> None:
         """Note that beds on which something is being printed are not clear."""

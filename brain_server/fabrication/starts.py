@@ -6,13 +6,16 @@ so that asking again, after a crash, is the same request; the gate and the peopl
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 import logging
+import math
 from typing import Final
 
 from brain_server.commands import Caller, Scope
 from brain_server.devices import Devices, Request
 from brain_server.devices.live import Live, began_since
 from brain_server.errors import KittyError, NotFound, Unavailable
+from brain_server.fabrication.outcomes import UNSEEN
 from brain_server.fabrication.queue_rows import CLEARED, RUNNING, Rows, history_of
 from brain_server.fabrication.schedule import VENTILATED
 from brain_server.observability import Tasks, checkpoint
@@ -30,7 +33,6 @@ SURELY_NOT_DONE: Final = 0.5
 PATIENCE_S: Final = 600.0
 ASKED: Final = "asked_to_start"
 UNVENTILATED: Final = "ventilation_unconfirmed"
-UNSEEN: Final = "outcome not seen"
 
 # Brings an artifact to a printer, unless it is there, and returns the name that it has there.
 type Bring = Callable[[Caller, str, str], Awaitable[str]]
@@ -265,8 +267,16 @@ def surely_not_done(row: Json, job: Json) -> bool:
     """Tell whether a print that ended unseen cannot have come to its end by then."""
     if row["estimated_s"] is None or job["started_at"] is None or job["completed_at"] is None:
         return False
-    took = job["completed_at"] - job["started_at"]
+    # The brain may have come to see the run late; the printer says when it began.
+    took = job["completed_at"] - min(job["started_at"], _begun(job["run"]))
     return bool(took < SURELY_NOT_DONE * row["estimated_s"])
+
+
+def _begun(run: str | None) -> float:
+    try:
+        return datetime.fromisoformat(run or "").timestamp()
+    except ValueError:
+        return math.inf
 
 
 def _used_since(live: Live, then: float) -> bool:

@@ -576,5 +576,26 @@ async def test_a_plan_that_says_nothing_new_is_not_told_again(shop: Shop) -> Non
 async def test_two_people_may_call_a_bed_clear_at_once(shop: Shop) -> None:
     """Both are right."""
     await shop.printer(clear=False)
-    await asyncio.gather(*(shop.rows.set_clear(A, who) for who in ("ada", "bob", "cyd")))
+    people = ("ada", "bob", "cyd")
+    await asyncio.gather(*(shop.run("printers.cleared", who, device_id=A) for who in people))
     assert (await shop.rows.beds())[A]["is_clear"] is True
+
+
+async def test_a_bed_that_is_taken_while_somebody_clears_it_is_not_clear(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two people pressed the button; what began after the first of them is not stopped by the second."""
+    await shop.printer()
+    row = await shop.add()
+    await shop.planning.replan()
+    planned, find = await shop.item(row), shop.rows.find
+
+    async def slowly(*where: Any, **more: Any) -> list[Json]:
+        found = await find(*where, **more)
+        monkeypatch.undo()
+        assert await shop.rows.claim(planned, A) is not None
+        return found
+
+    monkeypatch.setattr(shop.rows, "find", slowly)
+    assert await shop.refused("printers.cleared", device_id=A) == "printer_busy"
+    assert not (await shop.rows.beds())[A]["is_clear"]

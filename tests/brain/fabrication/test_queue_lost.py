@@ -1,6 +1,7 @@
 """What becomes of an item when its printer, or the brain, is lost on the way."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,30 @@ async def test_a_print_that_may_be_done_is_left_to_a_person(shop: Shop) -> None:
     await shop.turn()
     held = await shop.item(row)
     assert (held["status"], codes(held)) == ("held", ["outcome_not_seen"])
+
+
+async def test_a_print_that_was_noticed_late_may_be_done_earlier(shop: Shop) -> None:
+    """The printer says when the run began, however late the brain came to see it."""
+    await shop.printer()
+    row = await shop.printing()
+    begun = datetime.fromtimestamp(shop.clock() - HOUR, UTC).isoformat()
+    late = update(jobs).values(run=begun)
+    await shop.database.write(lambda connection: connection.execute(late))
+    shop.shows(A, "idle")
+    await shop.rest()
+    await shop.turn()
+    held = await shop.item(row)
+    assert (held["status"], codes(held)) == ("held", ["outcome_not_seen"])
+
+
+async def test_a_run_that_is_just_no_longer_shown_is_left_to_a_person(shop: Shop) -> None:
+    """A printer at rest does not say how its print ended."""
+    await shop.printer()
+    row = await shop.printing()
+    begun = update(jobs).values(started_at=jobs.c.started_at - HOUR)
+    await shop.database.write(lambda connection: connection.execute(begun))
+    over = await ended(shop, row, "idle")
+    assert (over["status"], codes(over)) == ("held", ["outcome_not_seen"])
 
 
 async def test_a_print_that_somebody_cancelled_is_not_repeated(shop: Shop) -> None:
