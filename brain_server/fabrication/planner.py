@@ -72,7 +72,12 @@ class Planner:
     async def stop(self) -> None:
         """End the process."""
         self._stay()
-        await self._end(self._drop())
+        process = self._drop()
+        if process is not None and process.returncode is None and self._lock.locked():
+            process.kill()  # whoever waits for its answer hears at once that there will be none
+        async with self._lock:
+            self._stay()
+            await self._end(process or self._drop())
 
     async def _ask(self, problem: Problem) -> Plan:
         process = self._process

@@ -422,6 +422,19 @@ async def test_a_question_that_nobody_asks_any_more_ends_the_process(tasks: Task
     await until(lambda: not tasks._tasks, "its end")
 
 
+async def test_a_brain_that_stops_while_it_plans_ends_the_process(tasks: Tasks) -> None:
+    """At once, and whoever waits for the plan gets the simple one."""
+    planner = Planner(tasks, module="tests.standins.deaf")
+    made = problem(item("a"))
+    asking = tasks.start("ask", planner.plan(made))
+    await until(lambda: planner.pid, "the process")
+    process = planner._process
+    assert process is not None
+    await planner.stop()
+    assert (await asking, planner.pid) == (first_come(made), None)
+    assert process.returncode is not None
+
+
 def test_the_process_does_not_know_the_settings_of_the_brain() -> None:
     """Of which one is a token; and it ends when nobody speaks to it any more."""
     line = msgspec.json.encode(problem(item("a"), limit_s=0.2)) + b"\n"
