@@ -87,7 +87,7 @@ class Agenda:
                 truth = free is not asked_busy
                 key = "yes" if truth else "no"
                 return self._said[key].format(reason=reason.rstrip(".")), truth
-            case "agenda":
+            case _:
                 wanted = span or Span(start=day_start(now), end=now + AHEAD, name="")
                 start = max(wanted.start, now) if not span else wanted.start
                 events = await self._events(calendars, start, wanted.end)
@@ -95,7 +95,6 @@ class Agenda:
                     return self._said["no_events"], False
                 head = f"{len(events)}: " if "how many" in text else ""
                 return f"{head}{self._list(events, now)}", True
-        return None
 
     async def search(self, text: str) -> str | None:
         """Answer a question about people's own affairs by the words of events and items."""

@@ -28,10 +28,7 @@ class Commands:
 
     def understand(self, text: str) -> list[Resolution]:
         """Return the steps that a spelled sentence asks for; none where it is not understood."""
-        text = plain(text, self._lexicon)
-        if not text:
-            return []
-        return self._steps(text, self._scope, None, MOST_STEPS)
+        return self._steps(plain(text, self._lexicon), self._scope, None, MOST_STEPS)
 
     def _steps(self, text: str, scope: Scope, before: Order | None, depth: int) -> list[Resolution]:
         """Return the steps of a sentence or part of one; ``before`` lends a part its verb."""

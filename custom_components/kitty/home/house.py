@@ -89,10 +89,8 @@ class House:
     floors: Mapping[str, Place]
     vocabulary: frozenset[str]
 
-    def of(self, domains: Iterable[str] | None) -> list[Thing]:
-        """Return the things of some domains; all of them for None."""
-        if domains is None:
-            return list(self.things.values())
+    def of(self, domains: Iterable[str]) -> list[Thing]:
+        """Return the things of some domains."""
         wanted = frozenset(domains)
         return [thing for thing in self.things.values() if thing.domain in wanted]
 

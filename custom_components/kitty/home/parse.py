@@ -58,8 +58,6 @@ def _read(template: Template, text: str, lexicon: Lexicon) -> Iterator[Order]:
         if bare and template.penalty >= VERBLESS and template.attribute is None:
             return
     by = value_of(said["by"], lexicon) if "by" in said else None
-    if "by" in said and (by is None or by.kind in (ValueKind.WORD, ValueKind.COLOR)):
-        return
     target = " ".join(part for part in (said.get("t"), said.get("u")) if part)
     target, _, excepted = _split(target, lexicon)
     target, here = _without_here(target, lexicon)
