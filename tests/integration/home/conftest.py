@@ -119,7 +119,7 @@ class Home:
         assert answer.reason == "answer"
         return answer.text
 
-    def put(self, entity_id: str, state: str, **shown: Any) -> None:
+    def put(self, entity_id: str, state: str, /, **shown: Any) -> None:
         """Add a thing that only shows itself: its name is that of its id."""
         name = entity_id.partition(".")[2].replace("_", " ").capitalize()
         self.hass.states.async_set(entity_id, state, {"friendly_name": name, **shown})

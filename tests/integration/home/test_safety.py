@@ -4,8 +4,13 @@ from unittest.mock import patch
 
 from homeassistant.auth.permissions import PolicyPermissions
 from homeassistant.config_entries import ConfigSubentryData
+from homeassistant.helpers import entity_registry as er
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    MockUser,
+    async_mock_service,
+)
 
 from .conftest import Home
 
@@ -225,3 +230,39 @@ async def test_other_things_of_the_house_still_work(guarded: Home) -> None:
     """Only the guarded one is out of reach."""
     await guarded.say("lock the front door")
     assert guarded.state("lock.front_door") == "locked"
+
+
+async def test_a_group_that_holds_a_guarded_thing_is_guarded(guarded: Home) -> None:
+    """However deep, and even if it holds itself."""
+    guarded.put("lock.inner_locks", "locked", entity_id=["lock.front_door", "lock.back_door"])
+    guarded.put("lock.outer_locks", "locked", entity_id=["lock.outer_locks", "lock.inner_locks"])
+    answer = await guarded.say("unlock the outer locks")
+    assert answer is not None
+    assert answer.reason == "guarded"
+    assert guarded.state("lock.front_door") == "unlocked"
+
+
+async def test_a_thing_that_only_stands_for_a_guarded_one_is_guarded(guarded: Home) -> None:
+    """The switch behind a light is the same relay."""
+    entry = MockConfigEntry(domain="switch_as_x", options={"entity_id": "lock.back_door"})
+    entry.add_to_hass(guarded.hass)
+    item = er.async_get(guarded.hass).async_get_or_create(
+        "light", "switch_as_x", "1", config_entry=entry, original_name="Lamp of the door"
+    )
+    guarded.put(item.entity_id, "off")
+    answer = await guarded.say("turn on the lamp of the door")
+    assert answer is not None
+    assert answer.reason == "guarded"
+
+
+async def test_a_door_of_kitty_itself_goes_through_kitty(home: Home) -> None:
+    """The gate, not the service call, decides."""
+    item = er.async_get(home.hass).async_get_or_create(
+        "lock", "kitty", "1", original_name="Workshop gate"
+    )
+    home.put(item.entity_id, "locked")
+    calls = async_mock_service(home.hass, "lock", "unlock")
+    answer = await home.say("unlock the workshop gate")
+    assert answer is not None
+    assert answer.reason == "guarded"
+    assert calls == []
