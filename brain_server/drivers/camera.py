@@ -205,7 +205,9 @@ class Camera(Driver):
 
     def _get(self, url: URL, **more: Any) -> Any:
         limits = ClientTimeout(total=None, sock_connect=KNOCK_S)
-        return self.context.session.get(url, timeout=limits, ssl=self._verify, **more)
+        return self.context.session.get(
+            url, timeout=limits, ssl=self._verify, allow_redirects=False, **more
+        )
 
 
 async def _read(response: ClientResponse) -> bytes:

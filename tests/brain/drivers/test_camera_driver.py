@@ -95,6 +95,14 @@ async def test_a_password_is_given_in_the_way_that_is_asked_for(
     assert not digest or not any("Basic" in one for one in web.authorized)
 
 
+async def test_a_camera_sends_nobody_to_another_place(web: MjpegCamera) -> None:
+    """What it names may be any machine of the house, this one too, and none of them is told a password."""
+    away = Response(status=302, headers={"Location": f"{web.url}/picture.jpg"})
+    async with serving(anything=away) as elsewhere:
+        assert await refusal(f"{elsewhere}/x", user="ada", password="right") == "camera_failed"
+    assert web.authorized == []
+
+
 @pytest.mark.parametrize("digest", [False, True])
 async def test_a_wrong_password_is_told_from_a_wrong_address(
     web: MjpegCamera, digest: bool
