@@ -188,7 +188,7 @@ class Registry:
         live = self.get(device_id)
         if not live.driver.executes_in_home_assistant:
             raise Conflict("not_bound", "This device is not an entity of Home Assistant")
-        live.publish(seen, self._clock())
+        live.publish(live.driver.understand(seen), self._clock())
 
     async def stop(self) -> None:
         """Stop every driver."""

@@ -198,6 +198,10 @@ class Driver(ABC):
         """
         return confirms(order.intent, order.params, before, after)
 
+    def understand(self, seen: Observation) -> Observation:
+        """Return what an observation means that somebody else made of the device; the default believes it."""
+        return seen
+
     async def recall(self, order: Order, limit: float) -> Outcome | None:
         """After a crash, say what became of an order that may have been sent; None: look at the state.
 

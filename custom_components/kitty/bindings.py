@@ -26,26 +26,42 @@ from homeassistant.const import (
 from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
+from . import printers
 from .const import DOMAIN
 from .errors import Refused
-from .protocol import INTENTS, Json, Kind, OnlineState
+from .protocol import INTENTS, Json, Kind, OnlineState, PrinterStatus
 
 # Options of a device whose driver is Home Assistant itself.
 OPTION_ENTITY: Final = "entity_id"
 OPTION_FEEDS: Final = "feeds"
 OPTION_STATE_ENTITY: Final = "state_entity"
 OPTION_CAMERA_ENTITY: Final = "camera_entity"
+OPTION_PAUSE: Final = "pause_button"
+OPTION_RESUME: Final = "resume_button"
+OPTION_STOP: Final = "stop_button"
 OPTION_KIND: Final = "kind"
 OPTION_LOCKED: Final = "locked_option"
 OPTION_UNLOCKED: Final = "unlocked_option"
-ENTITY_OPTIONS: Final = (OPTION_ENTITY, OPTION_STATE_ENTITY, OPTION_CAMERA_ENTITY)
+ENTITY_OPTIONS: Final = (
+    OPTION_ENTITY,
+    OPTION_STATE_ENTITY,
+    OPTION_CAMERA_ENTITY,
+    OPTION_PAUSE,
+    OPTION_RESUME,
+    OPTION_STOP,
+    *printers.SENSORS,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb:
-    """One service that does an intent; ``option`` names the device option with its choice."""
+    """One service that does an intent; ``option`` names the device option with its choice.
+
+    ``on`` names the device option with the entity that it is called for.
+    """
 
     service: str
+    on: str = OPTION_ENTITY
     option: str | None = None
     feature: int = 0
 
@@ -84,6 +100,11 @@ class Seen:
 
 _TURN: Final = {"on": Verb(service="turn_on"), "off": Verb(service="turn_off")}
 _POWER: Final = {"power_on": _TURN["on"], "power_off": _TURN["off"], "power_cut": _TURN["off"]}
+_PRINT: Final = {
+    "print_pause": Verb(service="press", on=OPTION_PAUSE),
+    "print_resume": Verb(service="press", on=OPTION_RESUME),
+    "print_cancel": Verb(service="press", on=OPTION_STOP),
+}
 _LIGHT: Final = {"light_on": _TURN["on"], "light_off": _TURN["off"]}
 
 # The first binding of a domain is the one that a device gets without being told its kind.
@@ -126,10 +147,19 @@ BINDINGS: Final[Mapping[str, tuple[Binding, ...]]] = {
     ),
     Platform.LIGHT: (Binding(kind=Kind.LIGHT, verbs=_LIGHT),),
     Platform.CAMERA: (Binding(kind=Kind.CAMERA),),
-    Platform.SENSOR: (Binding(kind=Kind.SENSOR),),
+    # A printer is known by the sensor that says what it does.
+    Platform.SENSOR: (Binding(kind=Kind.SENSOR), Binding(kind=Kind.PRINTER, verbs=_PRINT)),
     Platform.BINARY_SENSOR: (Binding(kind=Kind.SENSOR),),
 }
 
+_OVER: Final = frozenset(
+    {
+        PrinterStatus.IDLE,
+        PrinterStatus.COMPLETED,
+        PrinterStatus.ABORTED,
+        PrinterStatus.FAILED,
+    }
+)
 _LOCK_STATES: Final[Mapping[str, Json]] = {
     "locked": {"locked": True, "open": False},
     "unlocked": {"locked": False},
@@ -172,7 +202,8 @@ def capabilities(hass: HomeAssistant, options: Mapping[str, Any]) -> list[str]:
     return [
         intent
         for intent, verb in binding_of(options).verbs.items()
-        if features & verb.feature == verb.feature
+        if options.get(verb.on)
+        and features & verb.feature == verb.feature
         and (verb.option is None or options.get(verb.option))
     ]
 
@@ -181,8 +212,8 @@ def action_for(hass: HomeAssistant, options: Mapping[str, Any], intent: str) -> 
     """Return the service call that carries out an intent; Refused ``intent_not_supported``."""
     if intent not in capabilities(hass, options):
         raise Refused("intent_not_supported", intent=intent)
-    entity_id = str(options[OPTION_ENTITY])
     verb = binding_of(options).verbs[intent]
+    entity_id = str(options[verb.on])
     data: Json = {ATTR_ENTITY_ID: entity_id}
     if verb.option is not None:
         data["option"] = options[verb.option]
@@ -191,12 +222,17 @@ def action_for(hass: HomeAssistant, options: Mapping[str, Any], intent: str) -> 
 
 def watched(options: Mapping[str, Any]) -> list[str]:
     """Return the entities whose states tell the state of a device."""
-    return [str(options[name]) for name in ENTITY_OPTIONS[:2] if options.get(name)]
+    names: tuple[str, ...] = (OPTION_ENTITY, OPTION_STATE_ENTITY)
+    if options.get(OPTION_KIND) == Kind.PRINTER:
+        names = (OPTION_ENTITY, *printers.SENSORS)
+    return [str(options[name]) for name in names if options.get(name)]
 
 
 def look(hass: HomeAssistant, options: Mapping[str, Any]) -> Seen:
     """Return what the entities of a device show; what is assumed or uncertain is None."""
     binding = binding_of(options)
+    if binding.kind is Kind.PRINTER:
+        return _look_at_printer(hass, options)
     shown: dict[str, State] = {}
     for entity_id in watched(options):
         state = hass.states.get(entity_id)
@@ -210,6 +246,17 @@ def look(hass: HomeAssistant, options: Mapping[str, Any]) -> Seen:
             return Seen(online=OnlineState.ONLINE, state=seen, reason="assumed_state")
         seen |= _read(binding.kind, state)
     return Seen(online=OnlineState.ONLINE, state=seen)
+
+
+def _look_at_printer(hass: HomeAssistant, options: Mapping[str, Any]) -> Seen:
+    """Return what a printer does by its sensor; the others add figures, and may be away."""
+    state = hass.states.get(str(options[OPTION_ENTITY]))
+    if state is None or state.state == STATE_UNAVAILABLE:
+        gone = "entity_missing" if state is None else "entity_unavailable"
+        return Seen(online=OnlineState.OFFLINE, state=printers.blank(), reason=gone)
+    if printers.is_away(state):
+        return Seen(online=OnlineState.OFFLINE, state=printers.blank(), reason="printer_offline")
+    return Seen(online=OnlineState.ONLINE, state=printers.read(hass, state, options))
 
 
 def blindness(hass: HomeAssistant, options: Mapping[str, Any]) -> str | None:
@@ -233,6 +280,12 @@ def proves(intent: str, state: Mapping[str, Any]) -> bool:
             return state.get("on") is True
         case "power_off" | "power_cut" | "light_off":
             return state.get("on") is False
+        case "print_pause":
+            return state.get("status") == PrinterStatus.PAUSED
+        case "print_resume":
+            return state.get("status") in (PrinterStatus.PREPARING, PrinterStatus.PRINTING)
+        case "print_cancel":
+            return state.get("status") in _OVER
         case _:
             return False
 

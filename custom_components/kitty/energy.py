@@ -133,6 +133,7 @@ class Energy:
     async def _run(self) -> None:
         while True:
             await self._news.wait()
+            await asyncio.sleep(CALM_S)
             self._news.clear()
             if self._coordinator.data.connected:
                 if self._price_is_due:
@@ -141,7 +142,6 @@ class Energy:
                 due, self._due = self._due, set()
                 for entity_id in sorted(due):
                     await self._tell_meter(entity_id)
-            await asyncio.sleep(CALM_S)
 
     async def _tell_prices(self) -> None:
         options = self._entry.options

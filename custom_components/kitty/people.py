@@ -107,6 +107,7 @@ class Feed:
         self._ledger = ledger
         self._executor = executor
         self._lock = asyncio.Lock()
+        self._to_observe: set[str] = set()
         self._trackers: list[CALLBACK_TYPE] = []
         self._audit_kept_at = 0.0
         self._audit_is_whole = False
@@ -271,6 +272,12 @@ class Feed:
             if (seen := self._executor.seen(device_id)) is not None:
                 await self._command("devices.observe", {"device_id": device_id} | seen.as_dict())
 
+    async def _observe_changed(self) -> None:
+        """Tell what changed, once all entities that change together have done so."""
+        await asyncio.sleep(0)
+        changed, self._to_observe = sorted(self._to_observe), set()
+        await self._observe(changed)
+
     async def _send_evidence(self) -> None:
         """Tell who is where and which checks hold, as of now."""
         options, now = self._entry.options, time()
@@ -376,7 +383,9 @@ class Feed:
             for device_id, bound in self._executor.devices().items()
             if event.data["entity_id"] in watched(bound.options)
         ]
-        self._start(self._observe(changed))
+        if changed and not self._to_observe:
+            self._start(self._observe_changed())
+        self._to_observe.update(changed)
 
     @callback
     def _on_audit_head(self, _head: Json) -> None:

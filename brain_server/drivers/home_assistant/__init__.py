@@ -3,9 +3,11 @@
 import asyncio
 from base64 import b64decode
 import binascii
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from brain_server.drivers import (
+    PRINTER,
     DeviceInfo,
     Driver,
     DriverContext,
@@ -15,6 +17,7 @@ from brain_server.drivers import (
     Order,
     Outcome,
 )
+from brain_server.drivers.home_assistant.runs import Runs
 from brain_server.errors import DeviceError, InvalidRequest, KittyError, Unavailable
 from brain_server.protocol import INTENTS, CommandStatus, Json, Kind, OnlineState
 from brain_server.retry import backoff
@@ -23,12 +26,27 @@ _ASK_S: Final = 5.0
 _PICTURE_S: Final = 15.0
 LOOK_EVERY_S: Final = 30.0
 _KNOCK_EVERY_S: Final = 0.5
-_KINDS: Final = (Kind.DOOR, Kind.POWER, Kind.LIGHT, Kind.SENSOR, Kind.CAMERA)
+_KINDS: Final = (Kind.DOOR, Kind.POWER, Kind.LIGHT, Kind.SENSOR, Kind.CAMERA, Kind.PRINTER)
+# Figures and buttons of a printer: what Home Assistant calls them, and what they are for.
+_SENSORS: Final = (
+    ("file_entity", "File", "For a printer: the name of what it prints"),
+    ("progress_entity", "Progress", "For a printer: in percent"),
+    ("remaining_entity", "Time left", "For a printer: how long it still prints, or until when"),
+    ("nozzle_entity", "Nozzle", "For a printer: how hot its nozzle is"),
+    ("nozzle_target_entity", "Nozzle target", "For a printer: how hot its nozzle should be"),
+    ("bed_entity", "Bed", "For a printer: how hot its bed is"),
+    ("bed_target_entity", "Bed target", "For a printer: how hot its bed should be"),
+)
+_BUTTONS: Final = (
+    ("pause_button", "Pause button", "For a printer: pauses its print"),
+    ("resume_button", "Resume button", "For a printer: goes on with its print"),
+    ("stop_button", "Stop button", "For a printer: cancels its print"),
+)
 _OFFLINE: Final = "home_assistant_offline"
 
 
 class HomeAssistant(Driver):
-    """A door, a power supply, a lamp, a sensor or a camera that Home Assistant already knows."""
+    """A door, a power supply, a lamp, a sensor, a camera or a printer that Home Assistant already knows."""
 
     name: ClassVar[str] = "home_assistant"
     title: ClassVar[str] = "Home Assistant entity"
@@ -37,7 +55,7 @@ class HomeAssistant(Driver):
         Option(
             name="entity_id",
             label="Entity",
-            help="What KITTY is to use",
+            help="What KITTY is to use; of a printer, the sensor that says what it does",
             type=OptionType.ENTITY,
             filter=(
                 "lock",
@@ -54,7 +72,7 @@ class HomeAssistant(Driver):
         Option(
             name="kind",
             label="Kind",
-            help="Needed for a switch that is a lamp",
+            help="Needed for a switch that is a lamp, and for a printer",
             type=OptionType.SELECT,
             choices=tuple(kind.value for kind in _KINDS),
             required=False,
@@ -95,12 +113,37 @@ class HomeAssistant(Driver):
             filter=(Kind.PRINTER.value,),
             required=False,
         ),
+        *(
+            Option(
+                name=name,
+                label=label,
+                help=help_,
+                type=OptionType.ENTITY,
+                filter=("sensor",),
+                required=False,
+            )
+            for name, label, help_ in _SENSORS
+        ),
+        *(
+            Option(
+                name=name,
+                label=label,
+                help=help_,
+                type=OptionType.ENTITY,
+                filter=("button", "input_button"),
+                required=False,
+            )
+            for name, label, help_ in _BUTTONS
+        ),
     )
+    profile: ClassVar[tuple[Option, ...]] = PRINTER
 
     def __init__(self, context: DriverContext) -> None:
         """Start without having seen anything."""
         super().__init__(context)
         self._away: str | None = None
+        prints = context.options.get("kind") == Kind.PRINTER
+        self._runs = Runs(context.now, context.last_state) if prints else None
 
     async def probe(self) -> DeviceInfo:
         """Have Home Assistant describe the entity; see :meth:`Driver.probe`."""
@@ -186,7 +229,16 @@ class HomeAssistant(Driver):
             self._lose("invalid_answer")
         else:
             self._away = None
-            self.context.publish(observation)
+            self.context.publish(self.understand(observation))
+
+    def understand(self, seen: Observation) -> Observation:
+        """Tell the runs of a printer apart; see :meth:`Driver.understand`."""
+        if self._runs is None:
+            return seen
+        if seen.online is not OnlineState.ONLINE:
+            self._runs.lose()
+            return seen
+        return replace(seen, state=self._runs.take(dict(seen.state)))
 
     async def snapshot(self) -> bytes:
         """Return the picture of the camera entity; DeviceError where there is none."""
@@ -210,6 +262,8 @@ class HomeAssistant(Driver):
 
     def _lose(self, reason: str) -> None:
         """Publish once that nothing can be seen."""
+        if self._runs is not None:
+            self._runs.lose()
         if reason != self._away:
             self.context.publish(Observation(online=OnlineState.OFFLINE, reason=reason))
         self._away = reason
