@@ -23,21 +23,31 @@ FAR: Final = {
     "price_in": 3.0,
     "price_out": 15.0,
 }
+WEB: Final = {"provider": "web_double", "name": "Web", "options": {}}
 
 # Before any brain starts: it finds the double among its providers.
 providers.__path__.append(MINDS)
 
 
+def double() -> Any:
+    """Return the class of the double as the brain knows it: under another name than the tests."""
+    return __import__("brain_server.providers.double", fromlist=["Double"]).Double
+
+
 def set_stage() -> Scripts:
     """Return the scripts, empty."""
-    # The class that the brain imports lies under another name than the one of the tests.
-    real = __import__("brain_server.providers.double", fromlist=["Double"]).Double
+    real = double()
     for one in (real.scripts, real.heard):
         one.clear()
     real.cancelled.clear()
     Double.scripts, Double.heard, Double.cancelled = real.scripts, real.heard, real.cancelled
     scripts: Scripts = real.scripts
     return scripts
+
+
+def web() -> Any:
+    """Return the class of the web as the brain knows it."""
+    return __import__("brain_server.providers.web_double", fromlist=["WebDouble"]).WebDouble
 
 
 async def near(home: Home, **more: Any) -> str:

@@ -16,7 +16,7 @@ from brain_server.storage.tables import decisions, spending
 from tests.brain.api.sdk import scripts
 from tests.brain.home import Home, Rest, Socket, running, until
 from tests.brain.minds.double import Double, call
-from tests.brain.stage import Scripts, far, near, rows
+from tests.brain.stage import Scripts, double, far, near, rows
 
 __all__ = ["scripts"]
 
@@ -127,6 +127,26 @@ async def test_a_picture_is_drawn_and_paid(home: Home, brain: Brain, scripts: Sc
     assert (drawn["media_type"], drawn["model"]) == ("image/png", "Claude")
     assert (decision["reason"], decision["cost"]) == ("drawn", drawn["cost"])
     assert drawn["cost"] > 0
+
+
+@pytest.mark.parametrize(
+    ("code", "paid"), [("provider_cut_off", True), ("provider_unreachable", False)]
+)
+async def test_a_picture_that_did_not_come_is_paid_if_it_may_have_been_drawn(
+    home: Home,
+    brain: Brain,
+    scripts: Scripts,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    paid: bool,
+) -> None:
+    async def draw(*_: object) -> None:
+        raise ProviderError(code, "Gone")
+
+    monkeypatch.setattr(double(), "draw", draw)
+    await far(home)
+    assert await home.refusal("generate.image", {"instructions": "A cat"}) == code
+    assert [row["cost_micro"] > 0 for row in await rows(brain, spending)] == [paid]
 
 
 async def test_words_that_were_heard_are_not_begun_again_by_another(

@@ -12,8 +12,8 @@ from brain_server.errors import ProviderError
 from brain_server.protocol import Json
 from brain_server.storage.tables import decisions, messages, runs
 from tests.brain.home import Home, running, until
-from tests.brain.minds.double import Double, answers, call
-from tests.brain.stage import Scripts, near, rows
+from tests.brain.minds.double import Double, answers, call, everything
+from tests.brain.stage import WEB, Scripts, near, rows, web
 
 ASKED = "pause Printer A and then warm Printer B to 60 when Printer A is cool"
 
@@ -311,3 +311,59 @@ async def test_a_step_whose_model_fails_says_why(home: Home, brain: Brain, scrip
     assert "the model crashed" in said["text"]
     (row,) = await rows(brain, runs)
     assert [step["status"] for step in row["steps"]] == ["failed", "failed"]
+
+
+async def test_two_steps_of_one_name_are_no_plan(home: Home, brain: Brain, scripts: Scripts):
+    scripts["near"] = lambda request: (
+        [plan(("1", "One", "tools", []), ("1", "Two", "tools", []))]
+        if is_plan(request)
+        else ["An answer."]
+    )
+    await near(home)
+    assert (await home.say(ASKED))["text"] == "An answer."
+    assert await rows(brain, runs) == []
+
+
+async def test_a_step_that_searches_answers_from_what_it_found_with_no_tools(
+    home: Home, brain: Brain, scripts: Scripts
+):
+    web().found[:] = ["PETG likes 240 degrees."]
+    heard: list[Any] = []
+
+    def play(request: Any) -> list[Any]:
+        if is_plan(request):
+            return [plan(("1", "Look up PETG", "search", []), ("2", "Tell", "reasoning", ["1"]))]
+        heard.append(request)
+        return ["240 degrees."]
+
+    scripts["near"] = play
+    await home.command("providers.put", WEB)
+    await near(home)
+    await home.say(ASKED)
+    (row,) = await rows(brain, runs)
+    assert row["status"] == "completed"
+    assert "PETG likes 240 degrees." in everything(heard[0])
+    assert not heard[0].tools
+    assert [step["foreign"] for step in row["steps"]] == [True, True]
+
+
+async def test_waiting_for_nothing_that_can_be_is_told_to_the_model(
+    home: Home, brain: Brain, scripts: Scripts
+):
+    heard: list[str] = []
+
+    def play(request: Any) -> list[Any]:
+        if is_plan(request):
+            return [plan(("1", "Wait", "wait", []), ("2", "Tell", "tools", []))]
+        if found := answers(request):
+            heard.extend(found)
+            return ["Never mind."]
+        if goal(request) == "Wait":
+            return [call("wait_until", device_id="x", condition="pink", minutes=1)]
+        return ["Told."]
+
+    scripts["near"] = play
+    await near(home)
+    await home.say(ASKED)
+    assert len(heard) == 1
+    assert "condition" in heard[0]

@@ -3,6 +3,7 @@
 import pytest
 
 from brain_server.app import Brain
+from brain_server.conversation.words import NOTHING_KNOWN
 from brain_server.storage.tables import memories, messages
 from tests.brain.home import Home
 from tests.brain.minds.double import Double, everything
@@ -80,3 +81,25 @@ async def test_a_command_or_question_is_no_statement(home: Home, brain: Brain):
         await home.say(text)
     assert await rows(brain, memories) == []
     assert len(await rows(brain, messages)) == 8
+
+
+async def test_a_person_can_ask_for_all_that_is_remembered(home: Home):
+    assert (await home.say("what do you know?"))["text"] == "You have not told me anything yet."
+    await home.say("remember that tea is at four")
+    assert "tea is at four" in (await home.say("what do you know?"))["text"]
+
+
+@pytest.mark.parametrize("text", ["forget it", "forget about that"])
+async def test_forgetting_nothing_in_particular_forgets_nothing(
+    home: Home, brain: Brain, text: str
+):
+    await home.say("remember that tea is at four")
+    await home.say(text)
+    assert len(await rows(brain, memories)) == 1
+
+
+async def test_what_nobody_told_cannot_be_forgotten(home: Home, brain: Brain):
+    await home.say("remember that tea is at four")
+    said = await home.say("forget about the combination of the bicycle")
+    assert said["text"] == NOTHING_KNOWN
+    assert len(await rows(brain, memories)) == 1

@@ -333,3 +333,18 @@ async def test_a_person_sees_the_conversations_that_are_theirs(home: Home) -> No
     listed = await home.command("conversation.list", {}, **mine)
     assert [one["id"] for one in listed["items"]] == [said["conversation_id"]]
     assert "state" not in listed["items"][0]
+
+
+async def test_nobody_is_let_into_a_conversation_that_is_none(home: Home) -> None:
+    invite = {"conversation_id": "none", "user_id": "bob"}
+    mine = {"caller": {"user_id": "ada", "channel": "assist"}}
+    assert await home.refusal("conversation.invite", invite, **mine) == "conversation_not_found"
+
+
+async def test_conversations_are_listed_page_by_page(home: Home) -> None:
+    mine = {"caller": {"user_id": "ada", "channel": "assist"}}
+    await home.say("lights on")
+    first = (await home.command("conversation.list", {"limit": 1}, **mine))["items"]
+    after = await home.command("conversation.list", {"cursor": first[0]["id"]}, **mine)
+    assert len(first) == 1
+    assert after["items"] == []

@@ -9,20 +9,14 @@ import pytest
 from brain_server.app import Brain
 from brain_server.errors import ProviderError
 from brain_server.protocol import Json
-from brain_server.providers import Words
+from brain_server.providers import Tool, Words
 from brain_server.routing.ask import tokens_of
 from brain_server.storage.tables import conversations, decisions, embeddings, spending
 from tests.brain.home import Home, at_home, running, until
 from tests.brain.minds.double import Double, answers, call, everything, sure
-from tests.brain.stage import Scripts, far, near, rows
+from tests.brain.stage import WEB, Scripts, far, near, rows, web
 
 FRESH = "who won the latest election in the news"
-WEB = {"provider": "web_double", "name": "Web", "options": {}}
-
-
-def web() -> Any:
-    """Return the class of the web as the brain knows it."""
-    return __import__("brain_server.providers.web_double", fromlist=["WebDouble"]).WebDouble
 
 
 # -- near, looked up, far -----------------------------------------------------------------------------
@@ -62,6 +56,22 @@ async def test_when_the_search_is_down_the_dearer_model_is_asked(
     said = await home.say(FRESH)
     assert (said["text"], said["tier"]) == ("I think Ada.", "frontier")
     assert [row["tier"] for row in await rows(brain, decisions)] == ["frontier", "local", "mcp"]
+
+
+async def test_a_server_that_cannot_search_is_no_search(
+    home: Home, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+):
+    async def tools(*_: object) -> tuple[Tool, ...]:
+        return (Tool(name="set_timer", description="Set a timer", parameters={"type": "object"}),)
+
+    web().asked.clear()
+    monkeypatch.setattr(web(), "tools", tools)
+    await home.command("providers.put", WEB)
+    await near(home)
+    scripts["near"] = lambda _request: sure("It was Bob", 0.2)
+    said = await home.say(FRESH)
+    assert said["text"].startswith("I cannot answer that right now")
+    assert web().asked == []
 
 
 async def test_who_answers_from_the_web_sees_nothing_private(home: Home, scripts: Scripts):
