@@ -22,6 +22,7 @@ from custom_components.kitty.protocol import Json
 
 from .conftest import DOOR, eventually, heard, kitty_entry, set_up, until
 from .fake_brain import FakeBrain
+from .shop import incident, item
 
 
 def _coordinator(entry: MockConfigEntry) -> Any:
@@ -58,12 +59,12 @@ async def test_each_event_changes_its_part(kitty: MockConfigEntry, brain: FakeBr
 @pytest.mark.parametrize(
     ("topic", "part", "row", "over"),
     [
-        ("queue.updated", "queue", {"id": "x", "status": "held"}, {"status": "completed"}),
+        ("queue.updated", "queue", item(id="x", status="held"), {"status": "completed"}),
         ("bed.updated", "beds", {"device_id": "x", "clear": True}, {"archived": True}),
         ("spool.updated", "spools", {"id": "x", "archived": False}, {"archived": True}),
         ("stock.updated", "stock", {"material": "x"}, {"archived": True}),
         ("procurement.updated", "procurements", {"id": "x", "status": "proposed"}, {"status": "done"}),
-        ("incident.updated", "incidents", {"id": "x", "status": "open"}, {"status": "over"}),
+        ("incident.updated", "incidents", incident(id="x"), {"status": "over"}),
         ("vision.updated", "vision", {"device_id": "x"}, {"archived": True}),
         ("review.updated", "reviews", {"job_id": "x", "status": "waiting"}, {"status": "done"}),
     ],
@@ -84,7 +85,7 @@ async def test_a_snapshot_brings_what_is_open_in_the_workshop(
     kitty: MockConfigEntry, brain: FakeBrain
 ) -> None:
     """What was over already is left out."""
-    rows = [{"id": "a", "status": "queued"}, {"id": "b", "status": "cancelled"}]
+    rows = [item(id="a"), item(id="b", status="cancelled")]
     brain.workshop["queue"] = rows
     brain.restarted()
     await brain.drop()
