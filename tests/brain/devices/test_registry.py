@@ -327,6 +327,24 @@ async def test_home_assistant_tells_what_its_entities_show(home: Home) -> None:
     assert (found["id"], found["online"]) == (lamp, "online")
 
 
+async def test_a_print_that_home_assistant_tells_of_is_a_run_with_an_end(home: Home) -> None:
+    """Its integrations name no run, and say the same before and after it."""
+    info = {"external_id": "1", "name": "Old", "kind": "printer", "capabilities": ["print_pause"]}
+    options = {"entity_id": "sensor.status", "kind": "printer"}
+    printer: dict[str, Any] = await home.command(
+        "devices.put",
+        {"driver": "home_assistant", "options": options, "zone_id": "shop", "info": info},
+    )
+    seen: dict[str, Any] = {"device_id": printer["id"], "online": "online"}
+    for status, progress in (("printing", 42.0), ("idle", 100.0)):
+        state = {"status": status, "job": {"file": "cat.gcode", "progress": progress}}
+        await home.command("devices.observe", seen | {"state": state})
+    found = await home.event(
+        "device.updated", lambda one: one["state"].get("status") == "completed"
+    )
+    assert found["state"]["job"]["started_at"] is not None
+
+
 async def test_home_assistant_does_not_speak_for_other_devices(home: Home, brain: Brain) -> None:
     """A printer tells by itself what it does."""
     lamp = await home.puppet("lamp", "light")
