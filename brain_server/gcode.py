@@ -33,6 +33,12 @@ def words_of(command: bytes) -> dict[bytes, float]:
     return {letter: float(figure) for letter, figure in _WORD.findall(command)}
 
 
+def may_heat(line: bytes) -> bool:
+    """Tell whether the beginning of a line is that of a command for heat."""
+    command = command_of(line)
+    return bool(_HEATS.search(command)) or b"HEATER" in command
+
+
 def targets(line: bytes) -> Iterator[tuple[str, float]]:
     """Yield what a line wants to be how hot: ``nozzle`` or ``bed``, and degrees Celsius.
 

@@ -15,6 +15,7 @@ import zlib
 
 from brain_server.fabrication.gcode import MOST_PICTURE, MOST_PICTURES, Source
 from brain_server.fabrication.unpack import Broken, inflate, meatpack, unshrink
+from brain_server.gcode import may_heat
 
 MAGIC_BINARY: Final = b"GCDE"
 MAGIC_ZIP: Final = b"PK\x03\x04"
@@ -77,6 +78,9 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
             while (rest := file.readline(MOST_LINE)) and not rest.endswith(b"\n"):
                 pass
             line = line.rpartition(b" ")[0]  # not with half a figure at its end
+            if b";" not in line and may_heat(line):
+                message = "a command without an end"
+                raise Broken(message)
         yield line
 
 
@@ -94,6 +98,9 @@ def _plate(archive: zipfile.ZipFile) -> Source:
         raise Broken(message)
     number = min(plates)
     names = {one.filename: one for one in entries}
+    if len(names) < len(entries):
+        message = "two entries of one name"
+        raise Broken(message)
     told: dict[str, str] = {}
     if config := names.get("Metadata/slice_info.config"):
         told = slice_info(_entry(archive, config, MOST_CONFIG).decode("utf-8", "replace"), number)

@@ -132,7 +132,7 @@ class Scan:
             self.whole = False
             if line[:1] == b";":
                 last.append(line)
-            elif line[:2] not in {b"G1", b"G0"} or b"M" in line or b"m" in line:
+            elif line[:3] not in {b"G1 ", b"G0 "} or b"M" in line or b"m" in line:
                 self.moves.heats(line)
         for line in last:
             self._comment(line.strip())

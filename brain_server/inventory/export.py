@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import re
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, select
@@ -19,6 +20,8 @@ from brain_server.storage.tables import spools, usage
 MOST_ROWS: Final = 1000
 # With these a spreadsheet takes a cell for a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+# Some take these for the end of a cell, too.
+_AFTER: Final = re.compile(r"([;\t\r\n] *)(?=[=+\-@])")
 _TYPES: Final = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 
@@ -84,5 +87,7 @@ def as_csv(found: list[Json]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    is_formula = isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA)
-    return f"'{value}" if is_formula else value
+    if not isinstance(value, str):
+        return value
+    text = _AFTER.sub(r"\1'", value)
+    return f"'{text}" if value.lstrip(" ").startswith(_FORMULA) else text

@@ -2,8 +2,10 @@
 
 from base64 import b64encode
 from contextlib import suppress
+import io
 from pathlib import Path
 from typing import Any
+import zipfile
 import zlib
 
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -337,6 +339,15 @@ def test_a_3mf_that_cannot_be_printed_is_refused(
         facts(tmp_path, threemf(**entries))
 
 
+def test_a_3mf_with_two_entries_of_one_name_is_refused(tmp_path: Path) -> None:
+    """A printer might print the one of them that was not looked at."""
+    made = io.BytesIO(threemf())
+    with zipfile.ZipFile(made, "a") as packed, pytest.warns(UserWarning, match="Duplicate"):
+        packed.writestr("Metadata/plate_2.gcode", SQUARE)
+    with pytest.raises(Broken, match="two entries"):
+        facts(tmp_path, made.getvalue())
+
+
 def test_a_plate_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -533,6 +544,20 @@ def test_a_very_long_file_is_followed_for_a_while(tmp_path: Path) -> None:
     found, _ = read(tmp_path, text, most_lines=20)
     assert (found.whole, found.box) == (False, None)
     assert (found.max_nozzle, found.max_bed, found.material) == (280, 80, "ABS")
+
+
+def test_heat_in_the_rest_of_a_very_long_file_is_found_in_every_form(tmp_path: Path) -> None:
+    """Also where a command begins like that of a move."""
+    text = SQUARE + "G1 X300 E9\n" * 50 + "G10 P0 S290\n"
+    found, _ = read(tmp_path, text, most_lines=20)
+    assert found.max_nozzle == 290
+
+
+@pytest.mark.parametrize("command", ["M104", "SET_HEATER_TEMPERATURE HEATER=extruder"])
+def test_a_command_for_heat_without_end_is_refused(tmp_path: Path, command: str) -> None:
+    """Klipper reads lines of any length, and so what is behind those that are read here."""
+    with pytest.raises(Broken, match="without an end"):
+        facts(tmp_path, f"{SQUARE}{command} {'X1 ' * 5000} S300 TARGET=300\n")
 
 
 def test_a_file_that_takes_too_long_is_followed_for_a_while(tmp_path: Path) -> None:

@@ -62,6 +62,17 @@ async def test_a_name_that_a_spreadsheet_would_run_is_text(shop: Shop, name: str
     assert row["name"] == f"'{name}"
 
 
+@pytest.mark.parametrize("mark", [";", ";  "])
+async def test_a_name_is_text_where_a_spreadsheet_takes_another_sign_for_the_end_of_a_cell(
+    shop: Shop, mark: str
+) -> None:
+    """In many countries that is a semicolon."""
+    await shop.add(name=f"red{mark}=HYPERLINK(1)")
+    _, text = await exported(shop)
+    [row] = csv.DictReader(io.StringIO(text, newline=""))
+    assert row["name"] == f"red{mark}'=HYPERLINK(1)"
+
+
 async def test_many_rows_come_in_parts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "MOST_ROWS", 2)
     ids = [await shop.add() for _ in range(3)]
