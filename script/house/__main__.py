@@ -23,8 +23,8 @@ WELCOME = """
 
   These passwords are for this demonstration only; everything listens on this machine alone.
   Try: switch the laser on as Demo, and approve it on Anna's phone. Or tell Assist (the speech bubble
-  at the top): "unlock the workshop door", "confirm", "start the bracket on the printer", "turn on the
-  bench lamp". What takes a language model wants one: Settings > Devices & services > KITTY.
+  at the top): "unlock the workshop door", "confirm", "start the bracket on the big printer",
+  "turn on the bench lamp". What takes a language model wants one: Settings > Devices & services > KITTY.
 
   Ctrl-C stops everything. What you do is kept in {place};
   script/run --fresh begins anew.

@@ -181,8 +181,8 @@ async def a_denied_request_stays_off(visit: Visit) -> str:
 
 
 async def a_print_is_started(visit: Visit) -> str:
-    """'Start the bracket on the printer' prints once it is confirmed, and printing is seen."""
-    asked = await visit.demo.say("start the bracket on the printer")
+    """'Start the bracket on the big printer' prints once it is confirmed, and printing is seen."""
+    asked = await visit.demo.say("start the bracket on the big printer")
     expect(asked.asks, f"It did not ask: {asked.text!r}")
     expect(visit.demo.state(config.PRINTER) != "printing", "It prints already")
     answer = await visit.demo.say("confirm", asked.conversation_id)

@@ -160,13 +160,13 @@ CABINET: Final = "lock.workshop_tool_cabinet"
 LASER: Final = "switch.laser_room_laser"
 RELAY: Final = "switch.laser_relay"
 RELAY_COUNTER: Final = "counter.relay_closed"
-PRINTER: Final = "sensor.workshop_printer_status"
-PRINTER_FILE: Final = "sensor.workshop_printer_file"
-PROGRESS: Final = "sensor.workshop_printer_progress"
+PRINTER: Final = "sensor.workshop_big_printer_status"
+PRINTER_FILE: Final = "sensor.workshop_big_printer_file"
+PROGRESS: Final = "sensor.workshop_big_printer_progress"
 MINI: Final = "sensor.workshop_mini_status"
-PAUSE: Final = "button.workshop_printer_pause_print"
-CANCEL: Final = "button.workshop_printer_cancel_print"
-PRINTER_CAMERA: Final = "camera.workshop_printer_camera"
+PAUSE: Final = "button.workshop_big_printer_pause_print"
+CANCEL: Final = "button.workshop_big_printer_cancel_print"
+PRINTER_CAMERA: Final = "camera.workshop_big_printer_camera"
 CAMERA: Final = "camera.workshop_workshop_camera"
 
 
@@ -178,10 +178,10 @@ def devices(journals: str) -> list[Json]:
         {"driver": "home_assistant", "name": "Laser", "zone_id": laser_room, "Entity": RELAY},
         {
             "driver": "demo",
-            "name": "Printer",
+            "name": "Big printer",
             "zone_id": workshop,
             "Kind": "printer",
-            "Name": "Printer",
+            "Name": "Big printer",
             "Speed": 10,
             "Locks itself after": 0,
             "Delay": 0,
@@ -351,7 +351,7 @@ def _printer() -> list[Json]:
     return [
         _tile(PRINTER, "Printer"),
         _tile(PROGRESS, "Progress"),
-        *_decide("sensor.workshop_printer"),
+        *_decide("sensor.workshop_big_printer"),
         _button(PAUSE, "Pause", "mdi:pause", "blue"),
         _button(CANCEL, "Cancel", "mdi:stop", "blue"),
     ]
@@ -361,7 +361,7 @@ def _workshop() -> tuple[list[Json], ...]:
     """Return what a person at the printers wants to see: prints, the queue, and filament."""
     return (
         [_heading("Mini", "mdi:printer-3d"), *_bench("mini")],
-        [_heading("Printer", "mdi:printer-3d-nozzle"), *_bench("printer")],
+        [_heading("Big printer", "mdi:printer-3d-nozzle"), *_bench("big_printer")],
         [
             _heading("Print queue", "mdi:playlist-play"),
             _list("todo.kitty_print_queue"),

@@ -124,12 +124,13 @@ def _unlock(body: Json, name: str) -> Script:
 
 
 def _reader(body: Json) -> Script | None:
-    """Read the first list that the tools know."""
+    """Read the house's shopping list."""
     for tool in body.get("tools") or ():
         function = tool["function"]
         known = function["parameters"].get("properties", {}).get("todo_list")
         if known is not None and "get_items" in function["name"]:
-            return Script(tool=function["name"], arguments={"todo_list": known["enum"][0]})
+            name = next(one for one in known["enum"] if one.casefold() == "shopping list")
+            return Script(tool=function["name"], arguments={"todo_list": name})
     return None
 
 

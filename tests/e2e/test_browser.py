@@ -160,7 +160,7 @@ async def test_assist_asks_back_and_confirms(visit: Visit, house: House, browser
 
 async def test_the_dashboard_shows_the_print(visit: Visit, house: House, browser: Browser) -> None:
     """What the printer does is seen as it goes on, beside what waits for people."""
-    asked = await visit.demo.say("start the bracket on the printer")
+    asked = await visit.demo.say("start the bracket on the big printer")
     await visit.demo.say("confirm", asked.conversation_id)
     async with at_home(browser, house, config.DEMO) as page:
         await expect(tile(page, "Printer")).to_contain_text("Printing", timeout=30_000)

@@ -64,7 +64,7 @@ async def test_the_workshop_is_one_page(visit: Visit, house: House, browser: Bro
     async with at_the_printers(browser, house) as (page, complaints):
         await expect(tile(page, "Status", "Mini")).to_contain_text("Paused")
         await expect(tile(page, "False alarm", "Mini")).to_be_visible()
-        await expect(tile(page, "Bed", "Printer").first).to_be_visible()
+        await expect(tile(page, "Bed", "Big printer").first).to_be_visible()
         await expect(page.get_by_text("Vase for the hall").first).to_be_visible()
         await expect(page.get_by_text("PETG 1000 g").first).to_be_visible()
         await expect(tile(page, "PLA", "Filament")).to_contain_text("g")

@@ -7,7 +7,10 @@ from typing import Any, Final
 
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import entity_registry as er
 from homeassistant.util import dt as dt_util
+
+from custom_components.kitty.const import DOMAIN
 
 from .clock import Span, day_start, span_of, spoken_day
 from .house import House, Thing
@@ -115,7 +118,7 @@ class Agenda:
             counted = self._lexicon.counted.match(text) is not None
             head = f"{len(found)}: " if counted else ""
             return f"{head}{self._list(found, now)}"
-        items = await self._items(self._readable("todo"))
+        items = await self._items(self._of_people())
         wanted = self._best(items, roots, lambda one: one.summary)
         return f"{listed([one.summary for one in wanted], self._lexicon)}." if wanted else None
 
@@ -227,6 +230,15 @@ class Agenda:
     def _readable(self, domain: str) -> list[Thing]:
         """Return the things of a domain that the speaker may see."""
         return [one for one in self._house.of({domain}) if self._may_read(one.entity_id)]
+
+    def _of_people(self) -> list[Thing]:
+        """Return the lists that people write; what KITTY itself lists answers no question about their affairs."""
+        found = er.async_get(self._hass)
+        return [
+            one
+            for one in self._readable("todo")
+            if (known := found.async_get(one.entity_id)) is None or known.platform != DOMAIN
+        ]
 
     async def _events(
         self, calendars: Sequence[Thing], start: datetime, end: datetime

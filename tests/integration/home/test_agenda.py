@@ -2,11 +2,15 @@
 
 from datetime import datetime, timedelta
 
+import attr
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.calendar import CalendarEvent
 from homeassistant.components.todo import TodoItem, TodoItemStatus
+from homeassistant.helpers import entity_registry as er
 from homeassistant.util import dt as dt_util
 import pytest
+
+from custom_components.kitty.const import DOMAIN
 
 from .conftest import Home
 
@@ -150,6 +154,15 @@ async def test_a_long_list_is_cut_short_and_an_empty_one_told(home: Home) -> Non
     home.things["todo.groceries"].show(todo_items=[])
     assert await home.ask("what is on the groceries list") == "Groceries is empty."
     assert await home.ask("how many items are on the groceries list") == "0 on Groceries."
+
+
+async def test_a_list_of_kitty_is_no_affair_of_people(home: Home) -> None:
+    """A print that is queued answers no question about where people keep their things."""
+    errands = "todo.errands"
+    assert await home.ask("where is the plumber") == "Call the plumber."
+    known = er.async_get(home.hass).entities
+    known[errands] = attr.evolve(known[errands], platform=DOMAIN)
+    assert await home.say("where is the plumber") is None
 
 
 async def test_without_a_list_there_is_no_answer(home: Home) -> None:
