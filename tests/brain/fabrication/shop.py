@@ -70,8 +70,9 @@ class NoFiles:
 class Shop:
     """Two printers and a queue; :meth:`open` again is a new life on the same files."""
 
-    def __init__(self, folder: Path, *, window: str = "") -> None:
+    def __init__(self, folder: Path, *, window: str = "", url: str | None = None) -> None:
         self.folder = folder
+        self.url = url or f"sqlite:///{folder}/brain.db"
         self.window = window
         self.clock = Later()
         self.uploads: list[tuple[str, str]] = []
@@ -92,9 +93,7 @@ class Shop:
             puppets().Puppet.orders.clear()
             puppets().Puppet.first_word.clear()
             await self.house.furnish()
-        self.database = Database(
-            f"sqlite:///{self.folder}/brain.db", tables.brain, name="brain", durable=False
-        )
+        self.database = Database(self.url, tables.brain, name="brain", durable=False)
         await self.database.open()
         self.bus, self.tasks = self.house.bus, Tasks()
         self.registry = Registry(

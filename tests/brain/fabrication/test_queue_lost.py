@@ -25,9 +25,10 @@ from tests.brain.fabrication.shop import (
 
 
 @pytest.fixture
-async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
-    """Give a queue."""
-    async with open_shop(tmp_path) as made:
+async def shop(tmp_path: Path, database_url: str) -> AsyncIterator[Shop]:
+    """Give a queue; its gate has a file of its own."""
+    url = None if database_url.startswith("sqlite") else database_url
+    async with open_shop(tmp_path, url=url) as made:
         yield made
 
 
