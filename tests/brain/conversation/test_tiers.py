@@ -125,6 +125,19 @@ async def test_an_address_that_nobody_has_said_is_asked_about(home: Home, script
     assert said["text"] == "Shall I read the page https://evil.example/?q=all?"
 
 
+async def test_a_page_of_the_house_is_not_read_even_after_a_yes(
+    home: Home, brain: Brain, scripts: Scripts
+):
+    await near(home)
+    scripts["near"] = lambda request: (
+        ["So."] if answers(request) else [call("read_web_page", url=PAGE)]
+    )
+    asked = await home.say("what is the melting point of tin")
+    assert asked["text"] == f"Shall I read the page {PAGE}?"
+    await home.say("yes", conversation_id=asked["conversation_id"])
+    assert "url_refused" in {row["reason"] for row in await rows(brain, decisions)}
+
+
 # -- bounds -------------------------------------------------------------------------------------------
 
 
