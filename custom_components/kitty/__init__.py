@@ -13,6 +13,7 @@ from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.typing import ConfigType
 
+from . import incident_push, shopping
 from .approvals import Approvals
 from .bench import Bench
 from .client import BrainClient
@@ -145,6 +146,9 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
 async def async_remove_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
     """Take back what was said about an entry that is gone."""
     delete_all(hass, entry)
+    if has_brain(entry):
+        await incident_push.store_of(hass, entry).async_remove()
+        await shopping.store_of(hass, entry).async_remove()
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> bool:

@@ -57,6 +57,12 @@ FALSE_ALARM: Final = "false_alarm"
 _INTENTS: Final = {PAUSE: "print_pause", CANCEL: "print_cancel"}
 
 
+def store_of(hass: HomeAssistant, entry: KittyConfigEntry) -> Store[Json]:
+    """Return where an entry remembers what was pushed."""
+    instance_id = slugify(entry.data[CONF_INSTANCE_ID])
+    return Store(hass, STORE_VERSION, f"{DOMAIN}.{instance_id}.incidents", private=True)
+
+
 class IncidentPush:
     """Keeps the phones in line with the incidents that are open."""
 
@@ -69,10 +75,7 @@ class IncidentPush:
         self._coordinator = data.coordinator
         self._approvals = data.approvals
         self._phones = Phones(hass, entry, data.ledger)
-        instance_id = slugify(entry.data[CONF_INSTANCE_ID])
-        self._store: Store[Json] = Store(
-            hass, STORE_VERSION, f"{DOMAIN}.{instance_id}.incidents", private=True
-        )
+        self._store = store_of(hass, entry)
         # By incident: whom it was shown to. By hash: what a button does. By camera: when it last rang.
         self._told: dict[str, list[str]] = {}
         self._tokens: dict[str, Json] = {}

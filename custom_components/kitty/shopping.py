@@ -54,6 +54,11 @@ def description(row: Json, words: dict[str, str], snapshot: Snapshot) -> str:
     return "\n".join(lines)
 
 
+def store_of(hass: HomeAssistant, entry: KittyConfigEntry) -> Store[dict[str, Any]]:
+    """Return where an entry remembers what it wrote to a person's list."""
+    return Store(hass, VERSION, f"{DOMAIN}.shopping.{entry.data[CONF_INSTANCE_ID]}")
+
+
 class Mirror:
     """Keeps one item for each open proposal on a list of the house, also across restarts.
 
@@ -69,10 +74,7 @@ class Mirror:
         self._list = entity_id
         self._words = words
         self._coordinator = entry.runtime_data.coordinator
-        instance_id = entry.data[CONF_INSTANCE_ID]
-        self._store: Store[dict[str, Any]] = Store(
-            hass, VERSION, f"{DOMAIN}.shopping.{instance_id}"
-        )
+        self._store = store_of(hass, entry)
         # By proposal: its text, and whether the list has it for certain.
         self._items: dict[str, Json] = {}
         self._lock = asyncio.Lock()

@@ -2,6 +2,7 @@
 
 import asyncio
 from types import MappingProxyType
+from typing import Any
 from unittest.mock import patch
 
 from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
@@ -12,7 +13,7 @@ from homeassistant.util.file import WriteError
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
 
-from custom_components.kitty import async_remove_config_entry_device
+from custom_components.kitty import async_remove_config_entry_device, incident_push, shopping
 from custom_components.kitty.const import DOMAIN
 
 from .conftest import DOOR, heard, kitty_entry, rules, set_up, until
@@ -193,3 +194,14 @@ async def test_only_a_device_that_is_gone_may_be_deleted(
     )
     assert not await async_remove_config_entry_device(hass, kitty, there)
     assert await async_remove_config_entry_device(hass, kitty, gone)
+
+
+async def test_what_was_pushed_and_written_is_forgotten_with_the_entry(
+    hass: HomeAssistant, kitty: MockConfigEntry, hass_storage: dict[str, Any]
+) -> None:
+    """The ledger stays: it belongs to the brain."""
+    stores = [incident_push.store_of(hass, kitty), shopping.store_of(hass, kitty)]
+    for store in stores:
+        await store.async_save({})
+    await hass.config_entries.async_remove(kitty.entry_id)
+    assert not {store.key for store in stores} & hass_storage.keys()
