@@ -48,6 +48,8 @@ TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
     "aborted": frozenset(),
 }
 
+_TOLD: Final = frozenset({"claimed", "acked", "failed"})
+
 type CommandOf = Callable[[str], Awaitable[Json | None]]
 
 
@@ -91,13 +93,14 @@ class Jobs:
         self._bus = bus
         self._tasks = tasks
         bus.listen("command.updated", self._on_command)
+        self._registry = devices.registry
         devices.registry.listeners.append(self._on_device)
         self._seen: dict[str, tuple[str | None, str | None]] = {}
         # What happens on one printer is taken in the order in which it happened.
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def _on_command(self, event: Event) -> None:
-        if event.data["intent"] == "print_start" and event.data["status"] in {"claimed", "failed"}:
+        if event.data["intent"] == "print_start" and event.data["status"] in _TOLD:
             self._tasks.start(f"job of {event.data['id']}", self._of_command(event.data))
 
     async def _of_command(self, command_: Json) -> None:
@@ -108,18 +111,29 @@ class Jobs:
                 for old in await self._open_on(device_id):
                     if old["run"] is None:
                         await self.move(old["id"], "failed", error=UNSEEN)
-                await self._open(
-                    # No run of it is older than the order, however late its row is written.
-                    created_at=command_["claimed_at"],
-                    device_id=device_id,
-                    command_id=command_["id"],
-                    file=command_["params"]["file"],
-                    status="preparing",
-                    requested_by=command_["requested_by"],
-                    conversation_id=command_["conversation_id"],
-                )
+                await self._order(command_)
             elif command_["status"] == "failed" and row is not None and row["status"] in OPEN:
                 await self.move(row["id"], "failed", error=command_["detail"] or "not started")
+            lost = command_["status"] == "acked" and row is None
+            if lost and not await self._db.read(lambda connection: _is_there(connection, command_)):
+                await self._order(command_)
+        if lost:  # a crash came before its row, and perhaps the print was over before the next life
+            with suppress(NotFound):
+                state = self._registry.get(device_id).observed.state
+                if state.get("status") is not None:
+                    await self._take(device_id, state)
+
+    async def _order(self, command_: Json) -> None:
+        await self._open(
+            # No run of it is older than the order, however late its row is written.
+            created_at=command_["claimed_at"],
+            device_id=command_["device_id"],
+            command_id=command_["id"],
+            file=command_["params"]["file"],
+            status="preparing",
+            requested_by=command_["requested_by"],
+            conversation_id=command_["conversation_id"],
+        )
 
     async def _open(self, **columns: Any) -> None:
         row: Json = {"id": new_id(), "created_at": time.time()} | columns
@@ -358,6 +372,17 @@ def _is_of(row: Json, job: Json, status: str) -> bool:
     return job.get("file") == row["file"] and (
         status in OPEN or began_since(job, row["created_at"])
     )
+
+
+def _is_there(connection: Connection, command_: Json) -> bool:
+    """Tell whether the run of an order was recorded as nobody's."""
+    same = select(jobs.c.id).where(
+        jobs.c.device_id == command_["device_id"],
+        jobs.c.file == command_["params"]["file"],
+        jobs.c.command_id.is_(None),
+        jobs.c.created_at >= command_["claimed_at"],
+    )
+    return connection.execute(same).first() is not None
 
 
 def _job_of(connection: Connection, command_id: str) -> Json | None:

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from brain_server.app import Brain
 from brain_server.errors import Conflict, DeviceError, Unavailable
@@ -198,6 +198,39 @@ async def test_a_run_that_began_before_its_row_was_written_is_that_of_its_order(
         await asyncio.sleep(0.01)
     (job,) = await quiet(home)
     assert (job["status"], job["command_id"]) == ("completed", asked["command"]["id"])
+
+
+async def test_a_print_of_which_a_crash_took_the_row_is_known_when_its_order_is_read_back(
+    home: Home,
+) -> None:
+    """It began and ended while there was no brain; the printer still shows it."""
+    printer = await home.puppet("mk4", "printer")
+    command = {
+        "id": new_id(),
+        "intent": "print_start",
+        "status": "acked",
+        "device_id": printer.context.device_id,
+        "params": {"file": "benchy.gcode"},
+        "claimed_at": time.time() - 60,
+        "requested_by": "ada",
+        "conversation_id": None,
+    }
+    printer.show(**STATE("completed", "benchy.gcode", now(-30)))
+    assert await quiet(home) == []
+    home.brain.bus.publish("command.updated", command)
+    (job,) = await quiet(home)
+    assert (job["status"], job["command_id"]) == ("completed", command["id"])
+
+
+async def test_a_run_that_was_taken_for_nobodys_is_not_recorded_twice(home: Home) -> None:
+    """The queue ties it to its order."""
+    _, command = await printing(home)
+    same = jobs.c.command_id == command["id"]
+    orphaned = update(jobs).where(same).values(command_id=None)
+    await home.brain.brain_db.write(lambda connection: connection.execute(orphaned))
+    known = await home.command("commands.get", {"command_id": command["id"]})
+    home.brain.bus.publish("command.updated", known | {"status": "acked"})
+    assert len(await quiet(home)) == 1
 
 
 async def test_what_a_printer_showed_while_nothing_could_be_written_is_taken_later(
