@@ -17,21 +17,18 @@ from custom_components.kitty.protocol import Json
 
 from .conftest import ADA, EVE
 from .fake_brain import Answer, FakeBrain
+from .shop import PROPOSAL, SPOOL, proposal, spool, stock
 from .workshop import PRINTER, act, at, workshop_fixture  # noqa: F401 - fixtures by name
 
-SPOOL: Final = "50" * 16
 LOADED: Final = "51" * 16
-PROPOSAL: Final = "9a" * 16
 
 
-def spool(spool_id: str, material: str, device_id: str | None = None) -> Json:
-    """Return a spool."""
-    return {"id": spool_id, "material": material, "device_id": device_id, "archived": False}
-
-
-SPOOLS: Final = [spool(SPOOL, "PLA"), spool(LOADED, "PETG", PRINTER)]
-STOCK: Final = [{"material": "PLA", "free_g": 900.0}, {"material": "PETG", "free_g": 100.0}]
-PROPOSALS: Final = [{"id": PROPOSAL, "material": "PETG", "status": "proposed"}]
+SPOOLS: Final = [
+    spool(device_id=None),
+    spool(id=LOADED, material="PETG", device_id=PRINTER),
+]
+STOCK: Final = [stock(), stock(material="PETG")]
+PROPOSALS: Final = [proposal(material="PETG")]
 
 
 def listing(rows: list[Json]) -> Answer:

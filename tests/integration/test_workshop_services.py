@@ -19,9 +19,9 @@ from custom_components.kitty.protocol import Json
 
 from .conftest import ADA, EVE
 from .fake_brain import FakeError
+from .shop import INCIDENT, ITEM, JOB, incident, item, job
 from .workshop import (
     CAMERA,
-    NOW,
     PRINTER,
     Storeroom,
     act,
@@ -31,30 +31,8 @@ from .workshop import (
 )
 
 OTHER: Final = "b2" * 16
-ITEM: Final = "aa" * 16
 ANYWHERE: Final = "ab" * 16
-JOB: Final = "10" * 16
-INCIDENT: Final = "1c" * 16
 PNG: Final = b"\x89PNG\r\n\x1a\n and more"
-
-
-def row(queue_id: str, device_id: str | None, **changes: Any) -> Json:
-    """Return an item of the queue that waits."""
-    return {
-        "id": queue_id,
-        "title": "Cat",
-        "status": "queued",
-        "device_id": device_id,
-        "wanted_device_id": None,
-        "artifact_id": None,
-        "material": None,
-        "planned_start": None,
-        "planned_end": None,
-        "deadline": None,
-        "priority": 5,
-        "created_at": NOW,
-        "reasons": [],
-    } | changes
 
 
 @pytest.fixture
@@ -68,18 +46,10 @@ async def brain(socket_enabled: None) -> AsyncIterator[Storeroom]:
     """Return a brain with a queue, a print and an incident, which answers what it was asked."""
     fake = await Storeroom().start()
     fake.workshop = {
-        "queue": [row(ITEM, PRINTER), row(ANYWHERE, None)],
-        "incidents": [
-            {
-                "id": INCIDENT,
-                "status": "open",
-                "device_id": CAMERA,
-                "job_id": JOB,
-                "closed_at": None,
-            }
-        ],
+        "queue": [item(), item(id=ANYWHERE, device_id=None)],
+        "incidents": [incident()],
     }
-    fake.jobs = {JOB: {"id": JOB, "device_id": PRINTER, "status": "printing"}}
+    fake.jobs = {JOB: job()}
     fake.answers["jobs.get"] = lambda params, _caller: {
         "job": {"id": params["job_id"], "device_id": PRINTER},
         "conversation": {"id": "talk", "user_id": ADA},
