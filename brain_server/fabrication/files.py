@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from brain_server.commands import PROCESSING_TIMEOUT, Caller, Page, Params, Scope, as_page, command
 from brain_server.devices import Devices
 from brain_server.devices.evidence import image_type
-from brain_server.errors import Conflict, InvalidRequest, NotFound
+from brain_server.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from brain_server.fabrication.hazards import hazards, is_known
 from brain_server.fabrication.store import Kind, Store, must_be
 from brain_server.inventory.materials import DENSITIES, grams_of, normal
@@ -33,6 +33,8 @@ OPEN_JOBS: Final = ("preparing", "printing", "paused")
 OPEN_QUEUE: Final = ("queued", "held", "starting", "printing")
 # Whoever has just sent a file is about to do something with it.
 _FRESH: Final = 3600.0
+# What may not go yet may be so many times what is kept.
+_FAR: Final = 2
 
 
 class FilesPage(Page):
@@ -95,6 +97,7 @@ class Files:
                 "This is no file that can be printed: slice it first",
                 reason="not sliced",
             )
+        await self._must_have_room()
         spooled = await self.store.spool(content)
         try:
             row = await self._find(artifacts.c.sha256 == spooled.sha256)
@@ -119,6 +122,13 @@ class Files:
             await self.store.drop(spooled)
         await self.forget()
         return await self._view(row)
+
+    async def _must_have_room(self) -> None:
+        """Refuse, as ``no_space``, what is far too much though nothing may go: the disk serves others, too."""
+        if sum((await self.store.present()).values()) > _FAR * self._most:
+            await self.forget()
+            if sum((await self.store.present()).values()) > _FAR * self._most:
+                raise Unavailable("no_space", "There is no space left for this file")
 
     async def upload(
         self, caller: Caller, device_id: str, name: str, content: AsyncIterator[bytes]

@@ -558,6 +558,17 @@ async def test_use_makes_a_file_young(home: Home, clock: Later) -> None:
     assert folder(home) == [made["sha256"]]
 
 
+async def test_what_is_new_and_far_too_much_is_refused(home: Home, clock: Later) -> None:
+    """Nothing that came within the hour is removed for it, and the disk is needed for more than files."""
+    for number in range(3):
+        await take(home, f"{PRUSA}; {number}\n" + ";" * 800_000, name=f"{number}.gcode")
+    with pytest.raises(Unavailable) as caught:
+        await take(home, f"{PRUSA}; one more\n", name="more.gcode")
+    assert (caught.value.code, len(await listed(home))) == ("no_space", 3)
+    clock.ahead += 3700.0
+    await take(home, f"{PRUSA}; one more\n", name="more.gcode")
+
+
 async def test_the_oldest_go_where_it_is_too_much(home: Home, clock: Later) -> None:
     """But not what somebody has just sent."""
     old = await take(home, SQUARE + ";old\n" * 130_000)
