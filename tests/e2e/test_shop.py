@@ -43,12 +43,13 @@ async def at_the_printers(browser: Browser, house: House) -> AsyncIterator[tuple
         yield page, complaints
 
 
-async def all_pictures_are_seen(page: Page, count: int) -> None:
-    """Wait until so many pictures are there, and all of them are loaded."""
-    pictures = page.locator("hui-image img")
-    await expect(pictures).to_have_count(count)
-    for number in range(count):
-        one = pictures.nth(number)
+async def all_pictures_are_seen(page: Page) -> None:
+    """Wait until cameras, drawings and the last frame are there, and all of them are loaded."""
+    await expect(page.get_by_text("This comes out").first).to_be_visible()
+    await expect(page.get_by_text("Seen by the camera").first).to_be_visible()
+    pictures = await page.locator("hui-image img").all()
+    assert len(pictures) >= 5
+    for one in pictures:
         await one.scroll_into_view_if_needed()
         await expect(one).to_have_js_property("complete", value=True)
         await page.wait_for_function("one => one.naturalWidth > 0", arg=await one.element_handle())
@@ -68,7 +69,7 @@ async def test_the_workshop_is_one_page(visit: Visit, house: House, browser: Bro
         await expect(page.get_by_text("Vase for the hall").first).to_be_visible()
         await expect(page.get_by_text("PETG 1000 g").first).to_be_visible()
         await expect(tile(page, "PLA", "Filament")).to_contain_text("g")
-        await all_pictures_are_seen(page, 5)
+        await all_pictures_are_seen(page)
         await picture(page, "workshop")
         await page.screenshot(path=house.place / "workshop.png")
         shown = await page.locator("hui-sections-view").evaluate(TEXT)
