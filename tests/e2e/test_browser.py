@@ -86,6 +86,7 @@ async def test_a_device_is_added_in_the_browser(
     async with at_home(browser, house, config.DEMO) as page:
         await page.goto(f"{house.url}/config/integrations/integration/kitty")
         await page.get_by_role("button", name="Add device").click()
+        await page.locator("ha-form ha-select").click()
         await page.get_by_text("Demonstration", exact=True).click()
         await page.get_by_role("button", name="Next").click()
         await expect(page.get_by_text("Locks itself after")).to_be_visible()
