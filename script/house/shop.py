@@ -84,11 +84,16 @@ async def what_it_took_and_cost_is_known(visit: Visit) -> str:
         found = await visit.demo.ask("kitty.get_costs", job_id=job["job"]["id"])
         return found if found.get("parts") else None
 
-    costs = await until(counted, "Its costs are counted", 10.0)
+    costs = await until(counted, "Its costs are counted", 10.0) or {}
     grams = [one["grams"] for one in (await _last_job(visit))["usage"]]
     expect(len(grams) == 1 and grams[0] > 0, f"It took {grams} grams")
-    expect({one["what"] for one in costs["parts"]} == {"filament", "energy", "machine"}, costs)
-    expect(abs(sum(one["cost"] for one in costs["parts"]) - costs["total"]) < 1e-5, costs)
+    expect(
+        {one["what"] for one in costs["parts"]} == {"filament", "energy", "machine"},
+        f"It cost {costs}",
+    )
+    expect(
+        abs(sum(one["cost"] for one in costs["parts"]) - costs["total"]) < 1e-5, f"It cost {costs}"
+    )
     await visit.demo.until(
         lambda: visit.demo.state(COST) == str(costs["total"]), "Its cost is on the dashboard"
     )
@@ -303,7 +308,8 @@ async def _started(visit: Visit) -> list[tuple[str, str]]:
 
 
 def _incident(visit: Visit) -> str | None:
-    return visit.demo.states.get(INCIDENTS, {}).get("attributes", {}).get("event_type")
+    seen: str | None = visit.demo.states.get(INCIDENTS, {}).get("attributes", {}).get("event_type")
+    return seen
 
 
 def _is_alarm(notification: Json) -> bool:
