@@ -206,3 +206,4 @@ class Workshop:
         await self.files.store.tidy()
         await self.files.forget()
         await self.reviews.tidy()
+        await self.monitor.tidy()

@@ -2,12 +2,13 @@
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set as AbstractSet
+import itertools
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, union
 
 from brain_server.bus import Bus, Event
 from brain_server.commands import Caller, Page, Params, Scope, as_page, command
@@ -16,12 +17,16 @@ from brain_server.errors import InvalidRequest, NotFound
 from brain_server.observability import Tasks
 from brain_server.protocol import Json
 from brain_server.storage import Database
-from brain_server.storage.tables import jobs, new_id, print_events
-from brain_server.vision.pictures import keep, stored
+from brain_server.storage.tables import incidents, jobs, new_id, print_events, reviews
+from brain_server.vision.pictures import keep, left_over, stored
 
 FAILURES: Final = frozenset({"spaghetti_detected", "nozzle_clog"})
 MOST_PICTURE: Final = 8 * 1024 * 1024
 _PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+
+# A picture is written before its row.
+_FRESH: Final = 3600.0
+_AT_ONCE: Final = 500
 
 type EventType = Literal["first_layer_ok", "spaghetti_detected", "nozzle_clog", "completed"]
 
@@ -133,6 +138,22 @@ class Monitor:
             self._bus.publish("print.event", row)
         return row
 
+    async def tidy(self) -> None:
+        """Remove the pictures that no event, incident or review tells of any more."""
+        found = await asyncio.to_thread(left_over, self._folder, self._clock() - _FRESH)
+        for names in itertools.batched(sorted(found), _AT_ONCE, strict=False):
+            needless = set(names) - await self._needed(names)
+            await asyncio.to_thread(_remove, self._folder, needless)
+
+    async def _needed(self, names: Sequence[str]) -> set[str]:
+        query = union(
+            *(
+                select(table.c.picture).where(table.c.picture.in_(names))
+                for table in (print_events, incidents, reviews)
+            )
+        )
+        return await self._db.read(lambda connection: set(connection.execute(query).scalars()))
+
     @command("prints.report", Scope.INTEGRATION)
     async def report(self, _caller: Caller, params: Report) -> Json:
         """Take what was seen of a print."""
@@ -168,3 +189,8 @@ class Monitor:
         key = await self._db.read(lambda connection: connection.execute(query).scalar())
         image = await asyncio.to_thread(stored, self._folder, key or "")
         return {"content_type": image_type(image), "image": base64.b64encode(image).decode()}
+
+
+def _remove(folder: Path, names: AbstractSet[str]) -> None:
+    for name in names:
+        (folder / name).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from pathlib import Path
 import re
 from typing import TYPE_CHECKING, Final
@@ -50,11 +51,23 @@ def keep(folder: Path, image: bytes) -> str:
     key = hashlib.sha256(image).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / key
-    if not path.exists():
+    if path.exists():
+        path.touch()  # it is wanted again
+    else:
         half = folder / f"{key}.part"
         half.write_bytes(image)
         half.replace(path)
     return key
+
+
+def left_over(folder: Path, before: float) -> set[str]:
+    """Return the keys of the pictures that were not wanted since."""
+    if not folder.is_dir():
+        return set()
+    with os.scandir(folder) as found:
+        return {
+            one.name for one in found if _KEY.fullmatch(one.name) and one.stat().st_mtime < before
+        }
 
 
 def stored(folder: Path, key: str) -> bytes:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -328,3 +329,16 @@ async def test_a_start_that_failed_before_it_was_a_job_leaves_none(home: Home) -
         "the end of what was under way",
     )
     assert (await home.command("jobs.list"))["items"] == []
+
+
+async def test_a_picture_that_nothing_tells_of_any_more_is_tidied_away(home: Home) -> None:
+    """One that was taken back by a better one, say; not evidence, and not what has just come."""
+    await report(home, await job(home))
+    folder = home.brain.settings.data_dir / "evidence"
+    (needed,) = [one.name for one in folder.iterdir()]
+    for name in ("0" * 64, "1" * 64, "2" * 32):
+        (folder / name).write_bytes(b"x")
+    for name in (needed, "0" * 64, "2" * 32):
+        os.utime(folder / name, (1, 1))
+    await home.brain.workshop.tidy()
+    assert {one.name for one in folder.iterdir()} == {needed, "1" * 64, "2" * 32}
