@@ -11,6 +11,8 @@ from brain_server.drivers.bambu.trust import Trust, untrusted
 from brain_server.errors import DeviceError
 
 TIMEOUT_S: Final = 30.0
+# More letters than the names of all the files that fit on a card.
+_MOST_NAMES: Final = 4 * 1024 * 1024
 # What no printer starts, for a file that is not yet all there.
 _UNFINISHED: Final = ".part"
 _LOGIN_REFUSED: Final = "530"
@@ -80,14 +82,16 @@ class Ftps(ftplib.FTP_TLS):
                 self.transfercmd("NLST") as data,
                 data.makefile("r", encoding=self.encoding) as told,
             ):
-                lines = told.read().splitlines()
+                text = told.read(_MOST_NAMES + 1)
+            if len(text) > _MOST_NAMES:
+                raise ftplib.error_temp("451 The list of files has no end")  # noqa: S321 - inside TLS
             self.voidresp()
         except ftplib.Error as err:
             # Some servers say of an empty folder that there is none.
             if _code(err) not in _NOTHING_THERE:
                 raise
             return []
-        return [line.rpartition("/")[2] for line in lines]
+        return [line.rpartition("/")[2] for line in text.splitlines()]
 
     def break_off(self) -> None:
         """End whatever goes on, from a thread that does not wait for it any more."""

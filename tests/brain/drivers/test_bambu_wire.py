@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+import ftplib
 from pathlib import Path
+import socket
 import ssl
+import threading
 
 import pytest
 
 from brain_server.drivers.bambu.camera import picture
+from brain_server.drivers.bambu.files import Ftps
 from brain_server.drivers.bambu.mqtt import Mqtt
 from brain_server.drivers.bambu.trust import Trust, trust
 from brain_server.errors import DeviceError
@@ -94,3 +98,26 @@ async def test_what_is_no_picture_is_not_shown(tmp_path: Path, answer: bytes) ->
         with pytest.raises(DeviceError) as raised:
             await picture("127.0.0.1", port, known, "bblp", "x")
     assert raised.value.code == "camera_failed"
+
+
+def test_a_list_of_files_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sends it must not fill the memory."""
+    here, there = socket.socketpair()
+    sent = 0
+
+    def pour() -> None:
+        nonlocal sent
+        with there, suppress(OSError):
+            for _ in range(64):
+                there.sendall(b"part.gcode\r\n" * 100_000)
+                sent += 1
+
+    session = Ftps(Trust(serial=SERIAL))
+    monkeypatch.setattr(session, "voidcmd", lambda _line: "200")
+    monkeypatch.setattr(session, "transfercmd", lambda _line: here)
+    pouring = threading.Thread(target=pour)
+    pouring.start()
+    with pytest.raises(ftplib.Error):
+        session.names()
+    pouring.join()
+    assert sent < 8
