@@ -35,10 +35,10 @@ PRINTERS: Final = ("Ada", "Bob")
 # Seconds: until it is killed at any moment, in which it must have come by a point, and to the end of a folder.
 LONGEST: Final = 4.0
 REACHED: Final = 12.0
-END: Final = 120.0
+END: Final = 240.0
 LOOK: Final = 0.1
 # A print takes some seconds, as long as it takes to start a brain again, and then some.
-SPEED: Final = 15
+SPEED: Final = 25
 DONE: Final = frozenset({"completed", "cancelled"})
 
 
@@ -119,8 +119,7 @@ class Shop:
             async with asyncio.timeout(limit):
                 await self.home.connect(self.brain.port)
                 await self.home.subscribe()
-                for _ in range(2):
-                    await self.queue()
+                await self.queue()
                 await self.serve()
         await self.end()
 
