@@ -371,7 +371,7 @@ def _workshop() -> tuple[list[Json], ...]:
             _tile("sensor.kitty_stock_of_pla", "PLA"),
             _tile("sensor.kitty_stock_of_petg", "PETG"),
             _heading("To buy", "mdi:cart-outline"),
-            _list("todo.kitty_shopping_list"),
+            _list("todo.kitty_filament_to_buy"),
         ],
     )
 

@@ -409,6 +409,10 @@ async def test_power_goes_off_without_the_brain_only_when_the_load_was_cool(
     brain.answers["devices.remove"] = lambda _params, _caller: {}
     brain.devices[PRINTER] = {
         "id": PRINTER,
+        "kind": "printer",
+        "driver": "demo",
+        "feeds": None,
+        "last_seen": None,
         "name": "Printer",
         "state": printer,
         "online": "online",
@@ -440,7 +444,16 @@ async def test_what_was_cool_once_may_be_hot_now(
     subentry = door_subentry(entity_id="switch.power", feeds=PRINTER)
     brain.answers["devices.remove"] = lambda _params, _caller: {}
     cool = {"status": "idle", "nozzle": {"actual": 25.0}, "bed": {"actual": 24.0}}
-    brain.devices[PRINTER] = {"id": PRINTER, "name": "Printer", "state": cool, "online": online}
+    brain.devices[PRINTER] = {
+        "id": PRINTER,
+        "kind": "printer",
+        "driver": "demo",
+        "feeds": None,
+        "last_seen": None,
+        "name": "Printer",
+        "state": cool,
+        "online": online,
+    }
     entry = await set_up(hass, kitty_entry(brain, subentries=(subentry,)))
     await brain.received_command("devices.observe")
     await _leave(entry, brain)

@@ -114,7 +114,7 @@ async def test_a_device_that_was_removed_here_is_removed_there(
     hass: HomeAssistant, no_platforms: None, brain: FakeBrain, door: Door
 ) -> None:
     """The brain keeps no device that nobody sees any more."""
-    brain.devices["old"] = {"id": "old", "name": "Old", "state": {}}
+    brain.devices["old"] = {"id": "old", "name": "Old", "kind": "light", "feeds": None, "state": {}}
     await set_up(hass, kitty_entry(brain))
     assert await brain.received_command("devices.remove") == {"device_id": "old"}
 

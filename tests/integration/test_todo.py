@@ -43,7 +43,7 @@ from .workshop import (  # noqa: F401 - fixtures are asked for by name
 )
 
 QUEUE: Final = "todo.brain_print_queue"
-SHOPPING: Final = "todo.brain_shopping_list"
+SHOPPING: Final = "todo.brain_filament_to_buy"
 HOUSE: Final = "todo.house"
 BRAIN: Final = Path(__file__).parents[2] / "brain_server" / "fabrication"
 
