@@ -13,9 +13,7 @@ from brain_server.errors import InvalidRequest
 ENV_PREFIX: Final = "KITTY_"
 MOST_PORT: Final = 65_535
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
-MAY_BE_ZERO: Final = frozenset(
-    {"budget_daily", "budget_monthly", "energy_price", "machine_price"}
-)
+MAY_BE_ZERO: Final = frozenset({"budget_daily", "budget_monthly", "energy_price", "machine_price"})
 SHARES: Final = frozenset({"budget_soft", "trace_sample"})
 
 

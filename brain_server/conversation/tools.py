@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from brain_server.commands import Caller, Command, input_schema
+from brain_server.commands import Caller, Command, Page, input_schema
 from brain_server.conversation.trust import Trust, plain_name, quoted, unquoted, visible
 from brain_server.errors import KittyError
 from brain_server.house import HomeAssistantLink
@@ -33,6 +33,7 @@ SEARCH: Final = "search_web"
 READ: Final = "read_web_page"
 HOME_TIMEOUT: Final = 15.0
 MOST_RESULT: Final = 12_000
+_PAGING: Final = frozenset(Page.__struct_fields__)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_.:+/-]{0,64}")
 
 # The words by which people ask for an intent; a model's request for it needs one of them to be carried.
@@ -260,7 +261,7 @@ class Toolbox:
         tool = Tool(
             name=spec.action.replace(".", "_"),
             description=spec.tool or spec.summary,
-            parameters=input_schema(spec),
+            parameters=_for_models(input_schema(spec)),
             read_only=True,
         )
         return Offered(tool=tool, effect=Effect.READ, run=run, kind=_kind_of(tool.name))
@@ -384,6 +385,23 @@ class Toolbox:
         )
 
 
+def _for_models(schema: Json) -> Json:
+    """Return a schema without what no model needs: it is told the first page, and the description twice."""
+    asked = {
+        name: _present(one) for name, one in schema["properties"].items() if name not in _PAGING
+    }
+    kept: Json = {"type": "object", "properties": asked, "additionalProperties": False}
+    return kept | ({"required": schema["required"]} if schema["required"] else {})
+
+
+def _present(part: Json) -> Json:
+    """Return the schema of a parameter that is left out rather than null."""
+    kinds: list[Json] = [one for one in part.get("anyOf", ()) if one != {"type": "null"}]
+    whole = part | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})
+    silent = {"default", "title", "description", "pattern", "anyOf" if len(kinds) == 1 else "default"}
+    return {name: one for name, one in whole.items() if name not in silent}
+
+
 def _proposed(tool: str, arguments: Json, **more: str) -> Ran:
     """Return that the person must say yes first."""
     proposal = {"tool": tool, "arguments": arguments, **more}
@@ -397,13 +415,17 @@ def _kind_of(name: str) -> Kind:
 
 
 def meant(arguments: Json, schema: Json) -> Json:
-    """Return arguments as they were meant: one thing for a list of one, digits for a number."""
+    """Return arguments as they were meant: one thing for a list of one, digits for a number, null for nothing."""
     types = {
         name: one.get("type")
         for name, one in (schema.get("properties") or {}).items()
         if isinstance(one, dict)
     }
-    return {name: _meant(value, types.get(name)) for name, value in arguments.items()}
+    return {
+        name: _meant(value, types.get(name))
+        for name, value in arguments.items()
+        if value is not None or "anyOf" in (schema.get("properties") or {}).get(name, {})
+    }
 
 
 def _meant(value: Any, kind: Any) -> Any:

@@ -70,7 +70,7 @@ class Advice:
         "advice.list",
         Scope.READ,
         read_only=True,
-        tool="List what finished prints suggest: which printer for which material, what to clean, wrong estimates.",
+        tool="List what finished prints suggest: the best printer for a material, what to clean.",
     )
     async def list(self, _caller: Caller, params: Page) -> Json:
         """List what the prints of the last year suggest, with how many prints say so."""

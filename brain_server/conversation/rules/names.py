@@ -138,6 +138,12 @@ class CompiledHome:
         words = self._words(quoted)
         return words in self._names or any(index.find(words).sure for index in self.files.values())
 
+    def called(self, words: Sequence[str]) -> tuple[Named, ...]:
+        """Return the devices whose whole name the words are, though it says no more than what they are."""
+        return tuple(
+            device for device in self.home.devices if tuple(words) in self._variants[device.id]
+        )
+
     def is_file(self, words: Sequence[str]) -> bool:
         """True when the words can mean a file of some printer."""
         return any(index.find(words).names for index in self.files.values())

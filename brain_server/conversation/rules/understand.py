@@ -211,6 +211,9 @@ def _named(words: tuple[str, ...], home: CompiledHome, here: Here) -> str | None
     if not lang.guards["negation"].isdisjoint(words):
         return None
     devices = home.only(here.candidates)
+    called = devices.called(bare)
+    if len(called) == 1:
+        return called[0].id
     found = devices.refer(bare, ALL_KINDS, here.area_id)
     if found.weak:
         return None

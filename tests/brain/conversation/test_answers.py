@@ -174,6 +174,19 @@ async def test_a_name_that_fits_two_is_asked_back_and_the_answer_acts(home: Home
     assert set(both["left"].orders) == {"left"}
 
 
+async def test_a_name_that_is_only_what_a_thing_is_answers_which_one(home: Home) -> None:
+    """ "Lamp" is a name, too, where one of the two is called so."""
+    both = {}
+    for name in ("Lamp", "Mini"):
+        both[name] = await home.puppet(name, "light", name=name)
+        both[name].shows = {"on": True}
+    asked = await home.say("switch on the lamp")
+    assert asked["text"] == "Which one: Lamp or Mini?"
+    said = await home.say("Lamp", conversation_id=asked["conversation_id"])
+    assert said["text"] == "Done: Lamp is on."
+    assert both["Mini"].orders == {}
+
+
 async def test_another_wish_instead_of_an_answer_is_taken_as_it_is(home: Home) -> None:
     """The question is forgotten."""
     both = await lamps(home)
