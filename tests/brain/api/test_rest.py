@@ -128,7 +128,7 @@ async def test_every_command_runs_over_the_one_route_for_actions(home: Home, res
     ids = await furnished(home)
     for action in GETS:
         params = {"device_id": ids["device"], "command_id": ids["command"], "conversation_id": "c"}
-        params |= {"model": ids["model"], "query": "q", "use": "tools"}
+        params |= {"model": ids["model"], "query": "q", "use": "tools", "job_id": "j"}
         wanted = home.brain.dispatcher.commands[action].params.__struct_fields__
         needed = {name: value for name, value in params.items() if name in wanted}
         answer = await rest.act(action, needed)
