@@ -249,11 +249,11 @@ telemetry: Final = Table(
     Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
     Column("topic", String(255), nullable=False),
     Column("payload", Text, nullable=False),
-    # A payload of more than 1024 bytes, packed with zlib; the text is then empty.
-    Column("packed", LargeBinary),
     Column("job_id", String(32)),
     Column("conversation_id", String(64)),
     Column("recorded_at", Float, nullable=False),
+    # A payload of more than 1024 bytes, packed with zlib; the text is then empty.
+    Column("packed", LargeBinary),
     Index(None, "device_id", "id"),
     Index(None, "recorded_at"),
 )
@@ -408,7 +408,8 @@ beds: Final = Table(
 energy_prices: Final = Table(
     "energy_prices",
     brain,
-    Column("start", Float, primary_key=True),
+    # A float key is no counter, though SQLAlchemy would make one of it.
+    Column("start", Float, primary_key=True, autoincrement=False),
     Column("end", Float, nullable=False),
     Column("price", Float, nullable=False),
 )

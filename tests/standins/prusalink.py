@@ -21,7 +21,7 @@ PYTHON = Path(os.environ.get("KITTY_PRUSALINK", ROOT / ".cache/prusalink/bin/pyt
 USER = "maker"
 PASSWORD = "a-Password-of-10"
 # Where its data is: PrusaLink takes no print files from below /tmp.
-DATA = ROOT / ".cache/prusalink-data"
+DATA = Path("/var/tmp/kitty-prusalink")
 
 # It waits 8 s for a printer to boot that is there at once, 20 s after a power cut, and shows for 11 s how a print
 # ended. And a printer that answers at once, as none of steel does, wins two of its races: a stop is lost while its

@@ -154,7 +154,9 @@ async def test_every_answer_with_tools_is_words_or_a_valid_call(data_dir: Path) 
     assert called
     assert [call for call in called if misfit(call[1], known[call[0]])] == []
     assert {usage_of(parts).finish for parts in answers if calls_of(parts)} == {"tool_calls"}
-    assert all(words_of(parts) for parts in answers if not calls_of(parts))
+    # A model that knows nothing may also say nothing.
+    said = {usage_of(parts).finish for parts in answers if not calls_of(parts)}
+    assert said <= {"stop", "length"}
 
 
 async def test_a_conversation_with_tools_and_their_results_can_go_on(data_dir: Path) -> None:

@@ -33,7 +33,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "energy_prices",
-        sa.Column("start", sa.Float(), nullable=False),
+        sa.Column("start", sa.Float(), autoincrement=False, nullable=False),
         sa.Column("end", sa.Float(), nullable=False),
         sa.Column("price", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("start", name=op.f("pk_energy_prices")),
