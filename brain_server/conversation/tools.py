@@ -398,7 +398,13 @@ def _present(part: Json) -> Json:
     """Return the schema of a parameter that is left out rather than null."""
     kinds: list[Json] = [one for one in part.get("anyOf", ()) if one != {"type": "null"}]
     whole = part | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})
-    silent = {"default", "title", "description", "pattern", "anyOf" if len(kinds) == 1 else "default"}
+    silent = {
+        "default",
+        "title",
+        "description",
+        "pattern",
+        "anyOf" if len(kinds) == 1 else "default",
+    }
     return {name: one for name, one in whole.items() if name not in silent}
 
 
