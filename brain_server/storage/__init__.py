@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from contextvars import Context, copy_context
 import logging
 import os
@@ -11,9 +12,20 @@ import queue
 import sqlite3
 import threading
 import time
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    MetaData,
+    Select,
+    Table,
+    create_engine,
+    event,
+    inspect,
+    text,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
@@ -26,10 +38,23 @@ _LOGGER = logging.getLogger(__name__)
 
 BATCH: Final = 256
 BUSY_SECONDS: Final = 1.0
+# So long a connection to PostgreSQL may hang in the middle of something.
+LOST_SECONDS: Final = 5.0
 BALLAST_BYTES: Final = 1024 * 1024
 BALLAST_STEP: Final = 64 * 1024
+# How long one asks what became of a commit that was cut off, while the server starts again.
+VERDICT_SECONDS: Final = 15.0
+VERDICT_PAUSE: Final = 0.1
 POSTGRES_POOL: Final = 20
 POSTGRES_OVERFLOW: Final = 40
+
+# The number of a transaction that has written something, and what became of one.
+_NUMBER: Final = text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)")
+_BECAME: Final = text("SELECT pg_xact_status(CAST(:number AS xid8))")
+
+
+# Any number: under it tables are made.
+_MAKING: Final = 0x6B697401
 
 
 class _Work(NamedTuple):
@@ -50,6 +75,8 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.broken: str | None = None
+        # Refuses a transaction, before anything is written, with what it raises.
+        self.fence: Callable[[Connection], None] | None = None
         self._durable = durable
         self._slow = slow_ms / 1000
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
@@ -120,9 +147,15 @@ class Database:
         with tracing.span("db.read", kind="client", database=self.name):
             return await self._answer(once)
 
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Return a connection that cannot write, for a thread that may block."""
+        return self._reader.connect()
+
     async def check(self) -> str | None:
         """Say what is wrong with this database, or None."""
-        await self.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
+        there = await self.read(lambda connection: set(inspect(connection).get_table_names()))
+        if gone := sorted(set(self.metadata.tables) - there):
+            return f"Tables are missing: {', '.join(gone)}. Restore a backup"
         return self.broken
 
     async def _answer[T](self, once: Callable[[], Any]) -> T:
@@ -176,6 +209,8 @@ class Database:
         from brain_server.storage import migrations  # noqa: PLC0415 - 40 ms that a normal start saves
 
         with self._engine.begin() as connection:
+            if not self.is_sqlite:  # of brains that find nothing here, one makes it
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_MAKING})"))
             names = inspect(connection).get_table_names()
             current = migrations.current(connection, self.name, names)
             if current is None:
@@ -204,13 +239,20 @@ class Database:
     def _commit(self, batch: list[_Work]) -> None:
         results: list[tuple[_Work, Any, BaseException | None]] = []
         started = time.perf_counter()
+        number: str | None = None
         try:
             with self._engine.begin() as connection:
+                if self.fence is not None:
+                    self.fence(connection)
                 alone = len(batch) == 1
                 results.extend((work, *_run_one(connection, work, alone=alone)) for work in batch)
-        except (SQLAlchemyError, _Rollback) as err:
-            self._fail(batch, err)
-            return
+                number = None if self.is_sqlite else connection.execute(_NUMBER).scalar()
+        except (SQLAlchemyError, Unavailable, _Rollback) as err:
+            # Cut off during its commit it may have been kept, and must not be done again.
+            verdict = err if number is None else self._verdict(number, err)
+            if verdict is not None:
+                self._fail(batch, verdict)
+                return
         if self.broken is not None:
             self.broken = None
             self._prepare_ballast()
@@ -221,10 +263,27 @@ class Database:
             else:
                 work.done.set_exception(error)
 
-    def _fail(self, batch: list[_Work], err: SQLAlchemyError | _Rollback) -> None:
+    def _verdict[E: Exception](self, number: str, err: E) -> E | Unavailable | None:
+        """Return what to say of a transaction that broke during its commit; None when it was kept all the same."""
+        deadline = time.monotonic() + VERDICT_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                with self._engine.connect() as connection:
+                    found = connection.execute(_BECAME, {"number": number}).scalar()
+            except OperationalError:
+                found = None
+            match found:
+                case "committed":
+                    return None
+                case "aborted":
+                    return err
+            time.sleep(VERDICT_PAUSE)  # in the thread that writes
+        return Unavailable("storage_failed", "Nobody knows whether this was recorded")
+
+    def _fail(self, batch: list[_Work], err: SQLAlchemyError | Unavailable | _Rollback) -> None:
         """Nothing of the batch was kept: say so to each that waits."""
         reason = err.reason if isinstance(err, _Rollback) else err
-        if isinstance(reason, OperationalError) and _is_full(reason):
+        if _is_full(reason):
             self.broken = "The disk is full"
             self._drop_ballast()
             reason = Unavailable("storage_full", "There is no space left to record this safely")
@@ -261,6 +320,41 @@ class Database:
             self._ballast.unlink(missing_ok=True)
 
 
+def insert_new(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
+    """Insert a row unless there is one of its key, whoever made it meanwhile; returns whether it was inserted."""
+    made: Any
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415 - 2 MB for the dialect that is not used
+
+        made = sqlite.insert(table)
+    else:
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - see above
+
+        made = postgresql.insert(table)
+    made = made.values(values).on_conflict_do_nothing().returning(*table.primary_key)
+    return connection.execute(made).first() is not None
+
+
+class Part(Protocol):
+    """How much of a list is wanted: so many rows behind a cursor."""
+
+    @property
+    def cursor(self) -> str | None: ...  # noqa: D102 - the class says what these are
+
+    @property
+    def limit(self) -> int: ...  # noqa: D102 - see above
+
+
+def page_of(
+    query: Select[Any], key: ColumnElement[Any], page: Part, *, newest_first: bool = False
+) -> Select[Any]:
+    """Return the query of a part of a list and one row more, from the oldest or from the newest on."""
+    if page.cursor is not None:
+        query = query.where(key < page.cursor if newest_first else key > page.cursor)
+    order = key.desc() if newest_first else key
+    return query.order_by(None).order_by(order).limit(page.limit + 1)
+
+
 class _Rollback(Exception):
     """The transaction of a single piece of work was rolled back because it raised."""
 
@@ -288,13 +382,20 @@ def _run_one(
 
 def _postgres(url: str) -> Engine:
     engine = create_engine(
-        url, pool_size=POSTGRES_POOL, max_overflow=POSTGRES_OVERFLOW, pool_pre_ping=True
+        url,
+        pool_size=POSTGRES_POOL,
+        max_overflow=POSTGRES_OVERFLOW,
+        pool_pre_ping=True,
+        connect_args={"tcp_user_timeout": round(LOST_SECONDS * 1000)},
     )
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: object) -> None:
         # Another process that stopped in the middle of a transaction must not stop this one, too.
         connection.execute(f"SET lock_timeout = {round(BUSY_SECONDS * 1000)}")
+        # And what it holds is given back, should it never go on.
+        lost = round(LOST_SECONDS * 1000)
+        connection.execute(f"SET idle_in_transaction_session_timeout = {lost}")
         connection.commit()
 
     return engine
@@ -327,9 +428,14 @@ def _sqlite(url: str, *, synchronous: str, read_only: bool = False) -> Engine:
     return engine
 
 
-def _is_full(err: OperationalError) -> bool:
-    words = str(err.orig)
-    return "disk is full" in words or "No space left" in words
+def _is_full(err: BaseException | None) -> bool:
+    """Tell whether a full disk is behind an error; SQLite then also ends the savepoints that are left."""
+    while err is not None:
+        words = str(err.orig) if isinstance(err, OperationalError) else ""
+        if "disk is full" in words or "No space left" in words:
+            return True
+        err = err.__cause__ or err.__context__
+    return False
 
 
 def _sorted(err: OperationalError) -> Unavailable:

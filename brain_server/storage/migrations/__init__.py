@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, text
 
 from brain_server.errors import Unavailable
 
-HEADS: Final = {"safety": "0001", "brain": "0003"}
+HEADS: Final = {"safety": "0001", "brain": "0005"}
 
 
 def version_table(name: str) -> str:

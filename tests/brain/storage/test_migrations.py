@@ -146,7 +146,7 @@ async def test_both_databases_may_share_one_place(database_url: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_a_migration_that_is_killed_is_done_or_not_begun(
     database_url: str, name: str, way: str

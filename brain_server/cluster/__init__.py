@@ -1,0 +1,1 @@
+"""Several brains on one PostgreSQL: one is awake and does everything, the others stand by, warm."""
