@@ -12,27 +12,30 @@ ROOT: Final = Path(__file__).parents[3]
 FOLDER: Final = ROOT / ".cache/bench-peers"
 HERE: Final = Path(__file__).parent
 PACKAGES: Final = ("gptcache==0.1.44", "faiss-cpu", "rank-bm25", "sqlalchemy")
+# In a folder of its own beside them.
+JOBS: Final = ("apscheduler==3.11.3", "dbos==3.4.0", "psycopg[binary]==3.3.9", "sqlalchemy==2.1.9")
 
 
-def installed() -> Path | None:
+def installed(name: str = "", packages: tuple[str, ...] = PACKAGES) -> Path | None:
     """Return the Python of the peers, installed on first use; None, after saying why, when it cannot be."""
-    python = FOLDER / "bin/python"
-    if (FOLDER / "done").exists():
+    folder = FOLDER / name
+    python = folder / "bin/python"
+    if (folder / "done").exists():
         return python
     uv = shutil.which("uv")
     if uv is not None:
-        make = [uv, "venv", "-q", "--clear", "--python", sys.executable, str(FOLDER)]
-        fill = [uv, "pip", "install", "-q", "--python", str(python), *PACKAGES]
+        make = [uv, "venv", "-q", "--clear", "--python", sys.executable, str(folder)]
+        fill = [uv, "pip", "install", "-q", "--python", str(python), *packages]
     else:
-        make = [sys.executable, "-m", "venv", "--clear", str(FOLDER)]
-        fill = [str(python), "-m", "pip", "install", "-q", *PACKAGES]
+        make = [sys.executable, "-m", "venv", "--clear", str(folder)]
+        fill = [str(python), "-m", "pip", "install", "-q", *packages]
     for words in (make, fill):
         done = subprocess.run(words, check=False, capture_output=True, text=True)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["?"])[-1]
             print(f"peers cannot be installed, only ours is measured: {last}", file=sys.stderr)
             return None
-    (FOLDER / "done").touch()
+    (folder / "done").touch()
     return python
 
 
