@@ -1,0 +1,103 @@
+/** What is fetched and not live: read when it is shown, of another brain, when its key changes, and when somebody wants it again. */
+
+import type { ReactiveController } from "lit";
+import { type Failure, failureOf } from "./actions";
+import type { LiveHost } from "./live";
+
+/** Says by what it is to be read anew; null as long as nothing can be read, and once it can, it is read anew. */
+export type About = () => string | null;
+
+const ALWAYS: About = () => "";
+
+/** One answer of an action. */
+export class Fetched<T> implements ReactiveController {
+  value: T | undefined;
+  failure: Failure | null = null;
+  /** Counts what was asked: only the last answer counts. */
+  protected asked = 0;
+  private key: string | undefined;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    protected readonly host: LiveHost,
+    private readonly read: () => Promise<T>,
+    private readonly about: About = ALWAYS,
+    /** How long it waits once it was read: several things may change at once. */
+    private readonly waitMs = 0,
+  ) {
+    host.addController(this);
+  }
+
+  hostUpdate(): void {
+    const about = this.host.hass ? this.about() : null;
+    if (about === null) {
+      this.key = undefined;
+      return;
+    }
+    const key = `${this.host.entryId ?? ""} ${about}`;
+    if (key === this.key) return;
+    const known = this.key?.startsWith(`${this.host.entryId ?? ""} `);
+    this.key = key;
+    clearTimeout(this.timer);
+    if (known && this.waitMs) this.timer = setTimeout(this.again, this.waitMs);
+    else void this.again();
+  }
+
+  hostDisconnected(): void {
+    clearTimeout(this.timer);
+    this.key = undefined;
+    this.asked += 1;
+  }
+
+  /** Reads it anew; what was read stays until then. */
+  readonly again = async (): Promise<void> => {
+    this.asked += 1;
+    const mine = this.asked;
+    try {
+      const value = await this.read();
+      if (mine !== this.asked) return;
+      this.value = value;
+      this.failure = null;
+    } catch (error) {
+      if (mine !== this.asked) return;
+      this.failure = failureOf(error);
+    }
+    this.host.requestUpdate();
+  };
+}
+
+/** A part of a list, and where the next one begins. */
+export interface Listing<T> {
+  items: T[];
+  cursor: string | null;
+}
+
+/** A list that is fetched in parts, the newest first. */
+export class Listed<T> extends Fetched<Listing<T>> {
+  constructor(
+    host: LiveHost,
+    private readonly part: (cursor: string | null) => Promise<Listing<T>>,
+    about?: About,
+    waitMs?: number,
+  ) {
+    super(host, () => part(null), about, waitMs);
+  }
+
+  get items(): T[] | undefined {
+    return this.value?.items;
+  }
+
+  get cursor(): string | null {
+    return this.value?.cursor ?? null;
+  }
+
+  /** Reads the next part, where there is one. */
+  async more(): Promise<void> {
+    const { value, asked } = this;
+    if (!value?.cursor) return;
+    const told = await this.part(value.cursor);
+    if (asked !== this.asked) return;
+    this.value = { items: [...value.items, ...told.items], cursor: told.cursor };
+    this.host.requestUpdate();
+  }
+}

@@ -1,0 +1,3 @@
+/** Everything that Home Assistant's frontend loads of KITTY. */
+import "./panel";
+import "./cards";

@@ -1,0 +1,110 @@
+import { expect, test, vi } from "vitest";
+import { Fetched, Listed, type Listing } from "../src/data/fetched";
+import { looker, settle, stopTime } from "./looker";
+
+const host = () => looker({});
+stopTime();
+
+test("it is read once, and its host is drawn when it is there", async () => {
+  const here = host();
+  const fetched = new Fetched(here, async () => "told");
+  fetched.hostUpdate();
+  fetched.hostUpdate();
+  await settle();
+  expect([fetched.value, fetched.failure, here.drawn]).toEqual(["told", null, 1]);
+});
+
+test("nothing is read before Home Assistant is there, or as long as nothing can be", async () => {
+  const read = vi.fn(async () => "told");
+  const ready = { about: null as string | null };
+  const early = new Fetched(looker(undefined), read);
+  const waiting = new Fetched(host(), read, () => ready.about);
+  early.hostUpdate();
+  waiting.hostUpdate();
+  await settle();
+  expect(read).not.toHaveBeenCalled();
+  ready.about = "now";
+  waiting.hostUpdate();
+  await settle();
+  expect(waiting.value).toBe("told");
+  for (const about of [null, "now"]) {
+    ready.about = about;
+    waiting.hostUpdate();
+  }
+  await settle();
+  expect(read).toHaveBeenCalledTimes(2);
+});
+
+test("it is read anew for another brain at once, and for another key after a while", async () => {
+  const here = host();
+  const read = vi.fn(async () => "told");
+  const now = { about: "a" };
+  const fetched = new Fetched(here, read, () => now.about, 300);
+  fetched.hostUpdate();
+  now.about = "b";
+  fetched.hostUpdate();
+  await vi.advanceTimersByTimeAsync(200);
+  now.about = "c";
+  fetched.hostUpdate();
+  await vi.advanceTimersByTimeAsync(299);
+  expect(read).toHaveBeenCalledTimes(1);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(read).toHaveBeenCalledTimes(2);
+  here.entryId = "other";
+  fetched.hostUpdate();
+  await settle();
+  expect(read).toHaveBeenCalledTimes(3);
+});
+
+test("of two answers the one that was asked for last counts, whichever comes first", async () => {
+  const answers: ((value: string) => void)[] = [];
+  const fetched = new Fetched(host(), () => new Promise<string>((told) => answers.push(told)));
+  void fetched.again();
+  void fetched.again();
+  answers[1]?.("new");
+  await settle();
+  answers[0]?.("old");
+  await settle();
+  expect(fetched.value).toBe("new");
+});
+
+test("a refusal is kept in words, and what was read stays", async () => {
+  const answers = [() => Promise.resolve("told"), () => Promise.reject({ code: "no", message: "No" })];
+  const fetched = new Fetched(host(), () => answers.shift()?.() ?? Promise.resolve("more"));
+  await fetched.again();
+  await fetched.again();
+  expect([fetched.value, fetched.failure]).toEqual(["told", { code: "no", message: "No" }]);
+  await fetched.again();
+  expect([fetched.value, fetched.failure]).toEqual(["more", null]);
+});
+
+test("what comes after somebody has left is forgotten, and read anew when they are back", async () => {
+  const read = vi.fn(async () => "told");
+  const fetched = new Fetched(host(), read);
+  fetched.hostUpdate();
+  fetched.hostDisconnected();
+  await settle();
+  expect(fetched.value).toBeUndefined();
+  fetched.hostUpdate();
+  await settle();
+  expect(fetched.value).toBe("told");
+});
+
+test("a list goes on where it ended, and not after it was read anew", async () => {
+  const parts: Record<string, Listing<number>> = {
+    first: { items: [1, 2], cursor: "next" },
+    next: { items: [3], cursor: null },
+  };
+  const listed = new Listed<number>(host(), async (cursor) => parts[cursor ?? "first"] as Listing<number>);
+  expect([listed.items, listed.cursor]).toEqual([undefined, null]);
+  await listed.more();
+  await listed.again();
+  await listed.more();
+  expect([listed.items, listed.cursor]).toEqual([[1, 2, 3], null]);
+  await listed.more();
+  await listed.again();
+  const more = listed.more();
+  await listed.again();
+  await more;
+  expect(listed.items).toEqual([1, 2]);
+});
