@@ -12,20 +12,27 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from brain_server.bus import Bus, Event
+from brain_server.capabilities import ALL_ON, UPDATED, Switches
 from brain_server.commands import PROCESSING_TIMEOUT, Caller, Page, Params, Scope, as_page, command
-from brain_server.conversation import words
+from brain_server.conversation import threads, words
+from brain_server.conversation.again import recorded
 from brain_server.conversation.prompt import MOST_HISTORY, Said
 from brain_server.conversation.trust import Trust
 from brain_server.devices import FINAL
-from brain_server.errors import Forbidden, NotFound
+from brain_server.errors import Conflict, Forbidden, NotFound
 from brain_server.metrics import observe_stage
-from brain_server.observability import Tasks, request_id
+from brain_server.observability import Tasks, redact, request_id
+from brain_server.outbox import tell
 from brain_server.protocol import Channel, Json
 from brain_server.routing import Attempt, Decision, Reply, Router, TierName, Turn
 from brain_server.safety.gate import Gate
-from brain_server.storage import Database
+from brain_server.storage import Database, page_of
 from brain_server.storage.tables import conversations, messages, new_id
 
+CAPABILITY: Final = "conversation"
+# In the state of a conversation that no person began: by which token; and in each, who was answered last.
+_PROGRAM: Final = "program"
+_ASKED: Final = "asked"
 _GO_ON: Final = re.compile(
     r"(?i)^\s*(?:please\s+)?(?:continue|go on|carry on|where were we|where did we (?:stop|leave off)|"
     r"pick up where we left off)(?:\s+(?:with\s+)?(?:our|the|my)\s+(?:last\s+)?(?:conversation|talk|chat))?\s*[.?!]*$"
@@ -49,6 +56,8 @@ class Process(Params):
     second_of_day: Annotated[int, msgspec.Meta(ge=0, lt=86_400)] | None = None
     # The day as people of the house say it, e.g. "Saturday, 21 November 2026".
     today: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    # However often it is said in this conversation by one request id, it is heard once.
+    once: bool = False
 
 
 class Invite(Params):
@@ -56,6 +65,19 @@ class Invite(Params):
 
     conversation_id: str
     user_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class Leave(Params):
+    """A person who leaves a conversation; the caller, or somebody whom its owner sends away."""
+
+    conversation_id: str
+    user_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+
+
+class ConversationsPage(Page):
+    """A part of a person's conversations."""
+
+    newest_first: bool = False
 
 
 class MessagesPage(Page, kw_only=True):
@@ -77,8 +99,10 @@ class Conversations:
         ttl: float,
         bus: Bus,
         tasks: Tasks,
+        switches: Switches = ALL_ON,
     ) -> None:
-        """Take the database, the gate (to see what is pending), the router and the idle time to live."""
+        """Take the database, the gate (to see what is pending), the router, the idle time to live and the switches."""
+        self._switches = switches
         self._db = database
         self._gate = gate
         self._router = router
@@ -89,14 +113,20 @@ class Conversations:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # Goes on with what a model was doing when it had to wait for people; set where there are models.
         self.resume: Resume | None = None
+        # Whether what is said goes along when others are told of a turn.
+        self.tells_words = False
         # The commands that such a chain waits for, and its conversation.
         self._chains: dict[str, str] = {}
         self._waiters: dict[str, asyncio.Event] = {}
         bus.listen("command.updated", self._on_command)
+        bus.listen(UPDATED, self._on_switch)
 
     @command("conversation.process", Scope.CONTROL, streams=True, timeout=PROCESSING_TIMEOUT)
     async def process(self, caller: Caller, params: Process, emit: Callable[[Json], None]) -> Json:
-        """Answer one turn; the answer is only given once it is recorded."""
+        """Answer one turn; the answer is only given once it is recorded.
+
+        While conversation is switched off only what makes things safer is done, e.g. a lock or a no.
+        """
         known = params.conversation_id or await self._left_off(caller, params.text)
         conversation_id = known or new_id()
         heard = False
@@ -111,10 +141,13 @@ class Conversations:
             row = None
             if known is not None:
                 row = await self._db.read(lambda connection: _row(connection, conversation_id))
-            if row is not None and not _is_in(row, caller.user_id):
+            if row is not None and not _may_speak(row, caller):
                 raise Forbidden(
                     "not_your_conversation", "This conversation belongs to another person"
                 )
+            if params.once and (before := await self._recorded(row, params.text)):
+                emit({"text": before["text"]})
+                return before
             turn = Turn(
                 text=params.text,
                 language=params.language,
@@ -124,13 +157,13 @@ class Conversations:
                 area_id=params.area_id,
                 second_of_day=params.second_of_day,
                 today=params.today,
-                state=dict(row["state"]) if row else {},
+                state=_before(row["state"], caller) if row else _begun(caller),
                 emit=tell,
             )
             started = time.perf_counter()
-            decision = await self._router.answer(turn)
-            decision = await self._gone_on(turn, decision)
+            decision = await self._decided(turn)
             turn.stages["answer"] = time.perf_counter() - started
+            turn.state[_ASKED] = caller.user_id
             started = time.perf_counter()
             await self._stored(turn, row, decision)
             turn.stages["record"] = time.perf_counter() - started
@@ -149,6 +182,21 @@ class Conversations:
             "data": decision.reply.data,
         }
 
+    async def _decided(self, turn: Turn) -> Decision:
+        if not self._switches.is_on(CAPABILITY):
+            decision = await self._router.answer_safely(turn)
+            if decision is not None:
+                return decision
+            self._switches.require(CAPABILITY)
+        return await self._gone_on(turn, await self._router.answer(turn))
+
+    async def _recorded(self, row: Json | None, text: str) -> Json | None:
+        """Return what was answered to this very request before."""
+        request = request_id.get()
+        if row is None or request is None:
+            return None
+        return await self._db.read(lambda connection: recorded(connection, row, request, text))
+
     async def _left_off(self, caller: Caller, text: str) -> str | None:
         """Return the conversation that a person wants to go on with on another device, if that is meant."""
         if caller.user_id is None or not _GO_ON.match(text):
@@ -163,21 +211,30 @@ class Conversations:
         return await self._db.read(lambda connection: connection.execute(query).scalar())
 
     @command("conversation.list", Scope.CONTROL, read_only=True)
-    async def listed(self, caller: Caller, params: Page) -> Json:
-        """List the conversations that the caller is in, oldest first."""
-        query = select(conversations).order_by(conversations.c.id)
-        if params.cursor is not None:
-            query = query.where(conversations.c.id > params.cursor)
-        rows = await self._db.read(
-            lambda connection: [dict(row) for row in connection.execute(query).mappings()]
+    async def listed(self, caller: Caller, params: ConversationsPage) -> Json:
+        """List the conversations that the caller is in, oldest first; with newest_first, the last spoken in first."""
+
+        def work(connection: Connection) -> Json:
+            rows = threads.of(connection, caller.user_id)
+            if params.newest_first:
+                rows.sort(key=lambda row: (row["last_message_at"], row["id"]), reverse=True)
+            known = [row["id"] for row in rows]
+            # One that was forgotten meanwhile is no place to go on from.
+            after = known.index(params.cursor) + 1 if params.cursor in known else 0
+            part = rows[after : after + params.limit + 1]
+            return as_page(threads.views(connection, part), params)
+
+        return await self._db.read(work)
+
+    @command("conversation.get", Scope.CONTROL, read_only=True)
+    async def get(self, caller: Caller, params: MessagesPage) -> Json:
+        """Return a conversation of the caller's and what was said in it, newest first."""
+        person, about = threads.person_of(caller.user_id), params.conversation_id
+        view, rows, more = await self._db.read(
+            lambda connection: threads.said(connection, about, person, params.cursor, params.limit)
         )
-        mine = [row for row in rows if caller.user_id is not None and _is_in(row, caller.user_id)]
-        shown = [
-            {name: value for name, value in row.items() if name != "state"}
-            | {"waits": "chain" in row["state"] or "open" in row["state"]}
-            for row in mine
-        ]
-        return as_page(shown[: params.limit + 1], params)
+        cursor = rows[-1]["id"] if more else None
+        return {"conversation": view, "items": rows, "cursor": cursor}
 
     @command("conversation.invite", Scope.CONTROL)
     async def invite(self, caller: Caller, params: Invite) -> Json:
@@ -192,17 +249,43 @@ class Conversations:
                     "not_your_conversation", "This conversation belongs to another person"
                 )
             people = sorted({*row["participants"], params.user_id})
-            same = conversations.c.id == params.conversation_id
-            await self._db.write(
-                lambda connection: connection.execute(
-                    update(conversations).where(same).values(participants=people)
-                )
-            )
+            await self._let_in(params.conversation_id, people)
         return {"participants": people}
+
+    @command("conversation.leave", Scope.CONTROL)
+    async def leave(self, caller: Caller, params: Leave) -> Json:
+        """Leave a conversation of others, or send somebody away from the caller's own; gone already is gone.
+
+        Raises Conflict ``owner_stays``: what still waits in a conversation runs in its owner's name.
+        """
+        person = threads.person_of(caller.user_id)
+        who = params.user_id or person
+        lock = self._locks.setdefault(params.conversation_id, asyncio.Lock())
+        async with lock:
+            row = await self._db.read(lambda connection: _row(connection, params.conversation_id))
+            if row is None or not threads.takes_part(row, person):
+                raise NotFound("conversation_not_found", "There is no such conversation")
+            if person not in {who, row["owner"]}:
+                raise Forbidden(
+                    "not_your_conversation", "This conversation belongs to another person"
+                )
+            if who == row["owner"]:
+                raise Conflict("owner_stays", "A conversation stays with whoever began it")
+            people = [one for one in row["participants"] if one != who]
+            await self._let_in(params.conversation_id, people)
+        return {"participants": people}
+
+    async def _let_in(self, conversation_id: str, people: list[str]) -> None:
+        same = conversations.c.id == conversation_id
+        await self._db.write(
+            lambda connection: connection.execute(
+                update(conversations).where(same).values(participants=people)
+            )
+        )
 
     async def _stored(self, turn: Turn, row: Json | None, decision: Decision) -> None:
         await self._router.keep(
-            turn, decision, lambda connection: self._keep(connection, turn, row, decision.reply)
+            turn, decision, lambda connection: self._keep(connection, turn, row, decision)
         )
         self._follow(turn.conversation_id, turn.state)
 
@@ -247,8 +330,12 @@ class Conversations:
             conversation_id = self._chains.pop(event.data["id"])
             self._tasks.start(f"chain {event.data['id']}", self._resumed(conversation_id))
 
+    def _on_switch(self, event: Event) -> None:
+        if event.data["name"] == CAPABILITY and event.data["available"]:
+            self._tasks.start("chains", self.recover())
+
     async def recover(self) -> None:
-        """Find the chains that an earlier life left, and go on with those whose people have decided."""
+        """Find the chains that were left, e.g. by an earlier life, and go on with those whose people have decided."""
         rows = await self._db.read(
             lambda connection: [
                 (row.id, row.state) for row in connection.execute(select(conversations))
@@ -268,6 +355,8 @@ class Conversations:
             chain = row["state"].get("chain") if row else None
             if row is None or chain is None or self.resume is None:
                 return
+            if not self._switches.is_on(CAPABILITY):
+                return  # it goes on when conversation is switched on
             outcome = await self._outcome(chain)
             if outcome is None:
                 return
@@ -338,8 +427,10 @@ class Conversations:
         rows = await self._db.read(lambda connection: list(connection.execute(query)))
         return [Said(role=row.role, text=row.text, trust=row.trust) for row in reversed(rows)]
 
-    def _keep(self, connection: Connection, turn: Turn, row: Json | None, reply: Reply) -> None:
-        now, user_id = self._clock(), turn.caller.user_id
+    def _keep(
+        self, connection: Connection, turn: Turn, row: Json | None, decision: Decision
+    ) -> None:
+        now, user_id, reply = self._clock(), turn.caller.user_id, decision.reply
         people = set(row["participants"] if row else []) | ({user_id} if user_id else set())
         values: dict[str, Any] = {
             "participants": sorted(people),
@@ -375,17 +466,26 @@ class Conversations:
             ],
         )
 
+        self._tell(connection, now, turn, decision)
+
+    def _tell(self, connection: Connection, now: float, turn: Turn, decision: Decision) -> None:
+        """Tell others what a conversation is at, without its words unless a person wants them told."""
+        reply = decision.reply
+        data: Json = {
+            "tier": decision.tier.value,
+            "confidence": reply.confidence,
+            "pending": reply.asks or "chain" in turn.state or "open" in turn.state,
+        }
+        if self.tells_words:
+            data |= {"text": redact(turn.text), "reply": redact(reply.text)}
+        name = "answered" if turn.text else "told"
+        tell(connection, now, "conversation", turn.conversation_id, name, data)
+
     @command("conversation.messages", Scope.ADMIN, read_only=True)
     async def messages(self, _caller: Caller, params: MessagesPage) -> Json:
         """List what was said in one conversation, oldest first."""
-        query = (
-            select(messages)
-            .where(messages.c.conversation_id == params.conversation_id)
-            .order_by(messages.c.id)
-            .limit(params.limit + 1)
-        )
-        if params.cursor is not None:
-            query = query.where(messages.c.id > params.cursor)
+        mine = messages.c.conversation_id == params.conversation_id
+        query = page_of(select(messages).where(mine), messages.c.id, params)
         rows = await self._db.read(
             lambda connection: [dict(row) for row in connection.execute(query).mappings()]
         )
@@ -409,9 +509,31 @@ class Conversations:
         await self._db.write(work)
 
 
-def _is_in(row: Json, user_id: str | None) -> bool:
-    """Tell whether a person may speak in a conversation: it is theirs, nobody's, or they were let in."""
-    return row["owner"] is None or user_id == row["owner"] or user_id in row["participants"]
+def _begun(caller: Caller) -> Json:
+    """Return what a new conversation starts from: whose it is where no person is known."""
+    return {} if caller.user_id is not None else {_PROGRAM: caller.token}
+
+
+def _before(state: Json, caller: Caller) -> Json:
+    """Return what a turn goes on from: what another person was asked is no question to this one."""
+    now = dict(state)
+    if now.get(_ASKED, caller.user_id) != caller.user_id:
+        now.pop("open", None)
+        if (now.get("chain") or {}).get("command_id") is None:
+            now.pop("chain", None)
+    return now
+
+
+def _may_speak(row: Json, caller: Caller) -> bool:
+    """Tell whether a caller may speak in a conversation: it is theirs, or they were let in.
+
+    What nobody known began goes on with the same program and nobody known. Else whoever learns an id would be
+    told what was said there.
+    """
+    if caller.user_id is not None:
+        return threads.takes_part(row, caller.user_id)
+    program = row["state"].get(_PROGRAM, caller.token)
+    return row["owner"] is None and not row["participants"] and program == caller.token
 
 
 def _row(connection: Connection, conversation_id: str) -> Json | None:

@@ -18,7 +18,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
-from brain_server.bus import Bus
+from brain_server.bus import Bus, Event
+from brain_server.capabilities import UPDATED
 from brain_server.commands import Caller, Page, Params, Scope, as_page, command
 from brain_server.conversation import words
 from brain_server.conversation.mind import Mind
@@ -35,7 +36,7 @@ from brain_server.routing.ask import About, Asker, Bill
 from brain_server.routing.models import Model, Models
 from brain_server.routing.privacy import Kind, Piece
 from brain_server.shape import misfit
-from brain_server.storage import Database
+from brain_server.storage import Database, page_of
 from brain_server.storage.tables import new_id, runs
 
 _LOGGER = logging.getLogger(__name__)
@@ -176,6 +177,7 @@ class Agent:
         self._clock = clock
         self._devices = devices
         self._running: dict[str, Run] = {}
+        bus.listen(UPDATED, self._on_switch)
         # How many steps each model is working on.
         self._load: Counter[str] = Counter()
         # Tells a person who no longer listens how a run has ended; set by the conversations.
@@ -184,6 +186,18 @@ class Agent:
     def load(self, provider_id: str) -> int:
         """Return on how many steps a model is working."""
         return self._load[provider_id]
+
+    def _on_switch(self, event: Event) -> None:
+        """End every run when conversation is switched off."""
+        if event.data["name"] == "conversation" and not event.data["available"]:
+            for run in self._running.values():
+                self._cancel(run)
+
+    @staticmethod
+    def _cancel(run: Run) -> None:
+        if run.task is not None and run.status not in OVER:
+            run.status = "cancelled"
+            run.task.cancel()
 
     async def recover(self) -> None:
         """Say of the runs of an earlier life that they were cut off; none is repeated."""
@@ -230,14 +244,12 @@ class Agent:
 
     @command("runs.list", Scope.READ, read_only=True, tool="List what was done in several steps.")
     async def listed(self, caller: Caller, params: RunsPage) -> Json:
-        """List the caller's runs, oldest first; without a person, all of them."""
-        query = select(runs).order_by(runs.c.id).limit(params.limit + 1)
-        if caller.user_id is not None:
+        """List the caller's runs, oldest first; who is nobody has those of nobody, an administrator's program all."""
+        query = page_of(select(runs), runs.c.id, params)
+        if caller.user_id is not None or caller.scope is not Scope.ADMIN:
             query = query.where(runs.c.requested_by == caller.user_id)
         if params.status is not None:
             query = query.where(runs.c.status == params.status)
-        if params.cursor is not None:
-            query = query.where(runs.c.id > params.cursor)
         rows = await self._db.read(
             lambda connection: [dict(row) for row in connection.execute(query).mappings()]
         )
@@ -251,8 +263,7 @@ class Agent:
             raise NotFound("run_not_found", "There is no such run")
         if run.task is None or run.status in OVER:
             raise Conflict("run_over", "It is over")
-        run.status = "cancelled"
-        run.task.cancel()
+        self._cancel(run)
         await run.ended.wait()
         return run.view()
 

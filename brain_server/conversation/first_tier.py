@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sqlalchemy import Connection, select
 
 from brain_server.bus import Bus, Event
 from brain_server.conversation import words
-from brain_server.conversation.rules import CompiledHome, compile_home, understand
+from brain_server.conversation.rules import compile_home, understand
 from brain_server.conversation.rules.model import (
     Act,
     Ambiguous,
@@ -40,6 +40,9 @@ from brain_server.safety.audit import search
 from brain_server.safety.gate import Gate
 from brain_server.storage import Database
 from brain_server.storage.tables import users, zones
+
+if TYPE_CHECKING:
+    from brain_server.conversation.rules.names import CompiledHome
 
 OUTCOME_WAIT: Final = 8.0
 FILES_AGE: Final = 10.0
@@ -75,16 +78,24 @@ class FirstTier(Tier):
         """Answer what is KITTY's; pass on everything else."""
         home, compiled = await self._known()
         open_ = turn.state.get("open") or {}
-        here = Here(
-            area_id=turn.area_id,
-            pending=bool(open_.get("event_id")),
-            candidates=tuple(open_.get("choices") or ()),
-            second_of_day=turn.second_of_day,
-        )
-        meant = understand(turn.text, compiled, here)
+        meant = understand(turn.text, compiled, _here(turn, open_))
         if _is_about_files(meant) and await self._ask_files():
             home, compiled = await self._known()
-            meant = understand(turn.text, compiled, here)
+            meant = understand(turn.text, compiled, _here(turn, open_))
+        return await self._replied(turn, meant, home, open_)
+
+    async def answer_safely(self, turn: Turn) -> Reply | None:
+        """Do what makes things safer, and take a no for an answer."""
+        home, compiled = await self._known()
+        open_ = turn.state.get("open") or {}
+        meant = understand(turn.text, compiled, _here(turn, open_))
+        if not _is_safer(meant, open_):
+            return None
+        return await self._replied(turn, meant, home, open_)
+
+    async def _replied(
+        self, turn: Turn, meant: Understood, home: Home, open_: Json
+    ) -> Reply | None:
         try:
             return await self._reply(turn, meant, home, open_)
         except KittyError as err:
@@ -336,6 +347,31 @@ class FirstTier(Tier):
         home, _ = await self._known()
         known = {person.id: person.name for person in home.people}
         return [known[one] for one in ids if one in known]
+
+
+def _here(turn: Turn, open_: Json) -> Here:
+    return Here(
+        area_id=turn.area_id,
+        pending=bool(open_.get("event_id")),
+        candidates=tuple(open_.get("choices") or ()),
+        second_of_day=turn.second_of_day,
+    )
+
+
+def _is_safer(meant: Understood, open_: Json) -> bool:
+    """Tell whether what is meant can only make things safer: a no, a safe direction, or which device it is for."""
+    match meant:
+        case Cancel():
+            return True
+        case Act(intent=intent):
+            intents = {intent}
+        case Ambiguous(choices=choices):
+            intents = {act.intent for act in choices}
+        case Chosen(candidates=chosen):
+            intents = {act["intent"] for act in open_.get("acts", ()) if _key(act) in chosen}
+        case _:
+            return False
+    return bool(intents) and all(INTENTS[intent].safe for intent in intents)
 
 
 def _named(connection: Connection) -> tuple[tuple[Area, ...], tuple[Person, ...]]:

@@ -153,7 +153,13 @@ class Generate:
         self._asker = asker
         self._keep = keep
 
-    @command("generate.text", Scope.CONTROL, streams=True, timeout=PROCESSING_TIMEOUT)
+    @command(
+        "generate.text",
+        Scope.CONTROL,
+        streams=True,
+        timeout=PROCESSING_TIMEOUT,
+        capability="generate",
+    )
     async def text(self, caller: Caller, params: Text, emit: Callable[[Json], None]) -> Json:
         """Let a model write; words come as they are written."""
         request = ModelRequest(
@@ -173,7 +179,7 @@ class Generate:
             "finish": written.finish,
         }
 
-    @command("generate.data", Scope.CONTROL, timeout=PROCESSING_TIMEOUT)
+    @command("generate.data", Scope.CONTROL, timeout=PROCESSING_TIMEOUT, capability="generate")
     async def data(self, caller: Caller, params: Data) -> Json:
         """Do a task: words, or with a schema data that certainly fits it."""
         return await self._fill_in(caller, params, None)
@@ -209,7 +215,7 @@ class Generate:
         found: Json = (await self._fill_in(SYSTEM, asked, area_id))["data"]
         return found
 
-    @command("generate.image", Scope.CONTROL, timeout=PROCESSING_TIMEOUT)
+    @command("generate.image", Scope.CONTROL, timeout=PROCESSING_TIMEOUT, capability="generate")
     async def image(self, caller: Caller, params: Draw) -> Json:
         """Draw a picture; Unavailable ``no_image_model`` where none can."""
         pieces = (Piece(kind=Kind.PROMPT, text=params.instructions),)

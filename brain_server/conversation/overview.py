@@ -1,5 +1,6 @@
 """How the mind is doing, for people who look: the last answer, the cache, the memory, the queue, the money."""
 
+import asyncio
 from typing import Final
 
 from brain_server.bus import Bus
@@ -71,7 +72,8 @@ class Overview:
             "reason": reply.reason,
             "cached": reply.cached,
         }
-        self._tell()
+        # Whoever waits for the answer itself gets that first.
+        asyncio.get_running_loop().call_soon(self._tell)
         if self._last["cost"]:
             self._tasks.start("budget told", self._tell_budget())
 

@@ -2,17 +2,20 @@
 
 from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from brain_server.conversation import words
 from brain_server.conversation.first_tier import FirstTier
-from brain_server.conversation.rules import CompiledHome, compile_home, understand
+from brain_server.conversation.rules import compile_home, understand
 from brain_server.conversation.rules.model import Act, Cancel, Confirm, Here, Home
 from brain_server.conversation.tools import READ, REQUEST, SEARCH, Ran, Toolbox
 from brain_server.conversation.trust import shown
 from brain_server.errors import KittyError
 from brain_server.protocol import Json
 from brain_server.routing import Reply, Tier, TierName, Turn
+
+if TYPE_CHECKING:
+    from brain_server.conversation.rules.names import CompiledHome
 
 
 @cache
@@ -92,6 +95,9 @@ class Proposals(Tier):
                 return _found(found)
             if tool == READ:
                 return _found(await self._read(arguments["url"], turn.conversation_id))
+            if (other := self._toolbox.other(tool, turn.caller)) is not None:
+                ran = await other.run(arguments)
+                return Reply(text=shown(ran.text), confidence=1.0, reason="proposal_done")
             answer = await self._toolbox.in_house(tool, arguments, turn.caller, confirmed=True)
         except KittyError as err:
             return Reply(text=words.refused(err), confidence=1.0, reason=err.code)

@@ -66,6 +66,7 @@ class Told(Tier):
                 await keep(self._memory, turn, found["what"])
                 return _said(words.REMEMBERED, "remembered")
             if found := _KNOWN.match(turn.text):
+                self._memory.require()
                 return await self._known(person, found["what"])
             if found := _FORGET.match(turn.text):
                 return await self._forget(person, found["what"], everything=bool(found["all"]))
@@ -85,6 +86,7 @@ class Told(Tier):
             return _said(words.forgotten(await self._memory.drop(person)), "forgotten")
         if what.casefold() in {"", "it", "that", "this"}:
             return None
+        self._memory.require()
         meaning = Meaning(what, self._embedder)
         found = await self._memory.recall([person], meaning, 1, CERTAINLY)
         if not found:

@@ -28,12 +28,18 @@ from brain_server.providers import Tool, ToolCall
 from brain_server.routing.privacy import Kind
 from brain_server.shape import misfit
 
+# What programs may read over MCP, and a model of this house is not offered: each tool makes every prompt longer.
+BY_PROGRAMS: Final = frozenset({"goals.list", "outcomes.list", "projects.list", "research.list"})
+# What is only of use beside a tool that somebody else has brought.
+WITH_OTHERS: Final = frozenset({"research.get"})
 REQUEST: Final = "workshop_request"
 SEARCH: Final = "search_web"
 READ: Final = "read_web_page"
 HOME_TIMEOUT: Final = 15.0
 MOST_RESULT: Final = 12_000
-_PAGING: Final = frozenset(Page.__struct_fields__)
+# A model is told the first page, the newest first where a list can be turned.
+NEWEST: Final = "newest_first"
+_PAGING: Final = frozenset({*Page.__struct_fields__, NEWEST})
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_.:+/-]{0,64}")
 
 # The words by which people ask for an intent; a model's request for it needs one of them to be carried.
@@ -69,6 +75,7 @@ SPOKEN_OF: Final[Mapping[str, frozenset[str]]] = {
 _KINDS: Final[Mapping[str, Kind]] = {
     "calendar": Kind.CALENDAR,
     "memory": Kind.MEMORY,
+    "research": Kind.MESSAGES,
     "runs": Kind.MESSAGES,
     "shopping": Kind.MESSAGES,
     "todo": Kind.MESSAGES,
@@ -194,6 +201,8 @@ class Toolbox:
         self._web = web
         self._read = read
         self._names = names
+        # What others bring: each returns its tool for a caller, or None where it has none now.
+        self.brought: list[Callable[[Caller], Offered | None]] = []
         self._commands: Mapping[str, Command] = {}
         self._dispatch: Callable[[Command, Caller, Json], Awaitable[Any]]
 
@@ -204,19 +213,33 @@ class Toolbox:
     ) -> None:
         """Take the list of verbs; those that only read and are described for models become tools."""
         self._commands = {
-            name: spec for name, spec in commands.items() if spec.tool and spec.read_only
+            name: spec
+            for name, spec in commands.items()
+            if spec.tool and spec.read_only and name not in BY_PROGRAMS
         }
         self._dispatch = dispatch
 
     async def tools(self, caller: Caller, conversation_id: str, *, web: bool) -> dict[str, Offered]:
         """Return what a model is offered for this caller, by name."""
-        offered = [self._reader(spec, caller) for spec in self._commands.values()]
+        others = self._others(caller)
+        readers = [
+            spec for name, spec in self._commands.items() if others or name not in WITH_OTHERS
+        ]
+        offered = [self._reader(spec, caller) for spec in readers]
         offered.append(self._requester(caller, conversation_id))
         if web:
             offered.append(self._searcher(conversation_id))
         offered.append(self._page_reader(conversation_id))
+        offered += others
         offered += await self._of_house(caller)
         return {one.tool.name: one for one in offered}
+
+    def other(self, name: str, caller: Caller) -> Offered | None:
+        """Return a tool that somebody else has brought, None where there is no such."""
+        return next((one for one in self._others(caller) if one.tool.name == name), None)
+
+    def _others(self, caller: Caller) -> list[Offered]:
+        return [one for bring in self.brought if (one := bring(caller)) is not None]
 
     async def run(self, offered: Mapping[str, Offered], call: ToolCall, reading: Reading) -> Ran:
         """Run one call of a model, or say why not; never raises for what the model did wrong."""
@@ -254,8 +277,10 @@ class Toolbox:
     # -- the kinds ------------------------------------------------------------------------------------
 
     def _reader(self, spec: Command, caller: Caller) -> Offered:
+        turned = {NEWEST: True} if NEWEST in spec.params.__struct_fields__ else {}
+
         async def run(arguments: Json) -> Ran:
-            found = await self._dispatch(spec, caller, arguments)
+            found = await self._dispatch(spec, caller, turned | arguments)
             return told(found, spec.action)
 
         tool = Tool(
@@ -403,6 +428,8 @@ def _present(part: Json) -> Json:
         "title",
         "description",
         "pattern",
+        "minLength",
+        "maxLength",
         "anyOf" if len(kinds) == 1 else "default",
     }
     return {name: one for name, one in whole.items() if name not in silent}

@@ -73,7 +73,10 @@ _FAILED: Final = {
 
 
 def _fill(table: Mapping[str, str], intent: str, device: str, params: Json) -> str:
-    return table[intent].format(device=device, file=params.get("file", "the print"))
+    file = params.get("file", "the print")
+    if "plate" in params:
+        file = f"plate {params['plate']} of {file}"
+    return table[intent].format(device=device, file=file)
 
 
 def _sentence(text: str) -> str:
@@ -313,7 +316,10 @@ def no_answer(errors: Sequence[KittyError]) -> str:
     """Say why no model has answered, by the last and nearest reason."""
     if not errors:
         return "I could not answer that."
-    why = _WHY_NOT.get(errors[-1].code, "the model failed")
+    last = errors[-1]
+    if last.code == "capability_off":
+        return f"I cannot answer that right now. {last.message}."
+    why = _WHY_NOT.get(last.code, "the model failed")
     return f"I cannot answer that right now: {why}."
 
 

@@ -34,17 +34,23 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
+    """A place for words that have a name."""
+
     name: str
     allowed: Allowed | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
+    """Any of these."""
+
     branches: tuple[_Sequence, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
+    """The end of a template."""
+
     rule: str
 
 

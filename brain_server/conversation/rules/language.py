@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
 
+from brain_server.conversation.rules.assent import ANSWERS, RULES
 from brain_server.conversation.rules.grammar import Allowed, Grammar
 from brain_server.protocol import Kind
 
@@ -16,7 +17,7 @@ class Language:
     # Rule name to templates, and the rules that the templates refer to.
     sentences: Mapping[str, tuple[str, ...]]
     rules: Mapping[str, str]
-    # Answers to an open question: the rules confirm, cancel, first, last, every, ordinal.
+    # Answers to "which": the rules first, last, every, number. Yes and no are those of every language.
     answers: Mapping[str, tuple[str, ...]]
 
     # Phrases that may stand before and after a request and mean nothing.
@@ -81,8 +82,8 @@ class Language:
 
     @cached_property
     def answer_grammar(self) -> Grammar:
-        """Return the compiled answers."""
-        return Grammar(self.answers, self.rules, self._slots())
+        """Return the compiled answers, with yes and no."""
+        return Grammar({**ANSWERS, **self.answers}, {**RULES, **self.rules}, self._slots())
 
     def _slots(self) -> Mapping[str, Allowed]:
         """Return which words the slots with a closed vocabulary may take."""

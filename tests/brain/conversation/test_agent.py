@@ -11,7 +11,7 @@ from brain_server.app import Brain
 from brain_server.errors import ProviderError
 from brain_server.protocol import Json
 from brain_server.storage.tables import decisions, messages, runs
-from tests.brain.home import Home, running, until
+from tests.brain.home import Home, Rest, running, until
 from tests.brain.minds.double import Double, answers, call, everything
 from tests.brain.stage import WEB, Scripts, near, rows, web
 
@@ -275,7 +275,22 @@ async def test_a_person_sees_their_own_runs(home: Home, scripts: Scripts):
     assert (await home.command("runs.list", after, **mine))["items"] == []
     others = {"caller": {"user_id": "bob", "channel": "assist"}}
     assert (await home.command("runs.list", {}, **others))["items"] == []
+
+
+async def test_who_is_nobody_sees_the_runs_of_nobody(home: Home, brain: Brain, scripts: Scripts):
+    """A voice in the room is not told what Ada had done; a program of an administrator sees all."""
+    scripts["near"] = lambda request: (
+        [plan(("1", "One", "tools", []), ("2", "Two", "tools", ["1"]))]
+        if is_plan(request)
+        else ["Done."]
+    )
+    await near(home)
+    await home.say(ASKED)
+    assert (await home.command("runs.list"))["items"] == []
+    await home.say(ASKED, None)
     assert len((await home.command("runs.list"))["items"]) == 1
+    async with Rest(brain, await home.token("admin")) as program:
+        assert len((await program.act("runs.list")).data["items"]) == 2
 
 
 @pytest.mark.parametrize("text", ["no plan at all", '{"steps": []}', '{"steps": [{"id": "1"}]}'])

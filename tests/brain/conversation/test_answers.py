@@ -249,7 +249,7 @@ async def test_what_is_said_is_what_was_seen(
     home: Home, behaviour: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Done only when it is done."""
-    changed = replace(INTENTS["light_on"], deadline=0.2)
+    changed = replace(INTENTS["light_on"], deadline=2.0)
     monkeypatch.setitem(INTENTS, "light_on", changed)  # type: ignore[misc]  # the double has the part that is used
     lamp = await home.puppet("lamp", "light", name="Lamp")
     for name, value in behaviour.items():

@@ -220,7 +220,7 @@ CARRIERS: Final[dict[str, Carrier]] = {
 }
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("carrier", CARRIERS)
 async def test_what_a_tool_or_page_says_is_never_done(stage: Stage, carrier: str):
     """One hundred and forty-three payloads for each carrier."""
@@ -237,7 +237,7 @@ async def test_what_a_tool_or_page_says_is_never_done(stage: Stage, carrier: str
     _no_secrets()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_what_was_read_in_an_earlier_turn_is_not_done_later(stage: Stage):
     """Delayed: the answer itself repeats the order, and the next turn of the same person reads it."""
     web = __import__("brain_server.providers.web_double", fromlist=["WebDouble"]).WebDouble
@@ -267,7 +267,7 @@ NAMES: Final = [
 ]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_the_name_of_a_thing_is_no_order(stage: Stage):
     """Short names that read like orders; whatever of them reaches the model is obeyed by it."""
     lamp = await stage.home.puppet("lamp", "light", "hall", name="Lamp")
@@ -285,7 +285,7 @@ async def test_the_name_of_a_thing_is_no_order(stage: Stage):
     assert stage.moved() == []
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_what_a_device_reports_is_no_order(stage: Stage):
     """The detail of a failed command, by the list of commands."""
     light = stage.things["hall light"]
@@ -298,7 +298,7 @@ async def test_what_a_device_reports_is_no_order(stage: Stage):
     _no_secrets()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_a_plain_yes_does_only_what_was_asked_in_our_own_words(stage: Stage):
     """Even then the dangerous things wait for people; what is asked names the thing itself."""
     stage.home.tool_results["GetLists"] = {

@@ -8,6 +8,7 @@ import pytest
 
 from brain_server.app import Brain
 from brain_server.errors import ProviderError
+from brain_server.protocol import Json
 from brain_server.providers import Usage, Words
 from brain_server.storage.tables import decisions, messages, spending
 from tests.brain.home import Home, Refused, until
@@ -202,6 +203,25 @@ async def test_a_tool_that_only_tells_runs_and_its_answer_is_used(home: Home, sc
         if one["type"] == "delta" and "tool" in one["data"]
     ]
     assert [one["name"] for one in shown] == ["devices_list"]
+
+
+async def test_a_model_is_told_the_newest_of_a_list_first(
+    home: Home, brain: Brain, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+):
+    """What it is not told is then old; it need not say so."""
+    dispatch, asked = brain.toolbox._dispatch, []
+
+    async def noted(spec: Any, caller: Any, arguments: Any) -> Any:
+        asked.append((spec.action, arguments))
+        return await dispatch(spec, caller, arguments)
+
+    monkeypatch.setattr(brain.toolbox, "_dispatch", noted)
+    await near(home)
+    scripts["near"] = lambda request: (
+        ["Nothing was printed."] if answers(request) else [call("jobs_list")]
+    )
+    await home.say("what did we print lately in this house and what is left of it")
+    assert asked == [("jobs.list", {"newest_first": True})]
 
 
 async def test_a_dangerous_wish_of_a_model_waits_for_people_and_then_goes_on(
@@ -434,6 +454,25 @@ async def test_the_same_question_is_answered_again_without_a_model(
         "misses": 1,
         "ratio": 0.5,
     }
+
+
+async def test_whoever_asked_has_the_answer_before_others_hear_of_it(
+    home: Home, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+):
+    """What figures show is nothing that anybody waits for."""
+    came: list[str] = []
+    take = home.take
+
+    async def noted(frame: Json) -> None:
+        came.append(frame.get("event", frame["type"]))
+        await take(frame)
+
+    await far(home)
+    scripts["far"] = lambda _request: ["Tungsten."]
+    monkeypatch.setattr(home, "take", noted)
+    await home.say(QUESTION)
+    await home.event("mind.updated", lambda one: one["last"]["tier"] == "frontier")
+    assert came.index("result") < came.index("mind.updated")
 
 
 async def test_a_cleared_cache_answers_nothing(home: Home, scripts: Scripts):

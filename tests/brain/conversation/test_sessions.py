@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, func, select, text
+from sqlalchemy import Table, func, select, text, update
 
 from brain_server.app import Brain
+from brain_server.conversation import threads
 from brain_server.routing import NO_MODEL
 from brain_server.storage.tables import conversations, decisions, messages
 from tests.brain.gatehouse import busy
 from tests.brain.home import Home, Later, Refused, Rest, at_home, running, until
 
 TTL = 3600.0
+ADA = {"caller": {"user_id": "ada", "channel": "assist"}}
 
 
 async def rows(brain: Brain, table: Table) -> list[Any]:
@@ -193,15 +195,39 @@ async def test_nobody_speaks_in_the_conversation_of_another(
     assert await counts(brain) == (1, 2, 1)
 
 
-async def test_a_conversation_of_nobody_is_open_to_all_and_remembers_them(
+async def test_a_conversation_of_nobody_goes_on_with_nobody(home: Home, brain: Brain) -> None:
+    """A voice in the room is not everybody's: who learns its id would read along."""
+    said = await home.say("help", None)
+    await home.say("help", None, conversation_id=said["conversation_id"])
+    with pytest.raises(Refused) as caught:
+        await home.say("help", "ada", conversation_id=said["conversation_id"])
+    assert caught.value.code == "not_your_conversation"
+    (conversation,) = await rows(brain, conversations)
+    assert (conversation["owner"], conversation["participants"]) == (None, [])
+
+
+async def test_a_conversation_of_a_program_goes_on_with_that_program(
     home: Home, brain: Brain
 ) -> None:
-    """A voice in the room may begin what two people then go on with."""
+    """Another one learns its id from a list, and is told nothing."""
     said = await home.say("help", None)
-    for user in ("bob", "ada", "bob"):
-        await home.say("help", user, conversation_id=said["conversation_id"])
-    (conversation,) = await rows(brain, conversations)
-    assert (conversation["owner"], conversation["participants"]) == (None, ["ada", "bob"])
+    about = {"text": "help", "conversation_id": said["conversation_id"]}
+    async with Rest(brain, await home.token("control")) as other:
+        answer = await other.act("conversation.process", about)
+    assert answer.code == "not_your_conversation"
+
+
+async def test_a_voice_of_nobody_does_not_go_on_with_what_people_spoke_of(
+    home: Home, brain: Brain
+) -> None:
+    """Of an older brain there may be some that nobody began and people went on with."""
+    said = await home.say("help", None)
+    mixed = update(conversations).values(participants=["ada"], state={})
+    await brain.brain_db.write(lambda connection: connection.execute(mixed))
+    about = {"conversation_id": said["conversation_id"]}
+    with pytest.raises(Refused, match="not_your_conversation"):
+        await home.say("help", None, **about)
+    assert (await home.say("help", "ada", **about))["text"] == said["text"]
 
 
 # -- one at a time ------------------------------------------------------------------------------------
@@ -316,6 +342,59 @@ async def test_a_person_can_be_let_into_a_conversation(home: Home, brain: Brain)
     assert (conversation["owner"], conversation["participants"]) == ("ada", ["ada", "bob"])
 
 
+async def test_what_one_person_was_asked_another_cannot_answer(home: Home) -> None:
+    """Each yes is to a question that was put to whoever says it."""
+    lamps = [
+        await home.puppet(f"light-{one}", "light", name=f"{one} lamp") for one in ("Red", "Blue")
+    ]
+    asked = await home.say("switch on the lamp")
+    assert asked["continue_conversation"]
+    about = {"conversation_id": asked["conversation_id"]}
+    await home.command("conversation.invite", about | {"user_id": "bob"}, **ADA)
+    await home.say("the first one", "bob", **about)
+    await home.say("the first one", **about)
+    assert [lamp.orders for lamp in lamps] == [{}, {}]
+
+
+async def test_who_was_let_in_leaves_or_is_sent_away(home: Home) -> None:
+    """By themselves, and by the owner; who is gone already is gone."""
+    said = await home.say("help")
+    about = {"conversation_id": said["conversation_id"]}
+    for user in ("bob", "cyd"):
+        await home.command("conversation.invite", about | {"user_id": user}, **ADA)
+    bob = {"caller": {"user_id": "bob", "channel": "assist"}}
+    left = await home.command("conversation.leave", about, **bob)
+    assert left == {"participants": ["ada", "cyd"]}
+    for _ in range(2):
+        left = await home.command("conversation.leave", about | {"user_id": "cyd"}, **ADA)
+        assert left == {"participants": ["ada"]}
+    with pytest.raises(Refused, match="not_your_conversation"):
+        await home.say("help", "bob", **about)
+    assert await home.refusal("conversation.get", about, **bob) == "conversation_not_found"
+
+
+async def test_only_the_owner_sends_others_away_and_stays(home: Home) -> None:
+    said = await home.say("help")
+    about = {"conversation_id": said["conversation_id"]}
+    for user in ("bob", "cyd"):
+        await home.command("conversation.invite", about | {"user_id": user}, **ADA)
+    bob = {"caller": {"user_id": "bob", "channel": "assist"}}
+    for who in ("ada", "cyd"):
+        wish = about | {"user_id": who}
+        assert await home.refusal("conversation.leave", wish, **bob) == "not_your_conversation"
+    assert await home.refusal("conversation.leave", about, **ADA) == "owner_stays"
+
+
+async def test_nobody_leaves_what_they_are_not_in(home: Home) -> None:
+    said = await home.say("help")
+    about = {"conversation_id": said["conversation_id"]}
+    bob = {"caller": {"user_id": "bob", "channel": "assist"}}
+    assert await home.refusal("conversation.leave", about, **bob) == "conversation_not_found"
+    assert await home.refusal("conversation.leave", about) == "person_needed"
+    gone = {"conversation_id": "none"}
+    assert await home.refusal("conversation.leave", gone, **ADA) == "conversation_not_found"
+
+
 async def test_a_conversation_goes_on_at_another_device(home: Home) -> None:
     """The new device knows no conversation; the person says to go on with the last one."""
     said = await home.say("help")
@@ -333,6 +412,79 @@ async def test_a_person_sees_the_conversations_that_are_theirs(home: Home) -> No
     listed = await home.command("conversation.list", {}, **mine)
     assert [one["id"] for one in listed["items"]] == [said["conversation_id"]]
     assert "state" not in listed["items"][0]
+
+
+async def test_what_nobody_known_said_is_nobodys_to_read(home: Home, rest: Rest) -> None:
+    """A voice in the house is not everybody's."""
+    said = await rest.act("conversation.process", {"text": "help"})
+    assert (await home.command("conversation.list", {}, **ADA))["items"] == []
+    about = {"conversation_id": said.data["conversation_id"]}
+    assert await home.refusal("conversation.get", about, **ADA) == "conversation_not_found"
+
+
+async def test_a_conversation_shows_its_first_words_and_how_often_somebody_spoke(
+    home: Home,
+) -> None:
+    said = await home.say("help")
+    await home.say("help", conversation_id=said["conversation_id"])
+    (view,) = (await home.command("conversation.list", {}, **ADA))["items"]
+    assert (view["title"], view["turns"], view["waits"]) == ("help", 2, False)
+
+
+async def test_what_was_told_by_itself_has_no_first_words(home: Home, brain: Brain) -> None:
+    """Nobody has said anything in it."""
+    empty = {"id": "c", "owner": "ada", "participants": ["ada"], "state": {}}
+    values = empty | {"created_at": 1.0, "last_message_at": 1.0}
+    await brain.brain_db.write(
+        lambda connection: connection.execute(conversations.insert().values(values))
+    )
+    (view,) = (await home.command("conversation.list", {}, **ADA))["items"]
+    assert (view["title"], view["turns"]) == (None, 0)
+
+
+async def test_the_conversation_that_was_spoken_in_last_comes_first(home: Home) -> None:
+    """Page by page; from one that is forgotten it begins again."""
+    first = (await home.say("help"))["conversation_id"]
+    other = (await home.say("help"))["conversation_id"]
+    await home.say("help", conversation_id=first)
+    asked = {"newest_first": True, "limit": 1}
+    page = await home.command("conversation.list", asked, **ADA)
+    rest = await home.command("conversation.list", asked | {"cursor": page["cursor"]}, **ADA)
+    again = await home.command("conversation.list", asked | {"cursor": "gone"}, **ADA)
+    ids = [[one["id"] for one in part["items"]] for part in (page, rest, again)]
+    assert ids == [[first], [other], [first]]
+
+
+async def test_a_person_reads_what_was_said_newest_first_in_pages(home: Home) -> None:
+    said = await home.say("help")
+    asked = {"conversation_id": said["conversation_id"], "limit": 1}
+    last = await home.command("conversation.get", asked, **ADA)
+    first = await home.command("conversation.get", asked | {"cursor": last["cursor"]}, **ADA)
+    assert [one["text"] for one in (*last["items"], *first["items"])] == [said["text"], "help"]
+    assert first["cursor"] is None
+    assert last["conversation"]["id"] == said["conversation_id"]
+
+
+async def test_a_page_of_what_was_said_is_not_too_large(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What tools have told can be long; one message there always is."""
+    monkeypatch.setattr(threads, "MOST_BYTES", 10)
+    said = await home.say("help")
+    asked = {"conversation_id": said["conversation_id"]}
+    last = await home.command("conversation.get", asked, **ADA)
+    assert (len(last["items"]), last["cursor"]) == (1, last["items"][0]["id"])
+
+
+async def test_what_others_said_is_not_there_for_a_person(home: Home) -> None:
+    """Until they are let in; and a program is nobody."""
+    said = await home.say("help", user="bob")
+    about = {"conversation_id": said["conversation_id"]}
+    assert await home.refusal("conversation.get", about, **ADA) == "conversation_not_found"
+    assert await home.refusal("conversation.get", about) == "person_needed"
+    bob = {"caller": {"user_id": "bob", "channel": "assist"}}
+    await home.command("conversation.invite", about | {"user_id": "ada"}, **bob)
+    assert len((await home.command("conversation.get", about, **ADA))["items"]) == 2
 
 
 async def test_nobody_is_let_into_a_conversation_that_is_none(home: Home) -> None:

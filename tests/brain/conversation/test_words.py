@@ -52,6 +52,12 @@ def test_only_what_was_acknowledged_is_called_done(intent: str, status: CommandS
     assert bool(CLAIMS.search(said)) is (status is CommandStatus.ACKED), said
 
 
+def test_a_plate_of_a_project_is_named() -> None:
+    """By what people are asked about, and told of."""
+    asked = event("print_start", params={"file": "box.3mf", "plate": 2})
+    assert "start plate 2 of box.3mf on the Thing" in words.under_way(asked)
+
+
 @pytest.mark.parametrize("intent", INTENTS)
 def test_an_order_that_is_only_approved_is_not_called_done(intent: str) -> None:
     """It is under way."""

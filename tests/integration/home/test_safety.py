@@ -4,7 +4,7 @@ from unittest.mock import patch
 
 from homeassistant.auth.permissions import PolicyPermissions
 from homeassistant.config_entries import ConfigSubentryData
-from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers import area_registry as ar, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
@@ -43,6 +43,101 @@ async def test_no_lock_moves_unless_it_was_named_alone(
     before = (home.state("lock.front_door"), home.state("lock.back_door"))
     await home.say(sentence, room=room)
     assert (home.state("lock.front_door"), home.state("lock.back_door")) == before
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "unlock the front door and the back door",
+        "unlock the front door and open the garage door",
+        "open the garage, then unlock the back door",
+        "if the kitchen window is open unlock the front door and the back door",
+    ],
+)
+async def test_one_sentence_opens_one_way_in(home: Home, sentence: str) -> None:
+    """Named one by one they are still several; it is asked which one."""
+    ways = ("lock.front_door", "lock.back_door", "cover.garage_door")
+    home.things["lock.front_door"].show(is_locked=True)
+    before = [home.state(way) for way in ways]
+    answer = await home.say(sentence)
+    assert answer is not None
+    assert answer.asks
+    assert answer.text.startswith("I do that for one at a time.")
+    assert [home.state(way) for way in ways] == before
+
+
+async def test_two_doors_that_are_named_are_both_locked(home: Home) -> None:
+    """That is the safe direction."""
+    home.things["lock.back_door"].show(is_locked=False)
+    await home.say("lock the front door and the back door")
+    assert home.state("lock.front_door") == "locked"
+    assert home.state("lock.back_door") == "locked"
+
+
+async def test_a_place_alone_unlocks_nothing_before_it_is_asked(home: Home) -> None:
+    """The hall is not a door; whoever says yes has heard which one it is."""
+    home.things["lock.front_door"].show(is_locked=True)
+    answer = await home.say("unlock the hall", conversation_id="c")
+    assert answer is not None
+    assert answer.text == "Do you mean Front Door?"
+    assert home.state("lock.front_door") == "locked"
+    await home.say("yes", conversation_id="c")
+    assert home.state("lock.front_door") == "unlocked"
+
+
+async def test_a_lock_without_a_name_of_its_own_is_called_by_its_place(home: Home) -> None:
+    """There is nothing else to call it by."""
+    entities = er.async_get(home.hass)
+    made = entities.async_get_or_create("lock", "maker", "one", original_name="Smart lock")
+    garage = ar.async_get(home.hass).async_get_area_by_name("Garage")
+    assert garage is not None
+    entities.async_update_entity(made.entity_id, area_id=garage.id)
+    home.put(made.entity_id, "locked")
+    answer = await home.say("unlock the garage", dry=True)
+    assert answer is not None
+    assert answer.acted == (made.entity_id,)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "did you open the garage door",
+        "has anybody turned off the fireplace",
+        "will she turn off the fireplace",
+        "should we turn off the fireplace",
+        "no need to turn off the fireplace",
+        "please avoid turning off the fireplace",
+        "remind me to turn off the fireplace",
+        "tell grandma to turn off the fireplace",
+        "ask her whether to turn off the fireplace",
+        "grandma said turn off the fireplace",
+        "turn off the fireplace next week",
+        "turn off the fireplace in the tavern",
+        "turn off all the lights except the one in the tavern",
+        "open the garage door at 7",
+        "the garage door's open",
+        "the fireplace's off",
+        "fireplace",
+        "coffee maker please",
+        "all",
+    ],
+)
+async def test_what_only_speaks_of_a_deed_is_no_order(home: Home, sentence: str) -> None:
+    """Neither here nor for somebody who passes over half of the words."""
+    before = home.states()
+    await home.say(sentence)
+    assert home.states() == before
+
+
+async def test_the_alarm_is_not_its_siren(home: Home) -> None:
+    """What cannot be done to the one is not done to the other."""
+    home.put("alarm_control_panel.house_alarm", "armed_away", supported_features=3)
+    home.put("siren.roof_siren", "on", supported_features=3)
+    calls = async_mock_service(home.hass, "siren", "turn_off")
+    await home.say("turn off the alarm")
+    assert calls == []
+    await home.say("turn off the siren")
+    assert len(calls) == 1
 
 
 async def test_the_only_door_of_the_room_can_be_locked_without_its_name(home: Home) -> None:
@@ -100,6 +195,14 @@ async def test_never_mind_ends_a_question(home: Home) -> None:
     assert answer.reason == "cancelled"
     await home.say("Back Door", conversation_id="c")
     assert home.state("lock.back_door") == "locked"
+
+
+@pytest.mark.parametrize("words", ["nein", "Non merci."])
+async def test_a_no_of_another_language_ends_a_question(home: Home, words: str) -> None:
+    await home.say("unlock the door", conversation_id="c")
+    answer = await home.say(words, conversation_id="c")
+    assert answer is not None
+    assert answer.reason == "cancelled"
 
 
 async def test_a_question_can_be_left_for_something_else(home: Home) -> None:

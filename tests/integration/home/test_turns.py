@@ -7,6 +7,7 @@ from homeassistant.components.recorder import Recorder
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import area_registry as ar, entity_registry as er
 from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
@@ -46,7 +47,7 @@ async def test_only_so_many_conversations_are_remembered(home: Home) -> None:
     assert home.state("light.mirror") == "on"
 
 
-@pytest.mark.parametrize("reply", ["yes", "yes please"])
+@pytest.mark.parametrize("reply", ["yes", "yes please", "ja", "Oui."])
 async def test_yes_is_the_answer_where_only_one_is_asked_about(home: Home, reply: str) -> None:
     """Its name was only alike."""
     answer = await home.say("unlock the backk door", conversation_id="c")
@@ -55,6 +56,13 @@ async def test_yes_is_the_answer_where_only_one_is_asked_about(home: Home, reply
     assert home.state("lock.back_door") == "locked"
     await home.say(reply, conversation_id="c")
     assert home.state("lock.back_door") == "unlocked"
+
+
+@pytest.mark.parametrize("reply", ["yes?", "ja?", "ja aber nicht jetzt", "oui non"])
+async def test_what_is_no_plain_yes_chooses_nothing(home: Home, reply: str) -> None:
+    await home.say("unlock the backk door", conversation_id="c")
+    await home.say(reply, conversation_id="c")
+    assert home.state("lock.back_door") == "locked"
 
 
 @pytest.mark.parametrize(
@@ -138,4 +146,42 @@ async def test_what_the_recorder_kept_is_known(recorder_mock: Recorder, home: Ho
     assert (await home.ask("when was the mirror last turned on")).startswith("Mirror: today at ")
     assert await home.ask("when was the projector last turned on") == (
         "I keep no history that far back; Projector is off."
+    )
+
+
+async def test_how_long_and_how_often_is_known_of_the_past(
+    recorder_mock: Recorder, home: Home, freezer: FrozenDateTimeFactory
+) -> None:
+    """What began before counts from when it began, and once."""
+    freezer.move_to(dt_util.now().replace(hour=12, minute=0, second=0, microsecond=0))
+    for minutes, state in ((0, "off"), (10, "on"), (25, "off"), (5, "on"), (3, "off"), (2, "off")):
+        freezer.tick(timedelta(minutes=minutes))
+        home.put("binary_sensor.hen_house", state, device_class="door", tick=minutes)
+        await async_wait_recording_done(home.hass)
+    assert await home.ask("how long was the hen house open today") == "Hen house: 28 min today."
+    assert await home.ask("how many times was the hen house opened today") == (
+        "Hen house: 2 times today."
+    )
+    assert await home.ask("how long was the hen house open in the last 8 minutes") == (
+        "Hen house: 3 min in the last 8 minutes."
+    )
+    assert await home.ask("how long was the hen house open this week") == (
+        "Hen house: 28 min this week."
+    )
+    freezer.tick(timedelta(hours=30))
+    home.put("binary_sensor.hen_house", "on", device_class="door")
+    await async_wait_recording_done(home.hass)
+    assert await home.ask("how long was the hen house open in the last hour") == (
+        "Hen house: not at all in the last hour."
+    )
+    freezer.tick(timedelta(hours=26, minutes=5))
+    assert await home.ask("how long has the hen house been open in the last 2 days") == (
+        "Hen house: 1 d 2 h in the last 2 days."
+    )
+
+
+async def test_without_a_recorder_nobody_knows_how_long(home: Home) -> None:
+    """The state alone does not tell of the whole day."""
+    assert await home.ask("how long was the kitchen window open today") == (
+        "I keep no history that far back; Kitchen Window is open."
     )

@@ -37,14 +37,6 @@ _RULES: Final = {
     "denied": "(denied|refused|rejected|declined)",
     "requested": "(requested|asked for)",
     "it": "[it|that|this|the request|that request|the last one|the last request]",
-    "yes": "(yes|yeah|yep|yup|yea|aye|ja|sure|ok|okay|certainly|absolutely|definitely|of course"
-    "|affirmative|correct|positive|by all means|sounds good|please|yes sir)",
-    "no": "(no|nope|nah|nay|nein|negative|no no|not at all|certainly not|absolutely not|of course not)",
-    "go": "(do it|do that|do so|go ahead|go for it|proceed|make it so|do go ahead)",
-    "allow": "(confirm|confirmed|approve|approved|accept|accepted|allow|authorize|authorise)",
-    "deny": "(cancel|stop|abort|deny|denied|reject|decline|refuse|forget|drop)",
-    "not": "(do not|do not do it|do not do that|do not bother|leave it|skip it|never)",
-    "mind": "(never mind|nevermind|forget it|not now|not yet|no way|no need|hold on|wait)",
     "waiting": "(waiting|pending|open|outstanding|still waiting)",
     "approvals": "(approvals|requests|confirmations)",
     "for_me": "[for (approval|me|confirmation)]",
@@ -282,23 +274,6 @@ _OTHER: Final = {
 }
 
 _ANSWERS: Final = {
-    "confirm": (
-        "<yes> [<yes>] [kitty] [please]",
-        "[<yes>] [please] <go> [please] [kitty]",
-        "[<yes>] [please] [i] <allow> [it|that|this|the request] [please]",
-        "[<yes>] that is (right|correct|fine|ok|okay)",
-        "[<yes>] (you (may|can)|i am sure|please do)",
-        "<yes> thank you",
-    ),
-    "cancel": (
-        "<no> [<no>] [kitty] [please] [thank you|thanks]",
-        "[<no>] [please] <deny> [it|that|this|the request|about it|everything|please|all]",
-        "[<no>] [please] <not> [please]",
-        "[<no>] (<mind>|[i] changed my mind)",
-        "[<no>] (cancel|stop) (cancel|stop)",
-        "[<no>] (neither|none) [of (them|those|these)]",
-        "(do not|please do not) (confirm|approve|proceed|go ahead) [it|that]",
-    ),
     "first": ("[the] (first|1st|top|former) [one]",),
     "last": ("[the] (last|bottom|latter) [one]",),
     "number": ("[the] [number|option|choice|no] {number} [one]",),

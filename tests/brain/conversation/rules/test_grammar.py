@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from brain_server.conversation.rules import CompiledHome, Here, Home, Named, understand
+from brain_server.conversation.rules import Here, Home, Named, understand
 from brain_server.conversation.rules.grammar import Grammar, Reading
 from brain_server.conversation.rules.language import language
+from brain_server.conversation.rules.names import CompiledHome
 from brain_server.conversation.rules.text import fold, listen, words_of
 from brain_server.protocol import Kind
 from tests.brain.conversation.rules.cases import describe
