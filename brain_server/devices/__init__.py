@@ -1,11 +1,9 @@
 """Devices: what they are, what they show, and the one road by which anything is done to them."""
 
 import asyncio
-import base64
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 import hashlib
 import logging
 from typing import Annotated, Any, Final
@@ -13,11 +11,12 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from brain_server.bus import Bus, Event
-from brain_server.commands import Caller, Page, Params, Scope, command, paged
-from brain_server.devices.evidence import Evidence, image_type, picture
+from brain_server.capabilities import ALL_ON, Switches
+from brain_server.commands import Caller, Params, Scope, command
+from brain_server.devices.evidence import Evidence
 from brain_server.devices.live import Live, began_since
-from brain_server.devices.registry import PROBE_TIMEOUT, Registry
-from brain_server.drivers import DeviceInfo, Observation, Option, Order, Outcome
+from brain_server.devices.registry import Registry
+from brain_server.drivers import Order, Outcome, Stored
 from brain_server.errors import (
     Conflict,
     DeviceError,
@@ -36,7 +35,6 @@ from brain_server.protocol import (
     OnlineState,
     invalid_params,
 )
-from brain_server.safety.commands import EventId
 from brain_server.safety.gate import Gate
 from brain_server.safety.records import shown_to
 from brain_server.safety.step import Ask
@@ -45,51 +43,13 @@ _LOGGER = logging.getLogger(__name__)
 
 RECOVERY_WAIT: Final = 60.0
 FILES_WAIT: Final = 5.0
+# What printers do that is no safe direction: the capability "prints".
+PRINTS: Final = frozenset(
+    name for name, intent in INTENTS.items() if intent.kind is Kind.PRINTER and not intent.safe
+)
+# The end of the name of a file with plates.
+PROJECT: Final = ".3mf"
 FINAL: Final = frozenset({"acked", "failed", "unknown", "denied", "expired"})
-
-
-class DeviceId(Params):
-    """One device."""
-
-    device_id: str
-
-
-class Probe(Params):
-    """A driver and the options to try."""
-
-    driver: str
-    options: dict[str, Any]
-
-
-class Info(Params):
-    """What a probe found, so that a device can be put while it is switched off."""
-
-    external_id: str
-    name: str
-    kind: Kind
-    capabilities: list[str]
-    manufacturer: str | None = None
-    model: str | None = None
-    sw_version: str | None = None
-    has_camera: bool = False
-
-
-class Put(Probe):
-    """A device to store."""
-
-    device_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")] | None = None
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
-    zone_id: str | None = None
-    info: Info | None = None
-
-
-class Observe(Params):
-    """What Home Assistant saw of a device that it owns."""
-
-    device_id: str
-    online: OnlineState
-    state: dict[str, Any] = {}
-    reason: str | None = None
 
 
 class Request(Params):
@@ -107,9 +67,16 @@ class Devices:
     """Executes: every request of every road comes to :meth:`request`, and there to the gate."""
 
     def __init__(
-        self, registry: Registry, gate: Gate, bus: Bus, tasks: Tasks, evidence: Evidence
+        self,
+        registry: Registry,
+        gate: Gate,
+        bus: Bus,
+        tasks: Tasks,
+        evidence: Evidence,
+        switches: Switches = ALL_ON,
     ) -> None:
-        """Take the registry, the gate, the bus, the task keeper and who takes pictures."""
+        """Take the registry, the gate, the bus, the task keeper, who takes pictures, and what is switched on."""
+        self.switches = switches
         self.registry = registry
         self._evidence = evidence
         self._gate = gate
@@ -121,8 +88,12 @@ class Devices:
         self._held: list[Json] = []
         # How many files of a name are on their way to a printer.
         self._uploads: Counter[tuple[str, str]] = Counter()
-        # Tells what is known of a printer's file, None for nothing; see ``fabrication.files``.
-        self.facts_of: Callable[[str, str], Awaitable[Json | None]] = _nothing_known
+        # Tells what is known of a plate of a printer's file, None for nothing; see ``fabrication.files``.
+        self.facts_of: Callable[[str, str, int], Awaitable[Json | None]] = _nothing_known
+        # Tells whether a file is certainly no longer the one that was sent to a printer under its name.
+        self.is_replaced: Callable[[str, str], Awaitable[bool]] = _nothing_replaced
+        # Raises Unavailable where another brain is awake: what was claimed here is then not sent any more.
+        self.may_send: Callable[[], Awaitable[None]] = _surely
         bus.listen("safety.event", self._on_event)
         bus.listen("command.updated", self._on_command)
         registry.listeners.append(self._on_device)
@@ -162,6 +133,10 @@ class Devices:
             with self.watch(done["id"]) as outcome:
                 done = await outcome(params.wait) or done
         return {"command": done, "event": event and shown_to(caller.scope, event)}
+
+    async def retract(self, caller: Caller, keys: Collection[str], reason: str) -> None:
+        """Take back what this caller asked for under these keys; Conflict ``still_under_way`` where it is begun."""
+        await self._gate.retract([f"{_scoped_key(caller, key)}" for key in keys], reason)
 
     async def _enter(self, live: Live, ask: Ask) -> tuple[Json, Json | None]:
         done, event, fresh = await self._gate.authorize(ask)
@@ -208,6 +183,8 @@ class Devices:
             raise InvalidRequest(
                 "invalid_params", f"{field}: {problem}", field=field, reason=problem
             )
+        if params.intent in PRINTS:
+            self.switches.require("prints")
         given = {name: value for name, value in params.params.items() if value is not None}
         if params.intent == "heat":
             live.record.limits.check_heat(given)
@@ -227,7 +204,13 @@ class Devices:
                 names = await live.driver.files()
                 if names and file not in names:
                     raise NotFound("no_such_file", "The printer has no such file", file=file)
-        facts = await self.facts_of(live.record.id, file)
+        if await self._is_replaced(live, file):
+            words = "Another program has replaced this file on the printer; send it again"
+            raise Conflict("file_replaced", words, file=file)
+        plate = given.get("plate") or live.record.plate
+        if plate != 1 and "plate" in given and not file.lower().endswith(PROJECT):
+            raise NotFound("no_such_plate", f"This file has no plate {plate}", plate=plate)
+        facts = await self.facts_of(live.record.id, file, plate)
         if facts is None:
             return
         if misfits := live.record.limits.misfits(facts):
@@ -244,6 +227,17 @@ class Devices:
                 "This material needs moving air: confirm the ventilation",
                 materials=", ".join(one["material"] for one in facts.get("hazards", ())),
             )
+
+    async def about(self, device_id: str, file: str) -> Stored | None:
+        """Return what a device tells of a print file, None where it does not tell; DeviceError."""
+        return await self.registry.get(device_id).driver.about(file)
+
+    async def _is_replaced(self, live: Live, file: str) -> bool:
+        try:
+            async with asyncio.timeout(FILES_WAIT):
+                return await self.is_replaced(live.record.id, file)
+        except TimeoutError, KittyError:
+            return False  # nobody can tell now
 
     def _may_cut(self, power: Live) -> bool:
         """Tell whether this supply can be switched off without harm to what it feeds."""
@@ -268,6 +262,16 @@ class Devices:
         except NotFound as err:
             await self._gate.settle(claimed["id"], CommandStatus.FAILED, err.code)
             return
+        if claimed["intent"] in PRINTS and not self.switches.is_on("prints"):
+            # Switched off after it was asked for, however it was approved.
+            await self._gate.settle(claimed["id"], CommandStatus.FAILED, "capability_off")
+            return
+        if claimed["intent"] == "print_start" and await self._is_replaced(
+            live, claimed["params"]["file"]
+        ):
+            # It was replaced while people decided: it is not what they approved.
+            await self._gate.settle(claimed["id"], CommandStatus.FAILED, "file_replaced")
+            return
         if claimed["intent"] == "power_on" and live.off_when_cool:
             self._release(live)
             await self._gate.drop_deferred(live.record.id, "superseded")
@@ -280,6 +284,14 @@ class Devices:
             else None,
         )
         deadline = INTENTS[order.intent].deadline
+        try:
+            await self.may_send()
+        except Unavailable as err:
+            if err.code == "not_awake":
+                self._leave(claimed)  # it is settled by the brain that is awake
+                return
+            await self._gate.settle(order.command_id, CommandStatus.FAILED, err.code)
+            return
         outcome = await self._send(live, order, deadline)
         checkpoint("effect")
         await self._gate.settle(order.command_id, outcome.status, outcome.detail)
@@ -366,13 +378,17 @@ class Devices:
         """Wake who waits for an outcome."""
         if event.data["status"] not in FINAL:
             return
-        self._running.discard(event.data["id"])
+        self._leave(event.data)
         for live in self.registry.all():
             if self._deferred.get(live.record.id) == event.data["id"]:
                 self._release(live)  # voided or superseded: nothing waits any more
-        for future in self._watchers.get(event.data["id"], ()):
+
+    def _leave(self, command_: Json) -> None:
+        """Have no more to do with a command, and let nobody wait for it."""
+        self._running.discard(command_["id"])
+        for future in self._watchers.get(command_["id"], ()):
             if not future.done():
-                future.set_result(event.data)
+                future.set_result(command_)
 
     def _defer(self, power: Live, command_id: str) -> None:
         self._deferred[power.record.id] = command_id
@@ -470,99 +486,7 @@ class Devices:
         first = await live.wait_for(lambda _state: True, RECOVERY_WAIT)
         return proven(live.observed.state) if first else None
 
-    # -- the rest of the verbs ------------------------------------------------------------------------
-
-    @command("drivers.list", Scope.READ, read_only=True)
-    async def drivers(self, _caller: Caller, params: Page) -> Json:
-        """List the drivers and the options with which a device is added."""
-        items = [
-            {
-                "name": driver.name,
-                "title": driver.title,
-                "executes_in_home_assistant": driver.executes_in_home_assistant,
-                "options": _form(driver.options),
-                "profile": _form(driver.profile),
-            }
-            for driver in await asyncio.to_thread(self.registry.all_drivers)
-        ]
-        return paged(items, params, key="name")
-
-    @command(
-        "devices.list",
-        Scope.READ,
-        read_only=True,
-        tool="List the devices of the workshop with their ids, zones, capabilities and what they show now.",
-    )
-    async def list(self, _caller: Caller, params: Page) -> Json:
-        """List the devices with their state."""
-        return paged([live.view() for live in self.registry.all()], params)
-
-    @command(
-        "devices.get",
-        Scope.READ,
-        read_only=True,
-        tool="Tell what one device shows now, for example whether a door is locked or how far a print is.",
-    )
-    async def get(self, _caller: Caller, params: DeviceId) -> Json:
-        """Return one device."""
-        return self.registry.get(params.device_id).view()
-
-    @command("devices.probe", Scope.INTEGRATION)
-    async def probe(self, _caller: Caller, params: Probe) -> Json:
-        """Reach a device once, to check its options before it is added."""
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT):
-                found = await self.registry.probe(params.driver, params.options)
-        except TimeoutError as err:
-            raise DeviceError("cannot_connect", "The device does not answer") from err
-        return asdict(found) | {"capabilities": sorted(found.capabilities)}
-
-    @command("devices.put", Scope.INTEGRATION)
-    async def put(self, _caller: Caller, params: Put) -> Json:
-        """Add or change a device."""
-        info = None
-        if params.info is not None:
-            known = {name: getattr(params.info, name) for name in params.info.__struct_fields__}
-            info = DeviceInfo(**known | {"capabilities": frozenset(params.info.capabilities)})
-        before = self.registry.find(params.device_id)
-        live = await self.registry.put(
-            params.driver,
-            params.options,
-            device_id=params.device_id,
-            name=params.name,
-            zone_id=params.zone_id,
-            info=info,
-        )
-        if before is not None and before.bound_to != live.record.bound_to:
-            await self._gate.void_all("device_changed", live.record.id)
-        return live.view()
-
-    @command("devices.remove", Scope.INTEGRATION)
-    async def remove(self, _caller: Caller, params: DeviceId) -> Json:
-        """Remove a device."""
-        await self.registry.remove(params.device_id)
-        return {}
-
-    @command("devices.observe", Scope.INTEGRATION)
-    async def observe(self, _caller: Caller, params: Observe) -> Json:
-        """Take what Home Assistant saw of an entity that it owns."""
-        self.registry.observe(
-            params.device_id,
-            Observation(online=params.online, state=params.state, reason=params.reason),
-        )
-        return {}
-
-    @command("devices.snapshot", Scope.READ)
-    async def snapshot(self, _caller: Caller, params: DeviceId) -> Json:
-        """Return one picture of a device, base64."""
-        image = await picture(self.registry.get(params.device_id))
-        return {"content_type": image_type(image), "image": base64.b64encode(image).decode()}
-
-    @command("safety.evidence", Scope.READ)
-    async def evidence(self, _caller: Caller, params: EventId) -> Json:
-        """Return the picture that was taken when an approved command was carried out, base64."""
-        image = await self._evidence.read(params.event_id)
-        return {"content_type": image_type(image), "image": base64.b64encode(image).decode()}
+    # -- files ----------------------------------------------------------------------------------------
 
     async def upload(
         self, caller: Caller, device_id: str, name: str, content: AsyncIterator[bytes]
@@ -609,12 +533,6 @@ class Devices:
             self._uploads[device_id, file] -= 1
             self._uploads += Counter()  # forgets what is at zero
 
-    @command("devices.files", Scope.READ)
-    async def files(self, _caller: Caller, params: DeviceId) -> Json:
-        """List the print files that a device holds."""
-        names = await self.registry.get(params.device_id).driver.files()
-        return {"items": names, "cursor": None}
-
 
 def _last(name: str) -> str:
     """Return what a printer may make of the last part of a file's name."""
@@ -625,15 +543,16 @@ def _in_use() -> Conflict:
     return Conflict("file_in_use", "People are deciding about a file of this name")
 
 
-async def _nothing_known(_device_id: str, _file: str) -> Json | None:
+async def _surely() -> None:
+    """Let everything be sent: there is no other brain."""
+
+
+async def _nothing_replaced(_device_id: str, _file: str) -> bool:
+    return False
+
+
+async def _nothing_known(_device_id: str, _file: str, _plate: int) -> Json | None:
     return None
-
-
-def _form(options: tuple[Option, ...]) -> list[Json]:
-    return [
-        asdict(option) | {"choices": list(option.choices), "filter": list(option.filter)}
-        for option in options
-    ]
 
 
 def _judged(proven: bool | None) -> Outcome:

@@ -48,6 +48,11 @@ class Record:
         return Limits.of(self.options)
 
     @property
+    def plate(self) -> int:
+        """Return which plate of a project is printed where a start names none."""
+        return int(self.options.get("plate") or 1)
+
+    @property
     def feeds(self) -> str | None:
         """Return the id of the device that this one gives power to."""
         return self.options.get("feeds") or None

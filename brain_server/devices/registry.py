@@ -222,10 +222,17 @@ class Registry:
         def publish(seen: Observation) -> None:
             live.publish(seen, self._clock())
 
-        def ended(task: asyncio.Task[None]) -> None:
-            # What nobody follows any more must not look as if somebody did.
-            if not task.cancelled():
-                publish(Observation(online=OnlineState.FAULT, reason="driver_failed"))
+        async def follow() -> None:
+            called_off = False
+            try:
+                await driver.run()
+            except asyncio.CancelledError:
+                called_off = True
+                raise
+            finally:
+                # What nobody follows for now must not look as if somebody did.
+                if not called_off:
+                    publish(Observation(online=OnlineState.FAULT, reason="driver_failed"))
 
         driver = self._make(record.driver, record.options, record.id, publish, last_state)
         live = Live(
@@ -237,9 +244,7 @@ class Registry:
         )
         self._live[record.id] = live
         self._remembered[record.id] = _gist(live)
-        task = self._tasks.start(f"device {record.id}", driver.run(), lasting=True)
-        task.add_done_callback(ended)
-        self._running[record.id] = task
+        self._running[record.id] = self._tasks.keep_up(f"device {record.id}", follow)
         self._changed(live)
         return live
 

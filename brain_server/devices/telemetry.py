@@ -12,7 +12,7 @@ from brain_server.devices.registry import Registry
 from brain_server.errors import InvalidRequest
 from brain_server.observability import counters
 from brain_server.protocol import MAX_TELEMETRY_BYTES, Json
-from brain_server.storage import Database
+from brain_server.storage import Database, page_of
 from brain_server.storage.tables import new_id, telemetry
 
 
@@ -67,14 +67,8 @@ class Telemetry:
     )
     async def list(self, _caller: Caller, params: TelemetryPage) -> Json:
         """List what a device said, oldest first."""
-        query = (
-            select(telemetry)
-            .where(telemetry.c.device_id == params.device_id)
-            .order_by(telemetry.c.id)
-            .limit(params.limit + 1)
-        )
-        if params.cursor is not None:
-            query = query.where(telemetry.c.id > params.cursor)
+        mine = telemetry.c.device_id == params.device_id
+        query = page_of(select(telemetry).where(mine), telemetry.c.id, params)
         rows = await self._db.read(
             lambda connection: [_view(row) for row in connection.execute(query).mappings()]
         )

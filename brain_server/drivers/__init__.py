@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from brain_server.errors import DeviceError
 from brain_server.house import HomeAssistantLink as HomeAssistantLink
@@ -137,6 +137,26 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a device tells of a print file that it holds: one that was replaced shows another size or time."""
+
+    size: int
+    # By the device's own clock; only ever compared with itself.
+    written: float
+
+    @classmethod
+    def of(cls, size: Any, written: Any) -> Self | None:
+        """Return what was told, None where it is not all there."""
+        told = isinstance(size, int) and isinstance(written, int | float)
+        return cls(size=size, written=written) if told else None
+
+    @property
+    def stamp(self) -> str:
+        """Return it as it is kept."""
+        return f"{self.size} {self.written!r}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DriverContext:
     """What a driver is given. ``publish`` may be called at any time while ``run`` runs."""
 
@@ -179,7 +199,8 @@ class Driver(ABC):
         """Follow the device until cancelled: connect, publish what is observed, reconnect with backoff.
 
         Publishes ``OnlineState.OFFLINE`` with a reason when the device goes away and raises nothing
-        for it: a printer that is switched off is not an error.
+        for it: a printer that is switched off is not an error. What it raises all the same is logged, and
+        it is called again after a pause.
         """
 
     @abstractmethod
@@ -213,6 +234,11 @@ class Driver(ABC):
     async def files(self) -> list[str]:
         """Return the names of the print files that the device holds."""
         return []
+
+    async def about(self, name: str) -> Stored | None:
+        """Return size and time of a file that the device holds, None where it does not tell."""
+        del name
+        return None
 
     async def refresh(self) -> None:  # noqa: B027 - a driver may have nothing to show on demand
         """Publish the state as it is now, also when it has not changed: somebody waits to see it."""

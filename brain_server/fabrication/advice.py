@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 import hashlib
 import math
-from statistics import fmean, stdev
 from typing import Final
 
 from brain_server.commands import Caller, Page, Scope, command, paged
@@ -256,6 +255,8 @@ def _ratio(some: Iterable[Outcome]) -> tuple[float, bool, int] | None:
     ]
     if len(logs) < FEWEST:
         return None
+    from statistics import fmean, stdev  # noqa: PLC0415 - 0.3 MB that only enough prints need
+
     # Twice the standard error is a little more than nine times of ten, with few prints too.
     middle, width = fmean(logs), 2 * stdev(logs) / math.sqrt(len(logs))
     is_off = abs(middle) - width > 0 and abs(middle) > math.log1p(OFF)

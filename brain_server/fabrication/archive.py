@@ -38,6 +38,8 @@ _THUMBNAIL: Final = 5
 _GCODE: Final = 1
 _METADATA: Final = frozenset({0, 2, 3, 4})
 
+NO_SUCH_PLATE: Final = "no such plate"
+
 BROKEN: Final = (
     Broken,
     OSError,
@@ -54,8 +56,11 @@ BROKEN: Final = (
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Source]:
-    """Open a print file by what it contains; raises one of ``BROKEN`` where it is none."""
+def opened(path: Path, plate: int | None = None) -> Iterator[Source]:
+    """Open a print file by what it contains; raises one of ``BROKEN`` where it is none.
+
+    Of a file with several plates it is one, else the first of them.
+    """
     with path.open("rb") as file:
         start = file.read(_LOOK)
         file.seek(0)
@@ -63,7 +68,7 @@ def opened(path: Path) -> Iterator[Source]:
             yield _binary(file)
         elif start.startswith(MAGIC_ZIP):
             with zipfile.ZipFile(file) as archive:
-                yield _plate(archive)
+                yield _plate(archive, plate)
         elif b"\x00" not in start and _COMMAND.search(start):
             yield Source(kind="gcode", lines=_lines(file))
         else:
@@ -87,7 +92,7 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
 # -- 3MF ----------------------------------------------------------------------------------------------
 
 
-def _plate(archive: zipfile.ZipFile) -> Source:
+def _plate(archive: zipfile.ZipFile, wanted: int | None) -> Source:
     entries = archive.infolist()
     if len(entries) > MOST_ENTRIES:
         message = "too many entries"
@@ -96,7 +101,9 @@ def _plate(archive: zipfile.ZipFile) -> Source:
     if not plates:
         message = "no sliced plate in it"
         raise Broken(message)
-    number = min(plates)
+    number = min(plates) if wanted is None else wanted
+    if number not in plates:
+        raise Broken(NO_SUCH_PLATE)
     names = {one.filename: one for one in entries}
     if len(names) < len(entries):
         message = "two entries of one name"
@@ -114,7 +121,8 @@ def _plate(archive: zipfile.ZipFile) -> Source:
         lines=_bounded(archive, plates[number]),
         told=told,
         pictures=pictures,
-        plates=len(plates),
+        plate=number,
+        plates=sorted(plates),
     )
 
 

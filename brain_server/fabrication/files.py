@@ -1,23 +1,26 @@
 """Print files: taken in once for each content, understood, sent to printers, and forgotten when nobody needs them."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+import msgspec
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from brain_server.commands import PROCESSING_TIMEOUT, Caller, Page, Params, Scope, as_page, command
 from brain_server.devices import Devices
 from brain_server.devices.evidence import image_type
-from brain_server.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from brain_server.errors import Conflict, DeviceError, InvalidRequest, NotFound, Unavailable
 from brain_server.fabrication.hazards import hazards, is_known
 from brain_server.fabrication.store import Kind, Store, must_be
 from brain_server.inventory.materials import DENSITIES, grams_of, normal
 from brain_server.lan import alike
+from brain_server.observability import Tasks
 from brain_server.protocol import Json
-from brain_server.storage import Database
+from brain_server.storage import Database, page_of
 from brain_server.storage.tables import artifacts, jobs, new_id, printer_files, queue
 
 # What the end of a name says that the file contains.
@@ -29,12 +32,17 @@ ENDINGS: Final = {
     ".bgc": "bgcode",
     ".3mf": "3mf",
 }
+# The one kind of file that has plates.
+THREE_MF: Final = "3mf"
 OPEN_JOBS: Final = ("preparing", "printing", "paused")
 OPEN_QUEUE: Final = ("queued", "held", "starting", "printing")
 # Whoever has just sent a file is about to do something with it.
 _FRESH: Final = 3600.0
 # What may not go yet may be so many times what is kept.
 _FAR: Final = 2
+
+
+type Plate = Annotated[int, msgspec.Meta(ge=1, le=999)]
 
 
 class FilesPage(Page):
@@ -50,9 +58,10 @@ class ArtifactId(Params):
 
 
 class PictureOf(ArtifactId):
-    """A picture of a print file: the slicer's own, or the tool path as it is."""
+    """A picture of a print file: the slicer's own, or the tool path as it is; of its first plate, if not of another."""
 
     kind: Kind = "thumbnail"
+    plate: Plate | None = None
 
 
 class Files:
@@ -65,17 +74,21 @@ class Files:
         store: Store,
         clock: Callable[[], float],
         *,
+        tasks: Tasks,
         days: int,
         most_bytes: int,
     ) -> None:
-        """Take the database, the devices, the folder, a clock, and how much is kept for how long."""
+        """Take the database, the devices, the folder, a clock, the task keeper, and how much is kept for how long."""
         self._db = database
         self._devices = devices
         self.store = store
         self._clock = clock
         self._kept = days * 86_400.0
         self._most = most_bytes
+        self._tasks = tasks
+        self._learning = asyncio.Lock()
         devices.facts_of = self.facts_of
+        devices.is_replaced = self.is_replaced
 
     # -- in -------------------------------------------------------------------------------------------
 
@@ -152,18 +165,25 @@ class Files:
             .order_by(printer_files.c.uploaded_at.desc())
         )
         known = await self._db.read(lambda connection: connection.execute(query).scalars().all())
-        there = next((name for name in known if name in names), None)
-        return there or await self._sent(caller, row, device_id, row["name"])
+        there = [name for name in known if name in names]
+        for name in there:
+            if not await self.is_replaced(device_id, name):
+                return str(name)
+        # What another program put in its place stays: somebody may want it.
+        fresh = _fresh_name(row) if there else row["name"]
+        return await self._sent(caller, row, device_id, fresh)
 
     async def _sent(self, caller: Caller, artifact: Json, device_id: str, name: str) -> str:
         content = self.store.chunks(artifact["sha256"])
         file = await self._devices.upload(caller, device_id, name, content)
+        stamp = await self._stamp(device_id, file, artifact["size"])
         same = and_(printer_files.c.device_id == device_id, printer_files.c.name == file)
         values = {
             "device_id": device_id,
             "name": file,
             "artifact_id": artifact["id"],
             "uploaded_at": self._clock(),
+            "stamp": stamp,
         }
 
         def work(connection: Connection) -> None:
@@ -211,20 +231,90 @@ class Files:
             lambda connection: _row(connection.execute(query).mappings().first())
         )
 
-    async def facts_of(self, device_id: str, file: str) -> Json | None:
-        """Return the facts of a printer's file, None where nobody knows them.
+    async def is_replaced(self, device_id: str, file: str) -> bool:
+        """Tell whether a printer's file is certainly no longer the one that was sent to it under this name."""
+        name = await self._known_as(device_id, file)
+        if name is None:
+            return False
+        here = (printer_files.c.device_id == device_id, printer_files.c.name == name)
+        query = select(printer_files.c.stamp, artifacts.c.size).join(artifacts).where(*here)
+        row = await self._db.read(lambda connection: connection.execute(query).first())
+        stored = await self._devices.about(device_id, name)
+        if row is None or stored is None:
+            return False
+        if row.stamp is not None:
+            return bool(row.stamp != stored.stamp)
+        if row.size == stored.size:  # the printer had not looked at it yet when it was sent
+            stamped = update(printer_files).where(*here).values(stamp=stored.stamp)
+            await self._db.write(lambda connection: connection.execute(stamped))
+        return False
 
-        Of one that is not known by this name, those of what the printer may take it for.
+    async def _stamp(self, device_id: str, file: str, size: int) -> str | None:
+        """Return by what a file that was just sent is known again, None while the printer does not tell."""
+        try:
+            stored = await self._devices.about(device_id, file)
+        except DeviceError:
+            return None
+        return stored.stamp if stored is not None and stored.size == size else None
+
+    async def facts_of(self, device_id: str, file: str, plate: int) -> Json | None:
+        """Return the facts of one plate of a printer's file, None where nobody knows them.
+
+        Of one that is not known by this name, those of what the printer may take it for. NotFound
+        ``no_such_plate``, and ``file_missing`` where the plate cannot be read any more.
         """
-        found = await self.artifact_of(device_id, file)
-        if found is None:
-            query = select(printer_files.c.name).where(printer_files.c.device_id == device_id)
-            names = await self._db.read(
-                lambda connection: connection.execute(query).scalars().all()
-            )
-            same = next((name for name in names if alike(name) == alike(file)), None)
-            found = None if same is None else await self.artifact_of(device_id, same)
-        return None if found is None else dict(found["facts"])
+        name = await self._known_as(device_id, file)
+        found = None if name is None else await self.artifact_of(device_id, name)
+        return None if found is None else await self.of_plate(found, plate)
+
+    async def _known_as(self, device_id: str, file: str) -> str | None:
+        """Return the name under which a file was sent, or what the printer may take for that name."""
+        query = select(printer_files.c.name).where(printer_files.c.device_id == device_id)
+        names = await self._db.read(lambda connection: connection.execute(query).scalars().all())
+        if file in names:
+            return file
+        return next((name for name in names if alike(name) == alike(file)), None)
+
+    async def of_plate(self, row: Json, plate: int) -> Json:
+        """Return the facts of one plate of a file; they are read when somebody first asks for them.
+
+        NotFound ``no_such_plate``, and ``file_missing`` where it cannot be read any more.
+        """
+        if row["kind"] != THREE_MF:
+            return dict(row["facts"])
+        if (known := plate_of(row["facts"], plate)) is not None:
+            return known
+        # Seen through, so that a plate that takes long is known when somebody asks again.
+        learning = self._learn(row["id"], plate)
+        return await self._tasks.see_through(f"plate {plate} of {row['id']}", learning)
+
+    async def _learn(self, artifact_id: str, plate: int) -> Json:
+        async with self._learning:
+            row = await self._one(artifact_id)
+            if "plate_numbers" not in row["facts"]:  # it was read before plates were told apart
+                row = await self._read_again(row, None)
+            if (known := plate_of(row["facts"], plate)) is not None:
+                return known
+            numbers = row["facts"]["plate_numbers"]
+            if plate not in numbers:
+                raise NotFound(
+                    "no_such_plate",
+                    f"This file has no plate {plate}",
+                    plate=plate,
+                    plates=numbers,
+                )
+            row = await self._read_again(row, plate)
+            return dict(row["facts"]["by_plate"][str(plate)])
+
+    async def _read_again(self, row: Json, plate: int | None) -> Json:
+        """Read one plate of a file that is kept, and store its facts with those of the others."""
+        await self._must_be_here(row)
+        found = understood(await self.store.facts_of_plate(row["sha256"], plate))
+        others = row["facts"].get("by_plate", {})
+        facts = found if plate is None else row["facts"]
+        if plate is not None:
+            facts = facts | {"by_plate": others | {str(plate): found}}
+        return await self._change(row, facts=facts)
 
     @command(
         "files.list",
@@ -234,14 +324,12 @@ class Files:
     )
     async def list(self, _caller: Caller, params: FilesPage) -> Json:
         """List the print files, oldest first."""
-        query = select(artifacts).order_by(artifacts.c.id).limit(params.limit + 1)
+        query = page_of(select(artifacts), artifacts.c.id, params)
         if params.device_id is not None:
             held = select(printer_files.c.artifact_id).where(
                 printer_files.c.device_id == params.device_id
             )
             query = query.where(artifacts.c.id.in_(held))
-        if params.cursor is not None:
-            query = query.where(artifacts.c.id > params.cursor)
         rows = await self._db.read(
             lambda connection: [dict(row) for row in connection.execute(query).mappings()]
         )
@@ -253,13 +341,19 @@ class Files:
         return await self._view(await self._one(params.artifact_id))
 
     @command("files.picture", Scope.READ, timeout=PROCESSING_TIMEOUT)
-    async def picture(self, _caller: Caller, params: PictureOf) -> Json:
+    async def picture(self, caller: Caller, params: PictureOf) -> Json:
         """Return a picture of a print file, base64."""
         row = await self._one(params.artifact_id)
+        plate = params.plate
+        if row["kind"] != THREE_MF or plate == row["facts"].get("plate"):
+            plate = None  # there is no other
+        elif plate is not None:
+            await self.of_plate(row, plate)  # with its picture
         if params.kind == "preview":
             await self._must_be_here(row)
-            await self.store.draw(row["sha256"])
-        image = await self.store.image(row["sha256"], params.kind)
+            # Home Assistant shows them to people; a program can come again.
+            await self.store.draw(row["sha256"], plate, waits=caller.scope is Scope.INTEGRATION)
+        image = await self.store.image(row["sha256"], params.kind, plate)
         return {"content_type": image_type(image), "image": base64.b64encode(image).decode()}
 
     @command("files.remove", Scope.ADMIN)
@@ -360,6 +454,20 @@ class Files:
         if dropped := await self._db.write(work):
             await self.store.remove(row["sha256"])
         return dropped
+
+
+def _fresh_name(artifact: Json) -> str:
+    """Return a name that no other content has."""
+    name = PurePosixPath(artifact["name"])
+    return f"{name.stem}-{artifact['sha256'][:8]}{name.suffix}"
+
+
+def plate_of(facts: Json, plate: int) -> Json | None:
+    """Return what is known already of one plate of a file, None where it was not read."""
+    if facts.get("plate") == plate:
+        return {name: fact for name, fact in facts.items() if name != "by_plate"}
+    found: Json | None = facts.get("by_plate", {}).get(str(plate))
+    return found
 
 
 def understood(facts: Json) -> Json:

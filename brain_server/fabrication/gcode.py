@@ -78,6 +78,9 @@ class Facts:
     max_nozzle: float | None = None
     max_bed: float | None = None
     plates: int = 1
+    # Of which plate all of this is, and the numbers of those that there are.
+    plate: int = 1
+    plate_numbers: list[int] = field(default_factory=lambda: [1])
     # False where the file was too long to follow every move.
     whole: bool = True
 
@@ -91,7 +94,8 @@ class Source:
     told: dict[str, str] = field(default_factory=dict)
     # By kind of content, largest last.
     pictures: list[bytes] = field(default_factory=list)
-    plates: int = 1
+    plate: int = 1
+    plates: list[int] = field(default_factory=lambda: [1])
     # Why its lines end before the file does, after they were read.
     cut: Callable[[], bool] = lambda: False
 
@@ -204,7 +208,9 @@ def facts_of(source: Source, scan: Scan) -> Facts:
         box=box,
         max_nozzle=_hottest(moves, told, "nozzle", _NOZZLE_KEYS),
         max_bed=_hottest(moves, told, "bed", _BED_KEYS),
-        plates=source.plates,
+        plates=len(source.plates),
+        plate=source.plate,
+        plate_numbers=source.plates,
         whole=scan.whole,
     )
 

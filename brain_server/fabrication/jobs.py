@@ -14,15 +14,16 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, sele
 
 from brain_server.bus import Bus, Event
 from brain_server.commands import Caller, Page, Params, Scope, as_page, command
-from brain_server.devices import Devices
+from brain_server.devices import PROJECT, Devices
 from brain_server.devices.live import Live, began_since
 from brain_server.errors import Conflict, NotFound
-from brain_server.fabrication.files import ArtifactId, Files
+from brain_server.fabrication.files import THREE_MF, ArtifactId, Files, plate_of
 from brain_server.fabrication.outcomes import UNSEEN
 from brain_server.inventory.export import as_csv
 from brain_server.observability import Tasks
+from brain_server.outbox import tell
 from brain_server.protocol import Json, Kind
-from brain_server.storage import Database
+from brain_server.storage import Database, page_of
 from brain_server.storage.tables import (
     conversations,
     jobs,
@@ -49,6 +50,8 @@ TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
 }
 
 _TOLD: Final = frozenset({"claimed", "acked", "failed"})
+# What those outside the house are told of a job.
+_SHOWN: Final = ("id", "device_id", "file", "status", "progress", "error", "queue_id", "command_id")
 
 type CommandOf = Callable[[str], Awaitable[Json | None]]
 
@@ -57,6 +60,10 @@ class JobsPage(Page):
     """A part of the list of print jobs."""
 
     device_id: str | None = None
+    status: Literal["preparing", "printing", "paused", "completed", "failed", "aborted"] | None = (
+        None
+    )
+    newest_first: bool = False
 
 
 class JobId(Params):
@@ -124,12 +131,16 @@ class Jobs:
                     await self._take(device_id, state)
 
     async def _order(self, command_: Json) -> None:
+        params = command_["params"]
+        printer = self._registry.find(command_["device_id"])
+        plate = params.get("plate") or (printer.plate if printer else 1)
         await self._open(
             # No run of it is older than the order, however late its row is written.
             created_at=command_["claimed_at"],
             device_id=command_["device_id"],
             command_id=command_["id"],
-            file=command_["params"]["file"],
+            file=params["file"],
+            plate=plate if params["file"].lower().endswith(PROJECT) else None,
             status="preparing",
             requested_by=command_["requested_by"],
             conversation_id=command_["conversation_id"],
@@ -139,8 +150,13 @@ class Jobs:
         row: Json = {"id": new_id(), "created_at": time.time()} | columns
         artifact = await self._files.artifact_of(row["device_id"], row["file"])
         if artifact is not None:
-            row |= _foretold(artifact)
-        await self._db.write(lambda connection: connection.execute(insert(jobs).values(row)))
+            row |= _foretold(artifact, row.get("plate"))
+
+        def work(connection: Connection) -> None:
+            connection.execute(insert(jobs).values(row))
+            _tell(connection, row["id"])
+
+        await self._db.write(work)
         self._publish(await self._get(row["id"]))
 
     def _on_device(self, live: Live) -> None:
@@ -213,16 +229,16 @@ class Jobs:
         values: Json = {"status": to, "progress": progress}
         if to not in OPEN:
             values |= {"completed_at": time.time(), "error": error[:255] if error else None}
-        done = await self._db.write(
-            lambda connection: (
-                connection.execute(
-                    update(jobs)
-                    .where(jobs.c.id == job_id, jobs.c.status.in_(sources))
-                    .values(values)
-                ).rowcount
+
+        def work(connection: Connection) -> bool:
+            moved = connection.execute(
+                update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(sources)).values(values)
             )
-        )
-        if done != 1:
+            if moved.rowcount == 1:
+                _tell(connection, job_id)
+            return moved.rowcount == 1
+
+        if not await self._db.write(work):
             raise Conflict("impossible_transition", f"This job cannot become {to}", to=to)
         self._publish(await self._get(job_id))
 
@@ -262,15 +278,14 @@ class Jobs:
         "jobs.list",
         Scope.READ,
         read_only=True,
-        tool="List print jobs, oldest first: file, printer, progress and how they ended.",
+        tool="List print jobs: file, printer, progress and how they ended.",
     )
     async def list(self, _caller: Caller, params: JobsPage) -> Json:
-        """List print jobs, oldest first."""
-        query = select(jobs).order_by(jobs.c.id).limit(params.limit + 1)
-        if params.device_id is not None:
-            query = query.where(jobs.c.device_id == params.device_id)
-        if params.cursor is not None:
-            query = query.where(jobs.c.id > params.cursor)
+        """List print jobs, oldest first unless the newest are wanted first."""
+        query = page_of(select(jobs), jobs.c.id, params, newest_first=params.newest_first)
+        for name in ("device_id", "status"):
+            if (value := getattr(params, name)) is not None:
+                query = query.where(jobs.c[name] == value)
         rows = await self._db.read(
             lambda connection: [dict(row) for row in connection.execute(query).mappings()]
         )
@@ -324,9 +339,20 @@ class Jobs:
         return dict(row)
 
 
-def _foretold(artifact: Json) -> Json:
-    """Return what the slicer foretold of a job."""
-    facts = artifact["facts"]
+def _tell(connection: Connection, job_id: str) -> None:
+    """Tell others what became of a job."""
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one()
+    data = {name: row[name] for name in _SHOWN}
+    tell(connection, time.time(), "job", job_id, row["status"], data)
+
+
+def _foretold(artifact: Json, plate: int | None) -> Json:
+    """Return what the slicer foretold of a job; little, where nobody knows which plate it is."""
+    facts: Json | None = artifact["facts"]
+    if artifact["kind"] == THREE_MF and (plate is not None or artifact["facts"]["plates"] > 1):
+        facts = plate_of(artifact["facts"], plate) if plate is not None else None
+    if facts is None:
+        return {"artifact_id": artifact["id"]}
     return {
         "artifact_id": artifact["id"],
         "material": facts["material"],

@@ -16,7 +16,7 @@ from brain_server.devices.evidence import image_type
 from brain_server.errors import InvalidRequest, NotFound
 from brain_server.observability import Tasks
 from brain_server.protocol import Json
-from brain_server.storage import Database
+from brain_server.storage import Database, page_of
 from brain_server.storage.tables import incidents, jobs, new_id, print_events, reviews
 from brain_server.vision.pictures import keep, left_over, stored
 
@@ -169,14 +169,8 @@ class Monitor:
     @command("prints.events", Scope.READ, read_only=True)
     async def events(self, _caller: Caller, params: EventsPage) -> Json:
         """List what was seen of one print, oldest first."""
-        query = (
-            select(print_events)
-            .where(print_events.c.job_id == params.job_id)
-            .order_by(print_events.c.id)
-            .limit(params.limit + 1)
-        )
-        if params.cursor is not None:
-            query = query.where(print_events.c.id > params.cursor)
+        mine = print_events.c.job_id == params.job_id
+        query = page_of(select(print_events).where(mine), print_events.c.id, params)
         rows = await self._db.read(
             lambda connection: [dict(row) for row in connection.execute(query).mappings()]
         )
@@ -184,11 +178,18 @@ class Monitor:
 
     @command("prints.picture", Scope.READ)
     async def picture(self, _caller: Caller, params: EventId) -> Json:
-        """Return the picture that shows what was seen, base64."""
-        query = select(print_events.c.picture).where(print_events.c.id == params.event_id)
-        key = await self._db.read(lambda connection: connection.execute(query).scalar())
-        image = await asyncio.to_thread(stored, self._folder, key or "")
-        return {"content_type": image_type(image), "image": base64.b64encode(image).decode()}
+        """Return the picture that shows what was seen, base64, and whose it is."""
+        table = print_events.c
+        query = select(table.picture, table.device_id).where(table.id == params.event_id)
+        row = await self._db.read(lambda connection: connection.execute(query).one_or_none())
+        if row is None:
+            raise NotFound("no_evidence", "There is no picture of this")
+        image = await asyncio.to_thread(stored, self._folder, row.picture or "")
+        return {
+            "content_type": image_type(image),
+            "image": base64.b64encode(image).decode(),
+            "device_id": row.device_id,
+        }
 
 
 def _remove(folder: Path, names: AbstractSet[str]) -> None:

@@ -84,7 +84,7 @@ class Planner:
         if process is None or process.returncode is not None:
             process = self._process = await self._spawn()
         assert process.stdin is not None  # noqa: S101 - both are asked for below
-        assert process.stdout is not None  # noqa: S101
+        assert process.stdout is not None  # noqa: S101 - see above
         process.stdin.write(msgspec.json.encode(problem) + b"\n")
         await process.stdin.drain()
         line = await process.stdout.readline()

@@ -7,6 +7,7 @@ from brain_server.devices import Devices
 from brain_server.devices.live import Live
 from brain_server.errors import Conflict
 from brain_server.fabrication import plan as plans, schedule
+from brain_server.fabrication.files import plate_of
 from brain_server.fabrication.planner import Planner
 from brain_server.fabrication.prices import Prices
 from brain_server.fabrication.queue_rows import BUSY, CLEARED, OPEN, Rows, history_of
@@ -127,12 +128,12 @@ class Planning:
             for live in self._devices.registry.all()
             if live.record.kind is Kind.PRINTER
         ]
-        facts = await self._rows.artifacts({row["artifact_id"] for row in rows})
+        files = await self._rows.artifacts({row["artifact_id"] for row in rows})
         return World(
             now=now,
             machines=machines,
             spools=seen,
-            facts={name: row["facts"] for name, row in facts.items()},
+            facts={row["id"]: _facts(row, files[row["artifact_id"]]) for row in rows},
             prices=self._prices.quarters(now),
             colors=await self._colors(rows, spools, machines),
         )
@@ -239,6 +240,13 @@ _PASSING: Final = frozenset({"waits_for_clear_bed", "waits_for_printer", "not_pr
 
 def _plain(reasons: list[Json]) -> list[Json]:
     return [reason for reason in reasons if reason["code"] not in _PASSING]
+
+
+def _facts(row: Json, file: Json) -> Json:
+    """Return what is known of what an item prints: of its plate, where it names one."""
+    facts: Json = file["facts"]
+    known = None if row["plate"] is None else plate_of(facts, row["plate"])
+    return facts if known is None else known
 
 
 def slots_of(state: Json) -> list[Slot]:

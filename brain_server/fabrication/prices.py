@@ -106,12 +106,6 @@ class Prices:
             lambda connection: [Slot(**row) for row in connection.execute(query).mappings()]
         )
 
-    @property
-    def in_money(self) -> bool:
-        """Tell whether prices are money, and not merely cheap and dear."""
-        told = self._told(self._clock())
-        return bool(told) and (self._window is None or told[-1].end - self._clock() > PRESENT_S)
-
     def mean(self, start: float, end: float) -> float | None:
         """Return the mean price of a kilowatt-hour between two times, None where nothing tells it."""
         parts = [

@@ -1,7 +1,7 @@
 """The print queue: what is to be printed, planned anew when anything changes, started when it surely may be."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 import logging
 import math
 from typing import Annotated, Any, Final, Literal
@@ -9,10 +9,13 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from brain_server.bus import Bus, Event
+from brain_server.capabilities import UPDATED
 from brain_server.commands import PROCESSING_TIMEOUT, Caller, Page, Params, Scope, as_page, command
-from brain_server.devices import DeviceId, Devices
+from brain_server.devices import Devices
+from brain_server.devices.commands import DeviceId
 from brain_server.devices.live import Live
 from brain_server.errors import Conflict, InvalidRequest, KittyError, NotFound
+from brain_server.fabrication.files import THREE_MF, Plate
 from brain_server.fabrication.planning import Planning, slots_of
 from brain_server.fabrication.queue_rows import BUSY, CLEARED, OPEN, Rows, history_of, view
 from brain_server.fabrication.schedule import CONFIRMED, VENTILATED, checked_color
@@ -22,6 +25,7 @@ from brain_server.storage.tables import queue
 
 _LOGGER = logging.getLogger(__name__)
 
+CAPABILITY: Final = "queue"
 # Changes come in swarms: a plan is made when it has been quiet for so long.
 CALM_S: Final = 0.5
 # Predictions go stale: with anything in the queue, it is planned anew after so long.
@@ -86,6 +90,7 @@ class Add(Params):
 
     artifact_id: str | None = None
     file: Word | None = None
+    plate: Plate | None = None
     title: Word | None = None
     priority: Priority = 5
     deadline: Time | None = None
@@ -114,6 +119,8 @@ class Queue:
         bus: Bus,
         clock: Callable[[], float],
         *,
+        # Tells what is known of a plate of a file; see ``files``.
+        of_plate: Callable[[Json, int], Awaitable[Json]],
         calm_s: float = CALM_S,
     ) -> None:
         """Take the rows, what plans them, what starts them, and what may change a plan."""
@@ -122,22 +129,29 @@ class Queue:
         self._starts = starts
         self._devices = devices
         self._clock = clock
+        self._of_plate = of_plate
         self._calm_s = calm_s
         self._changed = asyncio.Event()
         self._seen: dict[str, Any] = {}
         self._ended: dict[str, Json] = {}
-        for topic in ("job.updated", "command.updated", "spool.updated", "energy.updated"):
+        for topic in ("job.updated", "command.updated", "spool.updated", "energy.updated", UPDATED):
             bus.listen(topic, lambda _event: self._changed.set())
         bus.listen("queue.updated", self._on_item)
         devices.registry.listeners.append(self._on_device)
 
     # -- what people do -------------------------------------------------------------------------------
 
-    @command("queue.add", Scope.CONTROL)
+    @command("queue.add", Scope.CONTROL, capability=CAPABILITY)
     async def add(self, caller: Caller, params: Add) -> Json:
-        """Put a file into the queue; it is printed when its turn comes and people approve."""
+        """Put a file, or one plate of a project, into the queue; printed when its turn comes and people approve."""
         artifact = await self._artifact(params)
-        facts = artifact["facts"]
+        title, facts, plate = artifact["name"], artifact["facts"], params.plate
+        if artifact["kind"] != THREE_MF:
+            if plate not in (None, 1):
+                raise NotFound("no_such_plate", f"This file has no plate {plate}", plate=plate)
+        elif plate is not None:
+            facts = await self._of_plate(artifact, plate)
+            title = f"{title} #{plate}" if facts["plate_numbers"] != [1] else title
         self._check_printer(params.device_id)
         given = {
             name: getattr(params, name)
@@ -148,7 +162,8 @@ class Queue:
             | {name: getattr(params, name) or read(facts) for name, read in FACTS.items()}
             | {
                 "artifact_id": artifact["id"],
-                "title": params.title or artifact["name"],
+                "plate": plate,
+                "title": params.title or title,
                 "wanted_device_id": params.device_id,
                 "color": _rule(params.color),
                 "requested_by": caller.user_id,
@@ -178,7 +193,7 @@ class Queue:
                 "invalid_params", "device_id: not a printer", field="device_id", reason="kind"
             )
 
-    @command("queue.change", Scope.CONTROL)
+    @command("queue.change", Scope.CONTROL, capability=CAPABILITY)
     async def change(self, _caller: Caller, params: Change) -> Json:
         """Change the wishes of an item that is not on its way yet."""
         names = [name for name in params.__struct_fields__ if name != "queue_id"]
@@ -200,6 +215,7 @@ class Queue:
     async def cancel(self, _caller: Caller, params: QueueId) -> Json:
         """Take an item out of the queue; one that prints is cancelled at its printer instead."""
         row = await self._waiting(params.queue_id)
+        await self._starts.take_back(row)
         values = {"status": "cancelled", "ended_at": self._clock(), "reasons": []}
         return await self._changed_to(row, values)
 
@@ -212,12 +228,14 @@ class Queue:
             row, {"status": "held", "reasons": [reason, *history_of(row)]} | CLEARED
         )
 
-    @command("queue.release", Scope.CONTROL)
+    @command("queue.release", Scope.CONTROL, capability=CAPABILITY)
     async def release(self, _caller: Caller, params: QueueId) -> Json:
         """Let a held item go on; it says that the filament is loaded, or the air moves, that it waited for."""
         row = await self._waiting(params.queue_id)
         if row["status"] != "held":
             raise Conflict("queue_not_held", "This item is not held")
+        # What nobody knows of may still be waiting for people: it must not be printed beside the next start.
+        await self._starts.take_back(row)
         history = history_of(row)
         first = row["reasons"][0] if row["reasons"] else {}
         if first.get("code") == "load_filament":
@@ -264,7 +282,7 @@ class Queue:
                 return {"device_id": params.device_id, "clear": True}
         raise Conflict("printer_busy", f"{live.record.name} is not at rest")
 
-    @command("queue.plan", Scope.READ, timeout=PROCESSING_TIMEOUT)
+    @command("queue.plan", Scope.READ, timeout=PROCESSING_TIMEOUT, capability=CAPABILITY)
     async def plan(self, _caller: Caller, _params: Page) -> Json:
         """Plan the queue now; returns the plan and how it compares with first come, first served."""
         await self._planning.replan()
@@ -316,10 +334,15 @@ class Queue:
                 wait = RETRY_S
 
     async def turn(self) -> float:
-        """Follow what is under way, plan the rest, start what may begin; returns when to look again."""
+        """Follow what is under way, plan the rest, start what may begin; returns when to look again.
+
+        While the queue is switched off nothing is planned and nothing begins.
+        """
         await self._rows.note_prints()
         await self._follow()
         await self._release_ended()
+        if not self._devices.switches.is_on(CAPABILITY):
+            return STALE_S
         rows = await self._planning.replan()
         return await self._begin(rows)
 

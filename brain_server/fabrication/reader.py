@@ -1,7 +1,7 @@
 """The process that reads one print file: it may hang, eat memory or crash without the brain noticing much.
 
-``python -m brain_server.fabrication.reader facts|preview FILE PICTURE`` prints one line of JSON: what it
-found out, or why the file is none. The best picture goes to PICTURE.
+``python -m brain_server.fabrication.reader facts|preview FILE PICTURE [PLATE]`` prints one line of JSON: what
+it found out, or why the file is none. The best picture goes to PICTURE.
 """
 
 from dataclasses import asdict
@@ -31,10 +31,10 @@ def limit() -> None:
     Path("/proc/self/oom_score_adj").write_text("500", "ascii")
 
 
-def examine(mode: str, path: Path, picture: Path) -> dict[str, Any]:
+def examine(mode: str, path: Path, picture: Path, plate: int | None = None) -> dict[str, Any]:
     """Return the kind and the facts of a file and write its picture; ``{"error"}`` where it is none."""
     try:
-        with opened(path) as source:
+        with opened(path, plate) as source:
             moves = Moves(keep=mode == "preview")
             scan = Scan(source, moves)
             scan.run()
@@ -52,9 +52,10 @@ def examine(mode: str, path: Path, picture: Path) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> None:
     """Read one file and print what it is."""
-    mode, path, picture = arguments
+    mode, path, picture, *plate = arguments
     limit()
-    sys.stdout.write(json.dumps(examine(mode, Path(path), Path(picture)), allow_nan=False))
+    found = examine(mode, Path(path), Path(picture), int(plate[0]) if plate else None)
+    sys.stdout.write(json.dumps(found, allow_nan=False))
 
 
 if __name__ == "__main__":

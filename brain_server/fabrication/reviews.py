@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from statistics import mean
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -30,8 +29,8 @@ from brain_server.commands import Caller, Page, Params, Scope, as_page, command
 from brain_server.errors import Conflict, DeviceError, InvalidRequest, NotFound
 from brain_server.fabrication.outcomes import ENDED
 from brain_server.observability import Tasks
-from brain_server.protocol import Json
-from brain_server.storage import Database
+from brain_server.protocol import Json, Reason
+from brain_server.storage import Database, page_of
 from brain_server.storage.tables import jobs, new_id, reviews
 from brain_server.vision.pictures import keep, stored
 
@@ -53,19 +52,6 @@ _PICTURES: Final[Mapping[bytes, str]] = {
 }
 
 type Source = Literal["person", "vision"]
-type Reason = Literal[
-    "stringing",
-    "warping",
-    "layer_shift",
-    "under_extrusion",
-    "blobs",
-    "poor_adhesion",
-    "wrong_size",
-    "surface",
-    "spaghetti",
-    "clog",
-    "other",
-]
 type Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 
 
@@ -101,6 +87,7 @@ class ReviewsPage(Page):
 
     waiting: bool | None = None
     device_id: str | None = None
+    newest_first: bool = False
 
 
 class Of(Params):
@@ -168,11 +155,11 @@ class Reviews:
         tool="List finished prints and what people said of them; waiting=true: those nobody has judged yet.",
     )
     async def list(self, _caller: Caller, params: ReviewsPage) -> Json:
-        """List finished prints with what was said of them, oldest first."""
+        """List finished prints with what was said of them, oldest first unless the newest are wanted first."""
         query = _finished()
         if params.waiting is not None:
             query = query.where(self._waits() if params.waiting else _PERSON.c.id.is_not(None))
-        return await self._page(query, params)
+        return await self._page(query, params, newest_first=params.newest_first)
 
     @command("reviews.put", Scope.CONTROL)
     async def put(self, caller: Caller, params: Put) -> Json:
@@ -249,10 +236,10 @@ class Reviews:
         ]
         return page | {"printers": printers}
 
-    async def _page(self, query: Select[Any], params: ReviewsPage | QualityPage) -> Json:
-        query = _on(query, params.device_id).limit(params.limit + 1)
-        if params.cursor is not None:
-            query = query.where(jobs.c.id > params.cursor)
+    async def _page(
+        self, query: Select[Any], params: ReviewsPage | QualityPage, *, newest_first: bool = False
+    ) -> Json:
+        query = page_of(_on(query, params.device_id), jobs.c.id, params, newest_first=newest_first)
         return as_page([*await self._views(query)], params, key="job_id")
 
     def _waits(self) -> ColumnElement[bool]:
@@ -288,6 +275,8 @@ def trends(views: Sequence[Json]) -> Json:
 
     The change is the mean of the newest ``WINDOW`` less that of the ``WINDOW`` before; None with nothing before.
     """
+    from statistics import mean  # noqa: PLC0415 - 0.3 MB that only who asks for trends needs
+
     found: Json = {}
     for name in METRICS:
         values = [view["quality"][name]["value"] for view in views if name in view["quality"]]

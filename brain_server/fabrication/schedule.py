@@ -64,7 +64,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Everything that a plan is made for. ``facts``: of artifacts, by id."""
+    """Everything that a plan is made for. ``facts``: of the file of each item, by the item's id."""
 
     now: float
     machines: Sequence[Machine]
@@ -214,7 +214,7 @@ def _misfits(row: Json, machine: Machine, world: World) -> Iterable[str]:
     if row["material"] is not None:
         wishes["materials"] = [row["material"]]
     # The printer itself is asked about the file, too, when it is to start.
-    for facts in (world.facts.get(row["artifact_id"], {}), wishes):
+    for facts in (world.facts.get(row["id"], {}), wishes):
         yield from (one["what"] for one in machine.limits.misfits(facts))
 
 

@@ -69,6 +69,8 @@ class Exact:
         self._items = [one for one in problem.items if one.id not in short]
         self._horizon = self._latest()
         self._start: dict[str, Any] = {}
+        # In which quarter of an hour what may wait for cheap electricity starts.
+        self._quarter: dict[str, Any] = {}
         self._use: dict[tuple[str, str, str], Any] = {}
         self._on: dict[tuple[str, str | None], Any] = {}
         self._goals: list[Any] = []
@@ -86,7 +88,7 @@ class Exact:
             solver.parameters.max_time_in_seconds = left
             solver.parameters.random_seed = self._problem.seed
             solver.parameters.num_search_workers = 1
-            self._model.clear_hints()  # type: ignore[no-untyped-call] # OR-tools leaves it so
+            self._model.clear_hints()  # type: ignore[no-untyped-call]  # OR-tools leaves it so
             self._give_hint(plan)
             self._model.minimize(goal)
             status = solver.solve(self._model)
@@ -133,10 +135,9 @@ class Exact:
         """One printer, one spool, one beginning for an item."""
         model = self._model
         if item.cheap:
-            quarter = model.new_int_var(0, self._horizon // QUARTER, "")
+            self._quarter[item.id] = quarter = model.new_int_var(0, self._horizon // QUARTER, "")
             self._start[item.id] = start = model.new_int_var(0, self._horizon, "")
             model.add(start == QUARTER * quarter)
-            self._start[item.id, "quarter"] = quarter  # type: ignore[index]
         else:
             self._start[item.id] = start = model.new_int_var(0, self._horizon, "")
         model.add(start >= item.not_before)
@@ -287,7 +288,7 @@ class Exact:
         total = model.new_int_var(min(costs), max(costs), "")
         for printer, row in by_printer.items():
             here = model.new_int_var(min(row), max(row), "")
-            model.add_element(self._start[item.id, "quarter"], row, here)  # type: ignore[index]
+            model.add_element(self._quarter[item.id], row, here)
             model.add(total == here).only_enforce_if(self._on[item.id, printer])
         return total
 

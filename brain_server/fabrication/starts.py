@@ -80,12 +80,7 @@ class Starts:
         task.add_done_callback(lambda _task: self._launching.pop(row["id"], None))
 
     async def _ask(self, row: Json) -> None:
-        caller = Caller(
-            token="queue",  # noqa: S106 - a name in the trail, no secret
-            scope=Scope.CONTROL,
-            user_id=row["requested_by"],
-            channel=Channel.AUTOMATION,
-        )
+        caller = _caller_of(row)
         file = _asked_for(row)
         resumed = file is not None
         try:
@@ -98,17 +93,22 @@ class Starts:
                 if changed is None:
                     return
                 row = changed
+            if not resumed:
+                self._devices.switches.require("queue")
             asked = await self._devices.request(
                 caller,
                 Request(
                     device_id=row["device_id"],
                     intent="print_start",
-                    params={"file": file} | _air(row),
-                    idempotency_key=f"queue-{row['id']}-{row['attempts']}",
+                    params={"file": file} | await self._plate(row) | _air(row),
+                    idempotency_key=_key_of(row, row["attempts"]),
                     conversation_id=row["conversation_id"],
                 ),
             )
         except Unavailable as err:
+            if err.code == "capability_off" and not resumed:
+                await self._not_started(row, err.code)
+                return
             # Asked again under the same key, with the next look.
             _LOGGER.warning("Item %s cannot be started now: %s", row["id"], err.code)
         except KittyError as err:
@@ -122,6 +122,19 @@ class Starts:
         else:
             checkpoint("asked")
             await self._rows.change(row, {"command_id": asked["command"]["id"]})
+
+    async def _plate(self, row: Json) -> Json:
+        """Return what names the plate for which the item was planned, whatever the printer would take."""
+        if row["plate"] is not None:
+            return {"plate": row["plate"]}
+        facts = (await self._rows.artifacts([row["artifact_id"]]))[row["artifact_id"]]["facts"]
+        several = facts.get("plate_numbers") not in (None, [1])
+        return {"plate": facts["plate"]} if several else {}
+
+    async def take_back(self, row: Json) -> None:
+        """Void every start of an item that people could still approve; Conflict ``still_under_way``."""
+        keys = [_key_of(row, attempt) for attempt in range(1, row["attempts"] + 1)]
+        await self._devices.retract(_caller_of(row), keys, "queue_changed")
 
     # -- how it goes on -------------------------------------------------------------------------------
 
@@ -234,6 +247,21 @@ class Starts:
     async def _note(self, row: Json, reason: Json) -> None:
         if row["reasons"][:1] != [reason]:
             await self._rows.change(row, {"reasons": [reason, *history_of(row)]})
+
+
+def _caller_of(row: Json) -> Caller:
+    """Return in whose name an item is started."""
+    return Caller(
+        token="queue",  # noqa: S106 - a name in the trail, no secret
+        scope=Scope.CONTROL,
+        user_id=row["requested_by"],
+        channel=Channel.AUTOMATION,
+    )
+
+
+def _key_of(row: Json, attempt: int) -> str:
+    """Return the key under which one start of an item is asked for."""
+    return f"queue-{row['id']}-{attempt}"
 
 
 def _asked_for(row: Json) -> str | None:

@@ -14,11 +14,14 @@ import time
 from typing import IO, Any, Final, Literal
 import uuid
 
-from brain_server.errors import InvalidRequest, NotFound, Unavailable
+from brain_server.errors import InvalidRequest, NotFound, TooMany, Unavailable
+from brain_server.observability import Tasks
 from brain_server.protocol import Json
 
 # How long the child may take; it is killed then.
 READ_S: Final = 180.0
+# Who was told that another picture is being drawn may come again after so long.
+DRAW_AGAIN_S: Final = 5
 _CHUNK: Final = 256 * 1024
 _WRITE: Final = 1024 * 1024
 _NAME: Final = re.compile("[0-9a-f]{64}")
@@ -42,19 +45,23 @@ class Spooled:
 class Store:
     """Keeps files and their pictures in one folder; no name from outside ever becomes a path."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the folder; it is made when it is needed."""
+    def __init__(self, folder: Path, tasks: Tasks) -> None:
+        """Take the folder, which is made when it is needed, and the task keeper."""
         self.folder = folder.absolute()
+        self._tasks = tasks
         # One file is read at a time: whoever sends many must not take all the processors.
         self._reading = asyncio.Lock()
+        # By the name of the picture: what is being drawn, and why something cannot be.
+        self._drawing: dict[str, asyncio.Task[None]] = {}
+        self._undrawable: dict[str, str | None] = {}
 
     def path(self, sha256: str) -> Path:
         """Return where a file lies."""
         return self.folder / sha256
 
-    def picture(self, sha256: str, kind: Kind) -> Path:
-        """Return where a picture of a file lies."""
-        return self.folder / f"{sha256}.{kind}"
+    def picture(self, sha256: str, kind: Kind, plate: int | None = None) -> Path:
+        """Return where a picture of a file, or of a plate that is not its first, lies."""
+        return self.folder / f"{sha256}{'' if plate is None else f'.{plate}'}.{kind}"
 
     async def spool(self, content: AsyncIterator[bytes]) -> Spooled:
         """Write what comes in to the disk; nothing is left of it when it breaks off."""
@@ -95,19 +102,54 @@ class Store:
         found: Json = (await self._read("facts", spooled.path, picture, kind))["facts"]
         return found
 
-    async def draw(self, sha256: str) -> None:
-        """Draw the tool path of a file, unless that was done."""
-        picture = self.picture(sha256, "preview")
+    async def facts_of_plate(self, sha256: str, plate: int | None) -> Json:
+        """Return the facts of one plate of a file that is kept; InvalidRequest ``unsupported_file``."""
+        picture = self.picture(sha256, "thumbnail", plate)
+        found: Json = (await self._read("facts", self.path(sha256), picture, plate=plate))["facts"]
+        return found
+
+    async def draw(self, sha256: str, plate: int | None = None, *, waits: bool = True) -> None:
+        """Draw the tool path of a file, once; it goes on when the one who asked for it goes away.
+
+        TooMany ``drawing_busy`` for one who does not wait while something else is drawn; InvalidRequest
+        ``unsupported_file``.
+        """
+        picture = self.picture(sha256, "preview", plate)
+        name = picture.name
+        if name not in self._undrawable and not await asyncio.to_thread(picture.exists):
+            if name not in self._drawing:
+                if self._drawing and not waits:
+                    words = "Another picture is being drawn; try again"
+                    raise TooMany("drawing_busy", words, retry_after=DRAW_AGAIN_S)
+                task = self._tasks.start(f"draw {name}", self._draw(sha256, picture, plate))
+                self._drawing[name] = task
+                task.add_done_callback(lambda _task: self._drawing.pop(name, None))
+            await asyncio.shield(self._drawing[name])
+        if (why := self._undrawable.get(name)) is not None:
+            raise _unsupported(why)
+
+    async def _draw(self, sha256: str, picture: Path, plate: int | None) -> None:
+        why: str | None = None
+        try:
+            await self._read("preview", self.path(sha256), picture, plate=plate)
+        except InvalidRequest as err:
+            why = str(err.fields["reason"])
         if not await asyncio.to_thread(picture.exists):
-            await self._read("preview", self.path(sha256), picture)
+            self._undrawable[picture.name] = why
 
     async def _read(
-        self, mode: str, path: Path, picture: Path, kind: str | None = None
+        self,
+        mode: str,
+        path: Path,
+        picture: Path,
+        kind: str | None = None,
+        *,
+        plate: int | None = None,
     ) -> dict[str, Any]:
         async with self._reading:
             half = picture.with_name(f"{uuid.uuid4().hex}{_HALF}")
             try:
-                found = await _child(mode, path, half)
+                found = await _child(mode, path, half, plate)
                 if "error" in found:
                     raise _unsupported(str(found["error"]))
                 must_be(found["kind"], kind or found["kind"])
@@ -129,10 +171,10 @@ class Store:
         finally:
             await asyncio.to_thread(file.close)
 
-    async def image(self, sha256: str, kind: Kind) -> bytes:
+    async def image(self, sha256: str, kind: Kind, plate: int | None = None) -> bytes:
         """Return a picture of a file; NotFound ``no_picture_of_file``."""
         try:
-            return await asyncio.to_thread(self.picture(sha256, kind).read_bytes)
+            return await asyncio.to_thread(self.picture(sha256, kind, plate).read_bytes)
         except FileNotFoundError as err:
             raise NotFound("no_picture_of_file", "There is no such picture of this file") from err
 
@@ -152,8 +194,9 @@ class Store:
 
     async def remove(self, sha256: str) -> None:
         """Remove a file and its pictures."""
-        paths = [self.path(sha256), *(self.picture(sha256, kind) for kind in KINDS)]
-        await asyncio.to_thread(_unlink, paths)
+        for name in [one for one in self._undrawable if one.startswith(sha256)]:
+            del self._undrawable[name]
+        await asyncio.to_thread(_unlink, self.folder, sha256)
 
     async def tidy(self) -> None:
         """Remove what broke off, also when the process ended in the middle of it."""
@@ -163,9 +206,6 @@ class Store:
         for half in self.folder.glob(f"*{_HALF}"):
             if time.time() - half.stat().st_mtime > _HALF_S:
                 half.unlink(missing_ok=True)
-
-
-KINDS: Final[tuple[Kind, ...]] = ("thumbnail", "preview")
 
 
 def _create(path: Path) -> IO[bytes]:
@@ -179,9 +219,10 @@ def _finish(file: IO[bytes], rest: bytes) -> None:
     os.fsync(file.fileno())
 
 
-def _unlink(paths: list[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)
+def _unlink(folder: Path, sha256: str) -> None:
+    (folder / sha256).unlink(missing_ok=True)
+    for picture in folder.glob(f"{sha256}.*"):
+        picture.unlink(missing_ok=True)
 
 
 def must_be(found: str, told: str) -> None:
@@ -200,12 +241,13 @@ def _unsupported(reason: str) -> InvalidRequest:
     )
 
 
-async def _child(mode: str, path: Path, picture: Path) -> dict[str, Any]:
+async def _child(mode: str, path: Path, picture: Path, plate: int | None) -> dict[str, Any]:
     """Let a process of its own read a file; whatever happens to it, the file is then none."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "brain_server.fabrication.reader", mode, str(path)),
         str(picture),
+        *(() if plate is None else (str(plate),)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

@@ -15,6 +15,7 @@ from brain_server.inventory.asked import Full, Grams, Id, Length, Money, Some, T
 from brain_server.inventory.books import Books, Touched
 from brain_server.observability import Tasks
 from brain_server.protocol import Json
+from brain_server.storage import page_of
 from brain_server.storage.tables import reservations, spools, usage
 
 
@@ -247,7 +248,7 @@ class Inventory:
         views = [rows.spool_view(row) for row in found if row["id"] > after]
         return as_page(views[: params.limit + 1], params)
 
-    @command("spools.put", Scope.CONTROL)
+    @command("spools.put", Scope.CONTROL, capability="inventory")
     async def put(self, _caller: Caller, params: PutSpool) -> Json:
         """Add a spool, or change one."""
         given = {
@@ -274,7 +275,7 @@ class Inventory:
         if self._spoolman and row["spoolman_id"] is not None and values.keys() - {"remaining_g"}:
             raise Conflict("spoolman_decides", "This spool is in Spoolman; change it there")
 
-    @command("spools.use", Scope.CONTROL)
+    @command("spools.use", Scope.CONTROL, capability="inventory")
     async def use(self, _caller: Caller, params: UseSpool) -> Json:
         """Take filament from a spool by hand."""
         if (params.grams is None) == (params.mm is None):
@@ -290,7 +291,7 @@ class Inventory:
 
         return await self._books.write(work)
 
-    @command("spools.archive", Scope.CONTROL)
+    @command("spools.archive", Scope.CONTROL, capability="inventory")
     async def archive(self, _caller: Caller, params: ArchiveSpool) -> Json:
         """Put a spool away for good, or take it back; what was reserved of it is free again."""
 
@@ -304,7 +305,7 @@ class Inventory:
 
         return rows.spool_view(await self._books.write(work))
 
-    @command("spools.load", Scope.CONTROL)
+    @command("spools.load", Scope.CONTROL, capability="inventory")
     async def load(self, _caller: Caller, params: LoadSpool) -> Json:
         """Say where a spool is loaded; what was there is unloaded."""
         device_id = params.device_id
@@ -336,10 +337,8 @@ class Inventory:
         if params.since is not None:
             where.append(usage.c.at >= params.since)
         joined = usage.join(spools)
-        query = select(usage, spools.c.material, spools.c.name).select_from(joined).where(*where)
-        if params.cursor is not None:
-            query = query.where(usage.c.id > params.cursor)
-        query = query.order_by(usage.c.id).limit(params.limit + 1)
+        used = select(usage, spools.c.material, spools.c.name).select_from(joined).where(*where)
+        query = page_of(used, usage.c.id, params)
         sums = (
             select(
                 spools.c.material,

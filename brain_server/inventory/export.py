@@ -1,7 +1,6 @@
 """Spools, stock and use as files that a spreadsheet opens, and that run nothing in it."""
 
 import base64
-import csv
 import io
 import json
 import re
@@ -78,6 +77,8 @@ def _found(connection: Connection, what: str, after: str) -> list[Json]:
 
 def as_csv(found: list[Json]) -> str:
     """Return rows as CSV; text that a spreadsheet would run is marked as text with an apostrophe."""
+    import csv  # noqa: PLC0415 - only who exports needs it
+
     out = io.StringIO()
     writer = csv.DictWriter(out, list(found[0]) if found else [])
     if found:

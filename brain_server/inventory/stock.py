@@ -40,7 +40,7 @@ class Stock:
         """List the stock, one row for each material."""
         return paged(await self.all(), params, key="material")
 
-    @command("stock.limit", Scope.CONTROL)
+    @command("stock.limit", Scope.CONTROL, capability="inventory")
     async def limit(self, _caller: Caller, params: Limit) -> Json:
         """Set or remove the limit of a material; below it, something to buy is proposed."""
         name = materials.normal(params.material)

@@ -11,8 +11,10 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from brain_server.bus import Bus, Event
+from brain_server.capabilities import UPDATED
 from brain_server.commands import SYSTEM, Caller, Page, Scope, as_page, command, paged
-from brain_server.devices import DeviceId, Devices, Request
+from brain_server.devices import Devices, Request
+from brain_server.devices.commands import DeviceId
 from brain_server.devices.evidence import image_type, picture
 from brain_server.devices.live import Live
 from brain_server.errors import InvalidRequest, KittyError, NotFound
@@ -38,6 +40,7 @@ from brain_server.vision.watching import (
 _LOGGER = logging.getLogger(__name__)
 
 OPEN_JOBS: Final = frozenset({"preparing", "printing", "paused"})
+CAPABILITY: Final = "vision"
 TICK_S: Final = 1.0
 # Figures alone are told once in so long.
 FIGURES_S: Final = 60.0
@@ -85,6 +88,7 @@ class Vision:
         bus.listen("job.updated", self._on_job)
         bus.listen("command.updated", self._on_command)
         bus.listen("device.removed", self._on_removed)
+        bus.listen(UPDATED, self._on_switch)
 
     async def start(self) -> None:
         """Take up where the last life ended, and begin to look."""
@@ -96,7 +100,7 @@ class Vision:
             self._jobs[job["device_id"]] = job
         await self.incidents.load({job["id"] for job in self._jobs.values()})
         self._owed = {row["id"] for row in self.incidents.live() if row["action"] == "pause"}
-        self._tasks.start("vision", self._run(), lasting=True)
+        self._tasks.keep_up("vision", self._run)
 
     async def stop(self) -> None:
         """End the processes of the networks."""
@@ -127,11 +131,12 @@ class Vision:
 
     async def _when_free(self, camera: Camera) -> None:
         async with self._looking:
-            if camera.device_id in self._cameras:
+            if camera.device_id in self._cameras and self._devices.switches.is_on(CAPABILITY):
                 await self.watch(camera.device_id)
 
     def _rests(self, camera: Camera) -> bool:
-        return not camera.kept.enabled or self._printer_of(camera) is None
+        wanted = self._devices.switches.is_on(CAPABILITY) and camera.kept.enabled
+        return not wanted or self._printer_of(camera) is None
 
     def _pause_between(self, camera: Camera) -> float:
         return camera.kept.every_s if self._job_before(camera) else IDLE_EVERY_S
@@ -163,6 +168,16 @@ class Vision:
         """Return the cameras that watch a printer."""
         found = [(camera, self._printer_of(camera)) for camera in self._cameras.values()]
         return [camera for camera, one in found if one and one.record.id == printer_id]
+
+    def _on_switch(self, event: Event) -> None:
+        if event.data["name"] == CAPABILITY:
+            self._tasks.start("vision switched", self._switched())
+
+    async def _switched(self) -> None:
+        """Show whether the cameras watch; what was seen before a switch counts no more."""
+        for camera in list(self._cameras.values()):
+            camera.forget()
+            self._tell(camera)
 
     def _on_removed(self, event: Event) -> None:
         device_id = event.data["id"]
@@ -203,6 +218,8 @@ class Vision:
             if image is None:
                 return
             verdict = await self._judge(camera, image, by_model=True)
+            if not self._devices.switches.is_on(CAPABILITY):
+                return  # switched off while it looked
             if verdict is not None and self._jobs.get(job["device_id"], {}).get("id") == job["id"]:
                 await self._act(camera, job, verdict, image)
         finally:
@@ -380,7 +397,7 @@ class Vision:
         incident = self.incidents.of(camera.device_id, camera.job_id) if camera.job_id else None
         return camera.view({name: settings[name] for name in Watching.__struct_fields__}) | {
             "printer_id": printer.record.id if printer else None,
-            "watching": camera.kept.enabled and self._job_before(camera) is not None,
+            "watching": not self._rests(camera) and self._job_before(camera) is not None,
             "picture": incident["picture"] if incident else None,
         }
 
@@ -449,7 +466,7 @@ class Vision:
         self._tell(camera)
         return self._view(camera)
 
-    @command("vision.look", Scope.READ)
+    @command("vision.look", Scope.READ, capability=CAPABILITY)
     async def look(self, caller: Caller, params: DeviceId) -> Json:
         """Look now: one picture, base64, and what is said of it. Nothing is counted, nobody is alarmed.
 
@@ -505,25 +522,22 @@ class Vision:
         "incidents.list",
         Scope.READ,
         read_only=True,
-        tool="List what cameras saw go wrong with prints, oldest first.",
+        tool="List what cameras saw go wrong with prints.",
     )
     async def incidents_list(self, _caller: Caller, params: IncidentsPage) -> Json:
-        """List incidents, oldest first."""
-        rows = await self.incidents.page(
-            after=params.cursor,
-            limit=params.limit,
-            status=params.status,
-            device_id=params.device_id,
-            job_id=params.job_id,
-        )
-        return as_page(rows, params)
+        """List incidents, oldest first unless the newest are wanted first."""
+        return as_page(await self.incidents.page(params), params)
 
     @command("incidents.picture", Scope.READ)
     async def incidents_picture(self, _caller: Caller, params: IncidentId) -> Json:
-        """Return the picture that an incident was opened for, base64."""
+        """Return the picture that an incident was opened for, base64, and whose it is."""
         row = await self.incidents.get(params.incident_id)
         image = await asyncio.to_thread(stored, self._folder, row["picture"] or "")
-        return {"content_type": image_type(image), "image": base64.b64encode(image).decode()}
+        return {
+            "content_type": image_type(image),
+            "image": base64.b64encode(image).decode(),
+            "device_id": row["device_id"],
+        }
 
 
 def _sees(live: Live) -> bool:

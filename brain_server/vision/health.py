@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
-from statistics import median
 from typing import Final
 
 from brain_server.protocol import Json
@@ -126,6 +125,8 @@ def has_moved(before: Json, after: Json) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
+    """A picture, small and grey, and what the printer before the camera showed."""
+
     at: float
     grey: bytes
     printer: Json
@@ -145,6 +146,8 @@ class Eye:
 
     def look(self, at: float, grey: bytes, printer: Json) -> Health:
         """Take a picture, and what the printer before the camera showed then; returns the health."""
+        from statistics import median  # noqa: PLC0415 - 0.3 MB that only a camera that watches needs
+
         seen = measured(grey)
         now = sees(seen, median(self._edges) if len(self._edges) >= ENOUGH_HISTORY else None)
         if now.state is not State.OK:

@@ -7,8 +7,9 @@ from sqlalchemy import insert, select, update
 
 from brain_server.errors import NotFound
 from brain_server.protocol import Json
-from brain_server.storage import Database
+from brain_server.storage import Database, page_of
 from brain_server.storage.tables import incidents, new_id
+from brain_server.vision.params import IncidentsPage
 
 # A confirmed one is known, and goes on being counted until its print ends.
 LIVE: Final = ("open", "confirmed")
@@ -129,14 +130,12 @@ class Incidents:
             raise NotFound("incident_not_found", "There is no such incident")
         return found[0]
 
-    async def page(self, *, after: str | None, limit: int, **equal: str | None) -> list[Json]:
-        """Return rows, oldest first, one more than the limit."""
-        query = select(incidents).order_by(incidents.c.id).limit(limit + 1)
-        for name, value in equal.items():
-            if value is not None:
+    async def page(self, page: IncidentsPage) -> list[Json]:
+        """Return the rows that are wanted, and one more."""
+        query = page_of(select(incidents), incidents.c.id, page, newest_first=page.newest_first)
+        for name in ("status", "device_id", "job_id"):
+            if (value := getattr(page, name)) is not None:
                 query = query.where(incidents.c[name] == value)
-        if after is not None:
-            query = query.where(incidents.c.id > after)
         return await self._rows(query)
 
     def _forget(self, row: Json) -> None:

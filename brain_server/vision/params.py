@@ -61,3 +61,4 @@ class IncidentsPage(Page):
     status: Literal["open", "confirmed", "false_alarm", "over"] | None = None
     device_id: str | None = None
     job_id: str | None = None
+    newest_first: bool = False

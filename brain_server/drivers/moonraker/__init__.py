@@ -32,6 +32,7 @@ from brain_server.drivers import (
     Order,
     Outcome,
     Publisher,
+    Stored,
 )
 from brain_server.drivers.moonraker.printer import Printer, unknown_command
 from brain_server.drivers.moonraker.wire import (
@@ -216,6 +217,17 @@ class Moonraker(Driver):
         """Return the paths of the print files that Moonraker holds."""
         answer = await self._ask("GET", ("server", "files", "list"), query={"root": "gcodes"})
         return sorted(paths(answer.get("result")))
+
+    async def about(self, name: str) -> Stored | None:
+        """Return what Moonraker found out about a file; it may have rewritten it before, for its objects."""
+        try:
+            place = ("server", "files", "metadata")
+            found = record((await self._ask("GET", place, query={"filename": name})).get("result"))
+        except DeviceError as err:
+            if err.code != "device_refused":
+                raise
+            return None
+        return Stored.of(found.get("size"), found.get("modified"))
 
     async def upload(self, name: str, content: AsyncIterator[bytes]) -> str:
         """Store a file, have Moonraker check that all of it came, and return the name it was given."""

@@ -30,6 +30,7 @@ from brain_server.drivers import (
     Order,
     Outcome,
     Publisher,
+    Stored,
 )
 from brain_server.drivers.octoprint.printer import Printer, SerialLog
 from brain_server.drivers.octoprint.wire import (
@@ -202,6 +203,11 @@ class OctoPrint(Driver):
         """Return the paths of the print files that OctoPrint holds."""
         answer = await self._ask("GET", ("files", "local"), query={"recursive": "true"})
         return sorted(paths(answer))
+
+    async def about(self, name: str) -> Stored | None:
+        """Return what OctoPrint tells of a file."""
+        found = await self._ask("GET", ("files", "local", *name.split("/")))
+        return Stored.of(found.get("size"), found.get("date"))
 
     async def upload(self, name: str, content: AsyncIterator[bytes]) -> str:
         """Store a file, read back that all of it is there, and return the name it was given."""

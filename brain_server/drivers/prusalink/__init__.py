@@ -29,6 +29,7 @@ from brain_server.drivers import (
     Order,
     Outcome,
     Publisher,
+    Stored,
 )
 from brain_server.drivers.prusalink.printer import ATTENTION, Printer
 from brain_server.drivers.prusalink.wire import (
@@ -251,6 +252,11 @@ class PrusaLink(Driver):
                         elif len(folders) < _MAX_FOLDERS:
                             folders.append([*steps, step])
         return sorted(found)
+
+    async def about(self, name: str) -> Stored | None:
+        """Return what PrusaLink tells of a file."""
+        found = await self._ask_if_there((await self._places()).place(name))
+        return Stored.of(found.get("size"), found.get("m_timestamp"))
 
     async def upload(self, name: str, content: AsyncIterator[bytes]) -> str:
         """Store a file, see that all of it is there, and return the name it was given."""

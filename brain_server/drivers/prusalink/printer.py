@@ -53,7 +53,7 @@ class Printer:
         # The file of a start that was accepted, and when; PrusaLink shows the job before its file, and
         # a short one is over before that.
         self._started: tuple[str, datetime] | None = None
-        # Whether PrusaLink itself has told the file of the job.
+        # Whether PrusaLink itself has told the file of the job twice: at first it may tell that of the job before.
         self._named = False
         # Figures of the job before, which PrusaLink shows until the new one has its own.
         self._stale: Json = {}
@@ -136,8 +136,8 @@ class Printer:
         if job is None:
             self._end(Status.FAILED, "lost")
             job = self._begin(told, file)
-        if file and not self._named:
-            job["file"], self._named = file, True
+        elif file and not self._named:
+            self._named, job["file"] = job["file"] == file, file
         job["id"] = self.job_id or job["id"]
         self._status = _AT_WORK[self.phase]
         for figure, name in _FIGURES.items():
@@ -156,6 +156,7 @@ class Printer:
         if another or (not told and not self.open and self._ours()):
             # It began and ended between two looks.
             self._begin(told, file)
+            self._named = bool(file)
         self._end(_ENDS[self.phase])
 
     def _gone(self) -> None:
@@ -194,7 +195,7 @@ class Printer:
         return file if self._now() - at < _OURS else ""
 
     def _begin(self, told: Json, file: str | None) -> Json:
-        self._named, asked, self._started = bool(file), self._ours(), None
+        self._named, asked, self._started = False, self._ours(), None
         self._status, self.cancelled, self._missed = Status.PREPARING, False, False
         # Of a job that ran before we looked, the figures are its own.
         figures = {figure: number(told.get(name)) for figure, name in _FIGURES.items()}

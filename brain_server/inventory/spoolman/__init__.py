@@ -9,21 +9,23 @@ answer, sees by that count whether it arrived, so that nothing is counted twice.
 import asyncio
 from contextlib import suppress
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import ClientSession
 from sqlalchemy import Connection
 
 from brain_server.bus import Bus
+from brain_server.capabilities import ALL_ON, Switches
 from brain_server.commands import PROCESSING_TIMEOUT, Caller, NoParams, Scope, command
 from brain_server.errors import Conflict, KittyError, Unavailable
 from brain_server.inventory import rows
 from brain_server.inventory.books import Books
-from brain_server.inventory.spoolman import agreement, telling
-from brain_server.inventory.spoolman.wire import Wire, address
 from brain_server.observability import Tasks
 from brain_server.protocol import Json
 from brain_server.storage.tables import spools
+
+if TYPE_CHECKING:
+    from brain_server.inventory.spoolman.wire import Wire
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -44,11 +46,16 @@ class Spoolman:
         *,
         every: float = 60.0,
         together: float = TOGETHER,
+        switches: Switches = ALL_ON,
     ) -> None:
-        """Take the books, the bus, where Spoolman is and how often to look; InvalidRequest ``invalid_setting``."""
+        """Take the books, the bus, where Spoolman is, how often to look, and what is switched on.
+
+        Raises InvalidRequest ``invalid_setting``.
+        """
+        self._switches = switches
         self._books = books
         self._tasks = tasks
-        self._wire = Wire(session, address(url)) if url else None
+        self._wire = _wire(session, url) if url else None
         self._every = every
         self._together = together
         self._lock = asyncio.Lock()
@@ -66,7 +73,7 @@ class Spoolman:
     def start(self) -> None:
         """Look now, after each change here, and every now and then."""
         if self._wire is not None:
-            self._tasks.start("spoolman", self._run(), lasting=True)
+            self._tasks.keep_up("spoolman", self._run)
 
     async def health(self) -> str | None:
         """Say what is wrong with Spoolman, or None."""
@@ -81,6 +88,7 @@ class Spoolman:
         """Make both sides alike, as far as Spoolman lets us; what fails is left for the next time."""
         if self._wire is None:
             raise Conflict("spoolman_off", "Spoolman is not set up")
+        self._switches.require("inventory")
         async with self._lock:
             try:
                 done = await self._both_ways(self._wire)
@@ -116,6 +124,8 @@ class Spoolman:
         self._trouble = trouble
 
     async def _both_ways(self, wire: Wire) -> Json:
+        from brain_server.inventory.spoolman import agreement, telling  # noqa: PLC0415 - only with a Spoolman
+
         there = await wire.spools()
         now = self._books.clock
         done = await self._books.write(
@@ -142,10 +152,18 @@ class Spoolman:
 
     async def _forget(self, wire: Wire, missing: list[Json]) -> int:
         """Put away what Spoolman no longer has; asked for one by one, since a list may change while it is read."""
+        from brain_server.inventory.spoolman import agreement  # noqa: PLC0415 - see above
+
         gone = [row for row in missing if await wire.spool(row["spoolman_id"]) is None]
         for row in gone:
             await self._books.write(agreement.forgetting(row))
         return len(gone)
+
+
+def _wire(session: ClientSession, url: str) -> Wire:
+    from brain_server.inventory.spoolman.wire import Wire, address  # noqa: PLC0415 - only with a Spoolman
+
+    return Wire(session, address(url))
 
 
 def _linked_or_new(connection: Connection) -> list[Json]:

@@ -10,6 +10,7 @@ from brain_server.app import Brain
 from brain_server.protocol import COOL_BELOW_C, Json, is_cool
 from tests.brain.gatehouse import busy
 from tests.brain.home import Home, at_home, on_stage, puppets, running, until
+from tests.brain.soon import SOON
 
 STATE = puppets().printer
 
@@ -240,6 +241,7 @@ async def test_what_was_voided_is_no_longer_promised(home: Home) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # the database gives up after some seconds, and a busy machine later
 async def test_a_database_that_is_busy_delays_it_and_does_not_lose_it(
     home: Home, brain: Brain
 ) -> None:
@@ -249,7 +251,7 @@ async def test_a_database_that_is_busy_delays_it_and_does_not_lose_it(
     with busy(brain.settings.safety_url):
         printer.show(**STATE())
         await until(lambda: brain.devices._running, "the try")
-        await until(lambda: not brain.devices._running, "its end", 8)
+        await until(lambda: not brain.devices._running, "its end", 4 * SOON)
         assert await waits(home, power_id)
         assert power.orders == {}
     printer.show(**heated(22.0))

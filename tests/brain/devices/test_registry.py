@@ -187,7 +187,7 @@ async def test_a_device_that_does_not_answer_is_told(
     home: Home, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether it refuses or is silent."""
-    monkeypatch.setattr("brain_server.devices.PROBE_TIMEOUT", 0.05)
+    monkeypatch.setattr("brain_server.devices.commands.PROBE_TIMEOUT", 0.05)
     params = {"driver": "puppet", "options": {"external_id": name, "kind": "light"}}
     assert await home.refusal("devices.probe", params) == "cannot_connect"
 
@@ -261,6 +261,20 @@ async def test_a_driver_that_breaks_leaves_no_device_that_looks_well(home: Home)
     lamp.cut.set()
     found = await home.event("device.updated", lambda one: one["online"] == "fault")
     assert (found["reason"], found["state"]) == ("driver_failed", {})
+
+
+async def test_a_driver_that_broke_follows_its_device_again(home: Home) -> None:
+    """Nobody has to add the device anew."""
+    lamp = await home.puppet("lamp", "light")
+    home.brain.tasks._pause_s = 0.2
+    lamp.error = RuntimeError("a wire is loose")
+    lamp.cut.set()
+    await home.event("device.updated", lambda one: one["online"] == "fault")
+    lamp.cut.clear()
+    again = await on_stage("lamp")
+    again.show(on=True)
+    found = await home.event("device.updated", lambda one: one["online"] == "online")
+    assert found["state"] == {"on": True}
 
 
 async def test_a_device_whose_driver_is_gone_is_shown_and_does_nothing(tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ async def test_after_a_month_it_is_forgotten(home: Home, brain: Brain, clock: La
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)  # some seconds of one core, and others may have the rest
 async def test_the_database_does_not_grow_for_ever(home: Home, brain: Brain, clock: Later) -> None:
     """A hundred thousand old messages leave room for new ones."""
     device_id = await lamp(home)

@@ -16,7 +16,7 @@ from bambulabs_api import Printer
 from bambulabs_api.camera_client import PrinterCamera
 
 
-def until(true: Callable[[], Any], seconds: float = 8) -> bool:
+def until(true: Callable[[], Any], seconds: float = 60) -> bool:
     """Tell whether something became true in time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -27,10 +27,10 @@ def until(true: Callable[[], Any], seconds: float = 8) -> bool:
 
 
 def project() -> io.BytesIO:
-    """Return a sliced project that prints for a second and a half."""
+    """Return a sliced project that prints for some seconds."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("Metadata/plate_1.gcode", "; seconds=1.5 warm_up=1\n")
+        archive.writestr("Metadata/plate_1.gcode", "; seconds=6 warm_up=1\n")
     content.seek(0)
     return content
 

@@ -7,7 +7,8 @@ import pytest
 
 from tests.brain.drivers.rigs import Rig
 from tests.standins import moonraker
-from tests.standins.bambu import BROKER, Bambu
+from tests.standins.bambu import Bambu
+from tests.standins.mosquitto import BROKER
 from tests.standins.octoprint import PROGRAM, OctoPrint
 from tests.standins.prusalink import PYTHON, PrusaLink
 
@@ -63,7 +64,7 @@ def prusalink_server() -> Iterator[PrusaLink]:
     """Start a real PrusaLink and the printer on its line, for all tests that need them."""
     if not PYTHON.exists():
         pytest.skip("There is no PrusaLink: script/setup --prusalink")
-    server = PrusaLink(shown_s=2)
+    server = PrusaLink(shown_s=5)
     try:
         server.start()
         yield server

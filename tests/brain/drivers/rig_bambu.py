@@ -53,7 +53,7 @@ class BambuRig(Rig):
     name = "bambu"
     driver = BambuDriver
     features = frozenset({"fault", "network", "key", "restart", "memory", "full"})
-    marks = (pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(60))
+    marks = (pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(300))
     server = "bambu_printer"
     key_option = "access_code"
     address_option = "host"

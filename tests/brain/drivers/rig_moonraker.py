@@ -19,8 +19,10 @@ class MoonrakerRig(Rig):
 
     name = "moonraker"
     driver = MoonrakerDriver
-    features = frozenset({"fault", "network", "key", "restart", "memory", "http", "full", "skew"})
-    marks = (pytest.mark.moonraker, pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(60))
+    features = frozenset(
+        {"fault", "network", "key", "restart", "memory", "http", "full", "skew", "files"}
+    )
+    marks = (pytest.mark.moonraker, pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(300))
     server = "moonraker_server"
     heads: ClassVar[dict[str, bytes]] = {
         "print_start": b"POST /printer/print/start",

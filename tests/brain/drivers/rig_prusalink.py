@@ -15,16 +15,16 @@ from tests.standins.proxy import Proxy
 
 
 class PrusaLinkRig(Rig):
-    """PrusaLink 0.8 behind a proxy; for two seconds it shows how a print ended, not for eleven."""
+    """PrusaLink 0.8 behind a proxy; for five seconds it shows how a print ended, not for eleven."""
 
     name = "prusalink"
     driver = PrusaLinkDriver
-    features = frozenset({"fault", "network", "http", "key", "restart", "memory"})
+    features = frozenset({"fault", "network", "http", "key", "restart", "memory", "files"})
     marks = (
         pytest.mark.prusalink,
         pytest.mark.service,
         pytest.mark.slow,
-        pytest.mark.timeout(90),
+        pytest.mark.timeout(300),
     )
     server = "prusalink_server"
     heads: ClassVar[dict[str, bytes]] = {

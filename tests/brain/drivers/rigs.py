@@ -26,7 +26,8 @@ class Rig(ABC):
     name: ClassVar[str]
     driver: type[Driver]
     # fault: can be broken; network: is behind a proxy; key: wants one; restart: can be killed; memory: knows
-    # a run again; http: is asked over it; full: can be without room; skew: its clock can be set wrong.
+    # a run again; http: is asked over it; full: can be without room; skew: its clock can be set wrong;
+    # files: it tells size and time of those that it has.
     features: ClassVar[frozenset[str]]
     marks: ClassVar[tuple[pytest.MarkDecorator, ...]] = ()
     # The session fixture of the server that the rig uses, if it uses one.
@@ -116,12 +117,14 @@ class OctoPrintRig(Rig):
 
     name = "octoprint"
     driver = OctoPrintDriver
-    features = frozenset({"fault", "network", "key", "restart", "memory", "http", "full", "skew"})
+    features = frozenset(
+        {"fault", "network", "key", "restart", "memory", "http", "full", "skew", "files"}
+    )
     marks = (
         pytest.mark.octoprint,
         pytest.mark.service,
         pytest.mark.slow,
-        pytest.mark.timeout(90),
+        pytest.mark.timeout(300),
     )
     server = "octoprint_server"
     heads: ClassVar[dict[str, bytes]] = {

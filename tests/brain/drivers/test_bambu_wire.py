@@ -16,7 +16,7 @@ from brain_server.drivers.bambu.files import Ftps
 from brain_server.drivers.bambu.mqtt import Mqtt
 from brain_server.drivers.bambu.trust import Trust, trust
 from brain_server.errors import DeviceError
-from tests.standins.bambu import certificates
+from tests.standins.certificates import makers
 
 SERIAL = "01P00A000000001"
 ACCEPTED = b"\x20\x02\x00\x00"
@@ -25,7 +25,7 @@ ACCEPTED = b"\x20\x02\x00\x00"
 @asynccontextmanager
 async def answering(folder: Path, *answers: bytes) -> AsyncIterator[tuple[int, Trust]]:
     """Give the port of a server with the printer's certificate that answers each message with one of these."""
-    _, fingerprint = certificates(folder, SERIAL)
+    _, fingerprint = makers(folder, SERIAL)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "printer.pem")
 

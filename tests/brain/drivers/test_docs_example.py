@@ -84,7 +84,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Driver]:
     return drivers.discover()["pronto"]
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(("rig", "check"), cases(ProntoRig), indirect=["rig"])
 async def test_the_driver_of_the_page_does_what_every_driver_must(
     rig: Rig, check: Check, example: type[Driver], monkeypatch: pytest.MonkeyPatch

@@ -12,7 +12,7 @@ from brain_server.drivers import Order
 from brain_server.drivers.octoprint import OctoPrint
 from brain_server.errors import DeviceError, InvalidRequest
 from brain_server.protocol import CommandStatus, Json, OnlineState
-from tests.brain.drivers.conformance import in_pieces, printing
+from tests.brain.drivers.conformance import hurried, in_pieces, printing
 from tests.brain.drivers.rigs import OctoPrintRig
 from tests.brain.drivers.watch import build, watching
 from tests.standins.web import Handler, serving
@@ -191,7 +191,7 @@ async def test_a_job_that_ended_while_the_line_was_cut_is_known_afterwards(
         await watch.offline()
         await asyncio.to_thread(rig.octoprint.call, "POST", "/api/job", body or {})
         await asyncio.to_thread(
-            rig.octoprint.wait_for, lambda: rig.octoprint.state() == "Operational", "it ended", 20
+            rig.octoprint.wait_for, lambda: rig.octoprint.state() == "Operational", "it ended", 60
         )
         await rig.proxy.open()
         seen = await watch.online()
@@ -205,18 +205,20 @@ async def test_a_run_that_was_begun_while_the_line_was_cut_is_another_one(
 ) -> None:
     """Though it prints the same file."""
     octoprint = rig.octoprint
-    async with watching(rig.driver, rig.options) as watch:
-        file = await printing(rig, watch)
-        await watch.until(lambda seen: (seen.state["job"]["elapsed_s"] or 0) >= 2)
-        run = watch.state["job"]["started_at"]
-        await rig.proxy.close()
-        await watch.offline()
-        await asyncio.to_thread(octoprint.rest)
-        start = {"command": "select", "print": True}
-        await asyncio.to_thread(octoprint.call, "POST", f"/api/files/local/{file}", start)
-        await rig.proxy.open()
-        await watch.online()
-        seen = await watch.status("preparing", "printing")
+    # How long it has run tells the runs apart: the second one is seen long before it has run for as long.
+    with hurried(rig):
+        async with watching(rig.driver, rig.options) as watch:
+            file = await printing(rig, watch)
+            await watch.until(lambda seen: (seen.state["job"]["elapsed_s"] or 0) >= 10)
+            run = watch.state["job"]["started_at"]
+            await rig.proxy.close()
+            await watch.offline()
+            await asyncio.to_thread(octoprint.rest)
+            start = {"command": "select", "print": True}
+            await asyncio.to_thread(octoprint.call, "POST", f"/api/files/local/{file}", start)
+            await rig.proxy.open()
+            await watch.online()
+            seen = await watch.status("preparing", "printing")
     assert seen.state["job"]["started_at"] != run
     assert watch.statuses[-2] == "failed"
 

@@ -14,6 +14,7 @@ from brain_server.protocol import CommandStatus, Json, OnlineState
 from tests.brain.drivers.conformance import in_pieces, printing
 from tests.brain.drivers.rig_prusalink import PrusaLinkRig
 from tests.brain.drivers.watch import build, watching
+from tests.brain.soon import SOON
 from tests.standins.prusalink import PASSWORD, USER
 from tests.standins.web import Handler, serving
 
@@ -96,7 +97,7 @@ async def test_a_file_in_a_folder_is_listed_and_started(rig: PrusaLinkRig) -> No
         await watch.online()
         await asyncio.to_thread(folder.mkdir, exist_ok=True)
         await asyncio.to_thread((folder / "inside.gcode").write_bytes, rig.print_file(seconds=30))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 if "folder/inside.gcode" in await watch.driver.files():
                     break
@@ -210,7 +211,7 @@ async def test_figures_of_the_last_print_are_not_shown_for_the_next(rig: PrusaLi
 class Impatient(PrusaLink):
     """The driver with less patience."""
 
-    settle_s = stored_s = 0.3
+    settle_s = 0.3
 
 
 @real
@@ -458,7 +459,7 @@ async def test_one_look_that_fails_is_not_yet_a_printer_that_is_gone() -> None:
         watching(Quick, {"url": url, "api_key": "k"}) as watch,
     ):
         await watch.online()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SOON):
             while True:
                 if len(looks) > 4:
                     break
@@ -468,9 +469,15 @@ async def test_one_look_that_fails_is_not_yet_a_printer_that_is_gone() -> None:
 
 async def test_an_upload_that_does_not_show_up_has_failed() -> None:
     """The server took it, and does not have it."""
+
+    class Hasty(PrusaLink):
+        """The driver, looking for its file not for long."""
+
+        stored_s = 0.3
+
     taken = web.Response(status=201)
     async with printer_that(anything=taken) as url, ClientSession() as session:
-        driver = build(Impatient, {"url": url, "api_key": "k"}, session)
+        driver = build(Hasty, {"url": url, "api_key": "k"}, session)
         with pytest.raises(DeviceError) as raised:
             await driver.upload("part.gcode", in_pieces(b"G28\n"))
     assert raised.value.code == "upload_failed"

@@ -277,14 +277,26 @@ def test_without_numbers_a_print_that_went_back_in_time_is_another_one(
 
 
 def test_a_number_that_comes_late_is_taken_into_the_run() -> None:
-    """And the file too, which is asked for until it is known."""
+    """And the file too, which is asked for until it was told twice."""
     told = Told()
     told.look("PRINTING", {"progress": 0.0}, file=None)
     started = told.job["started_at"]
     assert (told.job["file"], told.job["id"]) == ("", None)
     told.look("PRINTING", {"id": 4})
+    told.look("PRINTING", {"id": 4})
     told.look("PRINTING", {"id": 4}, file="not asked for.gcode")
     assert (told.job["file"], told.job["id"], told.job["started_at"]) == (FILE, 4, started)
+
+
+def test_the_file_of_the_job_before_is_not_kept_for_the_next_one() -> None:
+    """PrusaLink may show a new job a moment before its file, and the last one's until then."""
+    told = Told()
+    told.look("PRINTING", {"id": 5}, file="of the job before.gcode")
+    started = told.job["started_at"]
+    told.look("PRINTING", {"id": 5})
+    told.look("PRINTING", {"id": 5})
+    assert (told.job["file"], told.job["id"], told.job["started_at"]) == (FILE, 5, started)
+    assert not told.printer.wants_file({"printer": {"state": "PRINTING"}, "job": {"id": 5}})
 
 
 def test_a_job_that_we_started_has_its_file_before_printers_tell_it() -> None:

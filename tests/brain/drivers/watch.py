@@ -25,7 +25,7 @@ from brain_server.protocol import Json, OnlineState
 class NoHomeAssistant:
     """A link that is down."""
 
-    async def call(self, method: str, params: Json, *, timeout: float) -> Json:  # noqa: ASYNC109
+    async def call(self, method: str, params: Json, *, timeout: float) -> Json:  # noqa: ASYNC109 - as the link has it
         """Say so."""
         del method, params, timeout
         raise Unavailable("home_assistant_offline", "Home Assistant is not connected")
@@ -58,7 +58,7 @@ class Watch:
         """Return what the printer was seen doing, one after the other."""
         return [status for status, _ in groupby(seen.state.get("status") for seen in self.seen)]
 
-    async def until(self, tells: Callable[[Observation], Any], within: float = 20) -> Observation:
+    async def until(self, tells: Callable[[Observation], Any], within: float = 60) -> Observation:
         """Return the first observation, beginning with the last one, that tells this."""
         start = max(len(self.seen) - 1, 0)
         try:

@@ -434,6 +434,7 @@ async def simulated(shop: Workshop, printer: Any, house: House) -> tuple[Json, f
     return job, true_wh, grams_of(true_mm, DENSITIES["PLA"])
 
 
+@pytest.mark.timeout(300)  # four seconds of one core, and others may have the rest
 async def test_costs_come_within_a_tenth_of_the_truth(shop: Workshop) -> None:
     """With a meter that rounds to 10 Wh, misses readings and is set back, and a printer that tells late."""
     printer = await shop.printer(A, watts=120)

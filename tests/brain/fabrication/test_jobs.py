@@ -472,3 +472,19 @@ async def test_jobs_are_listed_by_printer_and_in_pages(home: Home) -> None:
     assert [job["device_id"] for job in mine["items"]] == [second.context.device_id]
     snapshot = await home.subscribe()
     assert len(snapshot["data"]["jobs"]) == 2
+
+
+async def test_the_newest_jobs_come_first_where_somebody_looks_back(home: Home) -> None:
+    """In pages, too, and of one status."""
+    printers = [await home.puppet(name, "printer") for name in ("one", "two")]
+    for printer in printers:
+        printer.show(**STATE("printing", "a.gcode", "run-1"))
+        await quiet(home)
+    back = {"limit": 1, "newest_first": True}
+    page = await home.command("jobs.list", back)
+    rest = await home.command("jobs.list", back | {"cursor": page["cursor"]})
+    assert [page["items"][0]["device_id"], rest["items"][0]["device_id"]] == [
+        one.context.device_id for one in reversed(printers)
+    ]
+    assert rest["cursor"] is None
+    assert (await home.command("jobs.list", {"status": "failed"}))["items"] == []

@@ -216,6 +216,8 @@ async def test_a_failure_is_kept_with_its_picture(home: Home, brain: Brain) -> N
     assert (await home.command("prints.events", {"job_id": job_id}))["items"] == [event]
     shown = await home.command("prints.picture", {"event_id": event["id"]})
     assert base64.b64decode(shown["image"]) == PICTURE
+    assert shown["device_id"] == "mk4"
+    assert await home.refusal("prints.picture", {"event_id": "none"}) == "no_evidence"
 
 
 @pytest.mark.parametrize("kind", ["spaghetti_detected", "nozzle_clog"])

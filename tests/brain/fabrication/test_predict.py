@@ -189,7 +189,7 @@ async def test_what_is_said_counts_at_once(shop: Prints) -> None:
         read.append(only)
         return list(await once(now, only))
 
-    shop.outcomes._read = noted  # type: ignore[method-assign, assignment]
+    shop.outcomes._read = noted  # type: ignore[method-assign, assignment]  # one method is replaced for this test
     await shop.run("reviews.put", job_id=jobs[0]["id"], good=False)
     assert await failures(shop) == (1, 3)
     assert read == [{jobs[0]["id"]}]

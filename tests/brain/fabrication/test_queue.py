@@ -21,14 +21,15 @@ from tests.brain.fabrication.shop import (
     ended,
     file_of,
     shop as open_shop,
+    url_of,
 )
 from tests.brain.home import until
 
 
 @pytest.fixture
-async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
-    """Give a queue."""
-    async with open_shop(tmp_path) as made:
+async def shop(tmp_path: Path, database_url: str) -> AsyncIterator[Shop]:
+    """Give a queue; its gate has a file of its own."""
+    async with open_shop(tmp_path, url=url_of(database_url)) as made:
         yield made
 
 
@@ -86,6 +87,15 @@ async def test_the_request_is_an_automation_of_the_person_who_queued_it(shop: Sh
     (command,) = await shop.house.rows(tables.commands)
     assert (command["requested_by"], command["channel"]) == ("ada", "automation")
     assert command["idempotency_key"] == f"ada:queue-{row['id']}-1"
+
+
+async def test_of_a_project_the_plate_is_named_for_which_the_item_was_planned(shop: Shop) -> None:
+    """Whatever the people of the printer chose for starts that name none."""
+    await shop.printer()
+    await shop.add(facts={"plate": 1, "plate_numbers": [1, 2]})
+    await shop.turn()
+    (command,) = await shop.house.rows(tables.commands)
+    assert command["params"]["plate"] == 1
 
 
 async def test_the_job_knows_the_item_of_the_queue(shop: Shop) -> None:
@@ -193,7 +203,7 @@ async def test_a_print_that_needs_moving_air_asks_for_the_word_of_a_person(shop:
     """Given when it is queued, or when it is released."""
     await shop.printer()
 
-    async def facts(_device_id: str, _file: str) -> Json:
+    async def facts(_device_id: str, _file: str, _plate: int) -> Json:
         return {"hazardous": True}
 
     shop.devices.facts_of = facts
@@ -515,7 +525,7 @@ async def test_a_colour_may_have_to_differ_from_what_prints_already(shop: Shop) 
 async def test_the_queue_looks_when_something_changes(shop: Shop) -> None:
     """Nobody has to tell it."""
     await shop.printer()
-    task = shop.tasks.start("the loop", shop.queue.run(), lasting=True)
+    task = shop.tasks.keep_up("the loop", shop.queue.run)
     row = await shop.add()
     await until(lambda: shop.uploads, "the file on the printer")
     await until(lambda: not shop.starts._launching, "the request")
@@ -533,11 +543,30 @@ async def test_the_queue_outlives_a_database_that_is_busy(shop: Shop) -> None:
         looked += 1
         raise Unavailable("database_busy", "Later")
 
-    shop.queue.turn = busy  # type: ignore[method-assign]
-    task = shop.tasks.start("the loop", shop.queue.run(), lasting=True)
+    shop.queue.turn = busy  # type: ignore[method-assign]  # one method is replaced for this test
+    task = shop.tasks.keep_up("the loop", shop.queue.run)
     await until(lambda: looked, "a look")
     await asyncio.sleep(0)
     assert (task.done(), counters["tasks_broken"]) == (False, before)
+    task.cancel()
+
+
+async def test_the_queue_goes_on_after_a_mistake_of_its_own(shop: Shop) -> None:
+    """It is begun again, and meanwhile the health shows that it broke."""
+    await shop.printer()
+    shop.tasks._pause_s = 0.01
+    real, mistakes = shop.queue.turn, [KeyError("gone")]
+
+    async def mistaken() -> float:
+        if mistakes:
+            raise mistakes.pop()
+        return await real()
+
+    shop.queue.turn = mistaken  # type: ignore[method-assign]  # the test puts its own in its place
+    task = shop.tasks.keep_up("the loop", shop.queue.run)
+    await shop.add()
+    await until(lambda: shop.uploads, "the file on the printer")
+    assert shop.tasks.broken == {"the loop": "KeyError"}
     task.cancel()
 
 

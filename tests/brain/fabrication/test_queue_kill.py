@@ -13,7 +13,7 @@ import pytest
 
 from brain_server.fabrication import starts
 from brain_server.protocol import CommandStatus, Json
-from tests.brain.fabrication.shop import STATE, A, B, Shop, codes
+from tests.brain.fabrication.shop import STATE, A, B, Shop, codes, url_of
 from tests.brain.home import on_stage, puppets
 
 # The steps of one print; a brain that is to die later than that does not die.
@@ -34,8 +34,8 @@ class Died(BaseException):
 class Mortal(Shop):
     """A shop whose brain dies at a chosen step; printers and people go on."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, *, url: str | None = None) -> None:
+        super().__init__(folder, url=url)
         self.steps = itertools.count()
         self.dies_at = -1
         self.dead = False
@@ -191,11 +191,11 @@ async def test_a_brain_that_dies_at_this_step_prints_the_item_once(
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_brains_that_die_again_and_again_print_each_item_once(
-    tmp_path: Path, seed: int
+    tmp_path: Path, database_url: str, seed: int
 ) -> None:
     """Several items, two printers, and a death at any step of each life."""
     chance = random.Random(seed)
-    shop = Mortal(tmp_path)
+    shop = Mortal(tmp_path, url=url_of(database_url))
     async with ClientSession() as shop.session:
         await shop.open()
         await shop.printer(A)

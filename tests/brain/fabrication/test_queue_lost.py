@@ -1,5 +1,6 @@
 """What becomes of an item when its printer, or the brain, is lost on the way."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from sqlalchemy import update
 
 from brain_server.errors import DeviceError, Unavailable
 from brain_server.protocol import CommandStatus, Json
+from brain_server.storage import tables
 from brain_server.storage.tables import jobs
 from tests.brain.fabrication.shop import (
     HOUR,
@@ -21,14 +23,15 @@ from tests.brain.fabrication.shop import (
     file_of,
     settle,
     shop as open_shop,
+    url_of,
 )
+from tests.brain.home import on_stage, puppets, until
 
 
 @pytest.fixture
 async def shop(tmp_path: Path, database_url: str) -> AsyncIterator[Shop]:
     """Give a queue; its gate has a file of its own."""
-    url = None if database_url.startswith("sqlite") else database_url
-    async with open_shop(tmp_path, url=url) as made:
+    async with open_shop(tmp_path, url=url_of(database_url)) as made:
         yield made
 
 
@@ -293,9 +296,9 @@ async def test_an_item_that_another_brain_gave_back_is_not_asked_for(shop: Shop)
 
     async def slow(*where: str) -> str:
         await shop.rows.back_out(row, {"status": "queued"})
-        return await real(*where)  # type: ignore[arg-type]
+        return await real(*where)  # type: ignore[arg-type]  # handed on as it came
 
-    shop.starts._bring = slow  # type: ignore[assignment]
+    shop.starts._bring = slow  # type: ignore[assignment]  # one method is replaced for this test
     await shop.starts._ask(row)
     assert await shop.waiting() == []
 
@@ -362,3 +365,89 @@ async def test_a_brain_that_comes_late_to_a_change_says_so(shop: Shop) -> None:
     await shop.turn()
     assert await shop.rows.change(stale, {"priority": 1}) is None
     assert await shop.rows.back_out(stale, {"status": "held"}) is None
+
+
+# -- a start of which nobody knows --------------------------------------------------------------------
+
+
+async def forgotten(shop: Shop) -> tuple[Json, Json]:
+    """Return a held item, and the event of its start, of which a crash took the word that it was asked for."""
+    printer = await shop.printer()
+    row = await shop.add()
+    await shop.turn()
+    (event,) = await shop.waiting()
+    known = await shop.rows.change(await shop.item(row), {"command_id": ""})
+    assert known is not None
+    printer.stored = {"other.gcode": b""}
+    await shop.turn()
+    printer.stored = {}
+    held = await shop.item(row)
+    assert codes(held) == ["start_unknown"]
+    return held, event
+
+
+async def event_of(shop: Shop, event: Json) -> str:
+    """Return how an event stands."""
+    rows = await shop.house.rows(tables.events)
+    return next(str(row["status"]) for row in rows if row["id"] == event["id"])
+
+
+async def test_a_release_takes_back_the_start_of_which_nobody_knew(shop: Shop) -> None:
+    """Only the start that comes after it can still be approved."""
+    held, event = await forgotten(shop)
+    await shop.run("queue.release", queue_id=held["id"])
+    assert await event_of(shop, event) == "expired"
+    await shop.run("printers.cleared", device_id=A)
+    await shop.turn()
+    (fresh,) = await shop.waiting()
+    assert fresh["id"] != event["id"]
+    await shop.approve()
+    assert shop.runs == [(A, file_of(held))]
+
+
+async def test_a_cancel_takes_it_back_too(shop: Shop) -> None:
+    """What was cancelled is not printed because somebody approves it later."""
+    held, event = await forgotten(shop)
+    await shop.run("queue.cancel", queue_id=held["id"])
+    assert (await event_of(shop, event), await shop.waiting()) == ("expired", [])
+
+
+async def test_nothing_is_released_while_its_earlier_start_is_carried_out(shop: Shop) -> None:
+    """Somebody approved it meanwhile: it may well print."""
+    held, event = await forgotten(shop)
+    printer = puppets().Puppet.on_stage[A]
+    printer.reaction = asyncio.Event()
+    await shop.house.approve(event, "bob")
+    await until(lambda: puppets().Puppet.orders.get(A), "the order")
+    assert await shop.refused("queue.release", queue_id=held["id"]) == "still_under_way"
+    assert await shop.refused("queue.cancel", queue_id=held["id"]) == "still_under_way"
+    assert (await shop.item(held))["status"] == "held"
+    printer.reaction.set()
+    await shop.rest()
+
+
+class Died(BaseException):
+    """The brain is no more."""
+
+
+async def test_a_brain_that_dies_in_a_release_leaves_the_item_held(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing that could still be approved; the next release starts it, once."""
+    held, event = await forgotten(shop)
+
+    async def dies(*_what: object, **_how: object) -> None:
+        raise Died
+
+    monkeypatch.setattr(shop.rows, "change", dies)
+    with pytest.raises(Died):
+        await shop.run("queue.release", queue_id=held["id"])
+    await shop.close()
+    await shop.open()
+    await on_stage(A)
+    assert ((await shop.item(held))["status"], await event_of(shop, event)) == ("held", "expired")
+    await shop.run("queue.release", queue_id=held["id"])
+    await shop.run("printers.cleared", device_id=A)
+    await shop.turn()
+    await shop.approve()
+    assert shop.runs == [(A, file_of(held))]

@@ -256,6 +256,14 @@ async def test_the_list_comes_in_pages_and_by_printer(shop: Prints) -> None:
     assert rest["cursor"] is None
 
 
+async def test_the_newest_prints_come_first_where_somebody_looks_back(shop: Prints) -> None:
+    """In pages, too."""
+    made = [(await shop.end(device_id=A))["id"] for _ in range(3)]
+    first = await shop.run("reviews.list", limit=2, newest_first=True)
+    rest = await shop.run("reviews.list", cursor=first["cursor"], newest_first=True)
+    assert [one["job_id"] for one in first["items"] + rest["items"]] == made[::-1]
+
+
 async def test_errors_of_the_store_are_the_callers(shop: Prints) -> None:
     """The same codes for who calls it from inside."""
     with pytest.raises(NotFound):

@@ -1,5 +1,6 @@
 """From rows of the queue to a problem, and from a plan to reasons that a person understands."""
 
+import time
 from typing import Any
 
 import msgspec
@@ -68,7 +69,9 @@ def world(*machines: Machine, **more: Any) -> World:
 def planned(rows: list[Json], where: World, *, proven: bool = True) -> dict[str, Planned]:
     """Return what a plan says of some items."""
     made = sketch(rows, where, limit_s=0.2)
-    plan: Plan = Search(made.problem).run() if made.problem.items else Plan(places=[])
+    plan: Plan = (
+        Search(made.problem, time.thread_time).run() if made.problem.items else Plan(places=[])
+    )
     return told(rows, where, made, msgspec.structs.replace(plan, proven=proven))
 
 
@@ -88,7 +91,7 @@ def test_an_item_goes_where_it_fits() -> None:
         machine("thick", limits=Limits(nozzle_mm=0.8)),
         machine("plain", limits=Limits(materials=frozenset({"PLA"}))),
         machine("right", limits=Limits(volume=(250.0, 250.0, 250.0), nozzle_mm=0.4)),
-        facts={"f": fine},
+        facts={"a": fine},
     )
     found = planned([row("a", material="PETG")], where)["a"]
     assert found.place is not None
@@ -123,7 +126,7 @@ def test_the_file_and_the_wish_of_a_person_must_both_fit() -> None:
     here, file = world(machine(limits=limits)), {"nozzle_mm": 0.6, "materials": ["PLA"]}
     assert planned([row("a", nozzle_mm=0.6, material="PETG")], here)["a"].place is not None
     assert planned([row("a", nozzle_mm=0.4)], here)["a"].place is None
-    there = world(machine(limits=limits), facts={"f": file})
+    there = world(machine(limits=limits), facts={"a": file})
     assert planned([row("a", material="PETG")], there)["a"].place is None
 
 
@@ -145,7 +148,7 @@ def test_an_item_that_needs_no_filament_in_particular_changes_none() -> None:
     """Whatever is in, stays in."""
     rows = [row("a", material="PLA"), row("b"), row("c", material="PLA")]
     made = sketch(rows, world(spools=[spool("red", device_id="P")]), limit_s=0.2)
-    plan = Search(made.problem).run()
+    plan = Search(made.problem, time.thread_time).run()
     assert Search(made.problem).score(plan).changes == 0
     assert {place.spool for place in plan.places} == {"red", WHATEVER}
 

@@ -16,6 +16,7 @@ from brain_server.observability import Tasks
 from brain_server.protocol import Json
 from brain_server.storage.tables import spools, usage
 from tests.brain.inventory.conftest import A, Shop
+from tests.brain.soon import SOON
 from tests.standins.spoolman import FakeSpoolman, spoolman
 
 BROKEN = web.json_response({"message": "no"}, status=500)
@@ -625,7 +626,7 @@ async def test_however_often_it_breaks_both_sides_agree_in_the_end(both: Both) -
 
 async def until(tells: Any) -> None:
     """Wait until something is so."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SOON):
         while not tells():  # noqa: ASYNC110 - several sides change
             await asyncio.sleep(0.01)
 

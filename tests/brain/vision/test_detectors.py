@@ -34,6 +34,7 @@ from brain_server.vision_worker.wire import (
     packed,
 )
 from tests.brain.home import until
+from tests.brain.soon import SOON
 from tests.brain.vision.conftest import Shop, opened
 from tests.standins.mjpeg_camera import jpeg, scene
 from tests.standins.onnx_network import train, write_giving
@@ -216,8 +217,8 @@ async def test_who_only_reads_hears_what_a_network_says(shop: Shop) -> None:
 
 @pytest.fixture
 async def child() -> AsyncIterator[Child]:
-    """Give a process that rests after a tenth of a second."""
-    made = Child(idle_s=0.1)
+    """Give a process that does not rest while a test lasts."""
+    made = Child(idle_s=600)
     yield made
     await made.stop()
 
@@ -227,8 +228,9 @@ def lives(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-async def test_a_process_ends_when_nobody_asks(child: Child, models: Path) -> None:
-    await child.ask(Load(path=str(models / "learned.onnx")), Loaded, 10)
+async def test_a_process_ends_when_nobody_asks(models: Path) -> None:
+    child = Child(idle_s=0.1)
+    await child.ask(Load(path=str(models / "learned.onnx")), Loaded, SOON)
     pid = child.pid
     assert pid is not None
     await until(lambda: not lives(pid), "the end of the process")
@@ -239,7 +241,7 @@ async def test_a_process_has_no_settings_of_the_brain(
     child: Child, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KITTY_TOKEN", "secret")
-    await child.ask(Load(path=str(models / "learned.onnx")), Loaded, 10)
+    await child.ask(Load(path=str(models / "learned.onnx")), Loaded, SOON)
     environment = await asyncio.to_thread(Path(f"/proc/{child.pid}/environ").read_bytes)
     assert b"KITTY_TOKEN" not in environment
     assert b"learned" not in await asyncio.to_thread(Path(f"/proc/{child.pid}/cmdline").read_bytes)
@@ -249,15 +251,15 @@ async def test_a_process_whose_asker_went_away_is_not_asked_again(
     child: Child, models: Path
 ) -> None:
     load = Load(path=str(models / "learned.onnx"))
-    await child.ask(load, Loaded, 10)
+    await child.ask(load, Loaded, SOON)
     pid = child.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
-            await child.ask(load, Loaded, 10)
+            await child.ask(load, Loaded, SOON)
     assert not lives(pid)
-    await child.ask(load, Loaded, 10)
+    await child.ask(load, Loaded, SOON)
     assert child.pid not in {pid, None}
 
 
@@ -266,7 +268,7 @@ async def test_a_process_that_does_not_end_by_itself_is_killed(
 ) -> None:
     monkeypatch.setattr("brain_server.vision_worker.child.STOP_S", 0.1)
     child = Child(idle_s=10)
-    await child.ask(Load(path=str(models / "learned.onnx")), Loaded, 10)
+    await child.ask(Load(path=str(models / "learned.onnx")), Loaded, SOON)
     pid = child.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
@@ -312,7 +314,7 @@ def test_a_worker_answers_until_the_brain_hangs_up(line: Line) -> None:
     first = line.say(Judge(image=SPAGHETTI))
     second = line.say(Load(path="missing.onnx"))
     line.mine.close()
-    line.thread.join(2)
+    line.thread.join(SOON)
     assert not line.thread.is_alive()
     assert isinstance(first, Failed)
     assert isinstance(second, Failed)
@@ -327,19 +329,19 @@ def test_a_worker_that_hangs_in_a_library_is_ended_when_the_brain_has_gone(
     free = threading.Event()
 
     def hang(_order: Order) -> Answer:
-        free.wait(5)
+        free.wait(SOON)
         return Failed(code="late", message="")
 
     monkeypatch.setattr(line.worker, "answer", hang)
     line.mine.sendall(packed(Judge(image=b"")))
     line.mine.close()
-    done.wait(3)
+    done.wait(SOON)
     free.set()
     assert ended == [1]
 
 
 async def test_the_brain_goes_first(child: Child, models: Path) -> None:
-    await child.ask(Load(path=str(models / "learned.onnx")), Loaded, 10)
+    await child.ask(Load(path=str(models / "learned.onnx")), Loaded, SOON)
     assert child.pid is not None
     assert os.getpriority(os.PRIO_PROCESS, child.pid) == os.getpriority(os.PRIO_PROCESS, 0) + 5
     score = await asyncio.to_thread(Path(f"/proc/{child.pid}/oom_score_adj").read_text)
@@ -415,11 +417,11 @@ def test_a_stream_without_a_picture_in_time_is_told(worker: Worker, rtsp: RtspCa
     assert answer.code in {"no_picture", "cannot_connect"}
 
 
-def test_a_stream_that_comes_to_its_end_says_so(tmp_path: Path) -> None:
+async def test_a_stream_that_comes_to_its_end_says_so(tmp_path: Path) -> None:
     still = tmp_path / "still.jpg"
     still.write_bytes(FINE)
-    stream = Stream(str(still), 5, verify_ssl=True)
-    threading.Event().wait(0.5)
+    stream = await asyncio.to_thread(Stream, str(still), 5, verify_ssl=True)
+    await until(lambda: stream.ended, "its end")
     with pytest.raises(DeviceError) as caught:
         stream.look(0.1)
     assert (stream.ended, caught.value.code) == (True, "camera_failed")

@@ -86,6 +86,7 @@ async def test_the_picture_of_an_incident_is_kept(shop: Shop) -> None:
     shown = await shop.call("incidents.picture", READER, incident_id=incident["id"])
     assert shown["content_type"] == "image/jpeg"
     assert base64.b64decode(shown["image"]) == shop.camera.picture
+    assert shown["device_id"] == incident["device_id"]
     assert shop.row()["picture"] == incident["picture"]
 
 
@@ -290,6 +291,15 @@ async def test_after_those_layers_it_is_another_incident(shop: Shop) -> None:
     await shop.looks(3)
     first, second = await shop.incidents()
     assert (first["status"], second["status"]) == ("false_alarm", "open")
+
+
+async def test_the_newest_incidents_come_first_where_somebody_looks_back(shop: Shop) -> None:
+    first = await alarmed(shop)
+    await shop.ends()
+    second = await alarmed(shop)
+    page = await shop.call("incidents.list", limit=1, newest_first=True)
+    rest = await shop.call("incidents.list", cursor=page["cursor"], newest_first=True)
+    assert [one["id"] for one in page["items"] + rest["items"]] == [second["id"], first["id"]]
 
 
 async def test_a_printer_without_layers_is_left_in_peace_for_minutes(shop: Shop) -> None:
