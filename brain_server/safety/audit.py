@@ -121,6 +121,7 @@ def search(
     user_id: str | None = None,
     event_id: str | None = None,
     since: float | None = None,
+    until: float | None = None,
     newest_first: bool = False,
 ) -> list[Json]:
     """Return rows that match, oldest first unless asked otherwise; ``after`` is a seq."""
@@ -135,6 +136,8 @@ def search(
         query = query.where(audit.c.event_id == event_id)
     if since is not None:
         query = query.where(audit.c.at >= since)
+    if until is not None:
+        query = query.where(audit.c.at < until)
     if newest_first:
         query = query.order_by(audit.c.seq.desc())
         query = query.where(audit.c.seq < after) if after else query

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from brain_server.commands import (
     PROCESSING_TIMEOUT,
@@ -22,7 +22,7 @@ from brain_server.safety.directory import Moment
 from brain_server.safety.gate import Gate
 from brain_server.safety.records import command_view, event_view, shown_to
 from brain_server.safety.step import Decision
-from brain_server.storage import Database
+from brain_server.storage import Database, page_of
 from brain_server.storage.tables import commands, events
 
 
@@ -56,6 +56,7 @@ class EventsPage(Page):
     """A part of the list of safety events."""
 
     status: EventStatus | None = None
+    newest_first: bool = False
 
 
 class CommandsPage(Page):
@@ -85,6 +86,7 @@ class AuditPage(Page):
     user_id: str | None = None
     kind: str | None = None
     since: Moment | None = None
+    until: Moment | None = None
     newest_first: bool = False
 
 
@@ -141,12 +143,10 @@ class SafetyCommands:
         "expired.",
     )
     async def events(self, caller: Caller, params: EventsPage) -> Json:
-        """List safety events, oldest first."""
-        query = select(events).order_by(events.c.id).limit(params.limit + 1)
+        """List safety events, oldest first unless the newest are wanted first."""
+        query = page_of(select(events), events.c.id, params, newest_first=params.newest_first)
         if params.status is not None:
             query = query.where(events.c.status == params.status)
-        if params.cursor is not None:
-            query = query.where(events.c.id > params.cursor)
         rows = await self._db.read(
             lambda connection: [
                 shown_to(caller.scope, event_view(connection, row, self._gate.now()))
@@ -154,6 +154,20 @@ class SafetyCommands:
             ]
         )
         return as_page(rows, params)
+
+    @command("safety.event", Scope.READ, read_only=True)
+    async def event(self, caller: Caller, params: EventId) -> Json:
+        """Return one safety event."""
+        query = select(events).where(events.c.id == params.event_id)
+
+        def read(connection: Connection) -> Json | None:
+            row = connection.execute(query).first()
+            return None if row is None else event_view(connection, row, self._gate.now())
+
+        found = await self._db.read(read)
+        if found is None:
+            raise NotFound("event_not_found", "There is no such request")
+        return shown_to(caller.scope, found)
 
     @command(
         "commands.list",
@@ -163,18 +177,14 @@ class SafetyCommands:
     )
     async def commands(self, _caller: Caller, params: CommandsPage) -> Json:
         """List device commands, oldest first."""
-        query = (
-            select(commands, events.c.id.label("event_id"))
-            .outerjoin(events, events.c.command_id == commands.c.id)
-            .order_by(commands.c.id)
-            .limit(params.limit + 1)
+        found = select(commands, events.c.id.label("event_id")).outerjoin(
+            events, events.c.command_id == commands.c.id
         )
+        query = page_of(found, commands.c.id, params)
         if params.device_id is not None:
             query = query.where(commands.c.device_id == params.device_id)
         if params.status is not None:
             query = query.where(commands.c.status == params.status)
-        if params.cursor is not None:
-            query = query.where(commands.c.id > params.cursor)
         rows = await self._db.read(
             lambda connection: [
                 command_view(row, row.event_id) for row in connection.execute(query)
@@ -234,6 +244,7 @@ class SafetyCommands:
                 device_id=params.device_id,
                 user_id=params.user_id,
                 since=params.since,
+                until=params.until,
                 newest_first=params.newest_first,
             )
         )

@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, insert, select, update
 
 from brain_server.commands import Caller, Page, Params, Scope, command, paged
-from brain_server.errors import Conflict, InvalidRequest, NotFound
+from brain_server.errors import Conflict, Forbidden, InvalidRequest
 from brain_server.protocol import Hazard, Json, PresenceSource, PresenceStatus, Role
-from brain_server.safety import keys
+from brain_server.safety import codes, keys
 from brain_server.safety.audit import Head
 from brain_server.safety.gate import Gate
 from brain_server.safety.records import DEFAULT_VERSION, INTEGRATION_KEY, read_state
@@ -88,11 +88,18 @@ class CheckParams(Params):
 
 
 class PinParams(Params):
-    """A person's own code and duress code; null clears both."""
+    """A person's own code and duress code; null clears both. Where there is a code, it is wanted, too."""
 
     user_id: Id
     pin: Annotated[str, msgspec.Meta(min_length=4, max_length=64)] | None
     duress_pin: Annotated[str, msgspec.Meta(min_length=4, max_length=64)] | None = None
+    old_pin: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+
+
+class PersonParams(Params):
+    """One person."""
+
+    user_id: Id
 
 
 class KeyParams(Params):
@@ -180,13 +187,14 @@ class Directory:
     @command("safety.presence", Scope.INTEGRATION)
     async def presence(self, caller: Caller, params: PresenceParams) -> Json:
         """Record where a person was seen. An override is somebody's word and is audited with their name."""
-        values = {name: getattr(params, name) for name in params.__struct_fields__}
+        seen: Json = msgspec.to_builtins(params)
 
         def work(step: Step) -> None:
-            _upsert(step.connection, tables.presence, values, ("zone_id", "user_id"))
+            if _differs(step.connection, tables.presence, seen, ("zone_id", "user_id")):
+                step.publish.append(("presence.updated", seen))
+            _upsert(step.connection, tables.presence, seen, ("zone_id", "user_id"))
             if params.source in {PresenceSource.OVERRIDE, PresenceSource.MANUAL}:
-                about = values | {"status": params.status.value, "source": params.source.value}
-                step.audit(f"presence_{params.source}", user_id=caller.user_id, data=about)
+                step.audit(f"presence_{params.source}", user_id=caller.user_id, data=seen)
 
         await self._gate.step(work)
         return {}
@@ -202,24 +210,27 @@ class Directory:
 
     @command("safety.pin", Scope.INTEGRATION)
     async def pin(self, caller: Caller, params: PinParams) -> Json:
-        """Set or clear a person's own code; only that person may."""
+        """Set or clear a person's own codes; only that person may, with the code that is in force."""
         if caller.user_id != params.user_id:
             raise InvalidRequest("not_yours", "Only the person can set their own code")
         if params.pin is not None and params.pin == params.duress_pin:
             raise InvalidRequest("same_pin", "The duress code must differ from the code")
         hashes = {
-            name: await asyncio.to_thread(keys.hash_pin, code) if code else None
+            name: await asyncio.to_thread(keys.hash_pin, code) if code and params.pin else None
             for name, code in (("pin_hash", params.pin), ("duress_hash", params.duress_pin))
         }
+        await self._gate.change_codes(
+            codes.Change(user_id=params.user_id, old=params.old_pin, **hashes)
+        )
+        return {}
 
-        def work(step: Step) -> int:
-            step.audit("pin_changed", user_id=params.user_id, data={"set": params.pin is not None})
-            return step.connection.execute(
-                update(tables.users).where(tables.users.c.id == params.user_id).values(hashes)
-            ).rowcount
-
-        if await self._gate.step(work) != 1:
-            raise NotFound("user_not_found", "There is no such person")
+    @command("safety.pin_reset", Scope.INTEGRATION)
+    async def reset_pin(self, caller: Caller, params: PersonParams) -> Json:
+        """Clear another person's codes, in the name of an administrator of Home Assistant."""
+        by = caller.user_id
+        if by is None:
+            raise Forbidden("person_decides", "Only a person can decide this")
+        await self._gate.step(lambda step: codes.reset(step, params.user_id, by))
         return {}
 
     @command("audit.anchor", Scope.INTEGRATION)
@@ -229,19 +240,22 @@ class Directory:
         if await self._db.read(lambda connection: self._gate.chain.contains(connection, seen)):
             self.anchored()
             return {"ok": True}
+        return {"ok": False, "voided": await self.restored({"seen": seen.as_dict()})}
+
+    async def restored(self, about: Json) -> int:
+        """Void every open request, because time was turned back, and audit it; returns how many there were."""
         voided = await self._gate.void_all("restored")
-        await self._gate.step(
-            lambda step: step.audit("restored", data={"seen": seen.as_dict(), "voided": voided})
-        )
-        return {"ok": False, "voided": voided}
+        await self._gate.step(lambda step: step.audit("restored", data={**about, "voided": voided}))
+        return voided
 
     @command("safety.users", Scope.READ, read_only=True)
     async def users(self, caller: Caller, params: Page) -> Json:
-        """List people and their roles; their addresses only to Home Assistant, which knows them."""
+        """List people and their roles; their addresses, and who has a code, only to Home Assistant."""
         hidden = {"pin_hash", "duress_hash"}
-        if caller.scope is not Scope.INTEGRATION:
-            hidden.add("email")
-        return paged(await self._rows(tables.users, hidden=hidden), params)
+        if caller.scope is Scope.INTEGRATION:
+            has_code = tables.users.c.pin_hash.is_not(None).label("has_code")
+            return paged(await self._rows(tables.users, has_code, hidden=hidden), params)
+        return paged(await self._rows(tables.users, hidden=hidden | {"email"}), params)
 
     @command("safety.zones", Scope.READ, read_only=True)
     async def zones(self, _caller: Caller, params: Page) -> Json:
@@ -253,13 +267,33 @@ class Directory:
         """List the rule of each zone that has its own."""
         return paged(await self._rows(tables.policies), params, key="zone_id")
 
+    # For Home Assistant alone, because it tells who is where.
+    @command("safety.presences", Scope.INTEGRATION)
+    async def presences(self, _caller: Caller, params: Page) -> Json:
+        """List who was last seen where, by which source, and when."""
+        rows = await self.seen()
+        named = [row | {"id": f"{row['zone_id']}:{row['user_id']}"} for row in rows]
+        return paged(named, params)
+
+    @command("safety.checks", Scope.READ, read_only=True)
+    async def checks(self, _caller: Caller, params: Page) -> Json:
+        """List the last result of each named check."""
+        rows = await self._rows(tables.checks)
+        return paged([row | {"id": f"{row['zone_id']}:{row['name']}"} for row in rows], params)
+
     async def is_paired(self) -> bool:
         """Tell whether a Home Assistant has registered its key."""
         key = await self._db.read(lambda connection: read_state(connection, INTEGRATION_KEY))
         return key is not None
 
-    async def _rows(self, table: Table, *, hidden: Collection[str] = ()) -> list[Json]:
-        shown = [column for column in table.c if column.name not in hidden]
+    async def seen(self) -> list[Json]:
+        """Return who was last seen where."""
+        return await self._rows(tables.presence)
+
+    async def _rows(
+        self, table: Table, *more: ColumnElement[Any], hidden: Collection[str] = ()
+    ) -> list[Json]:
+        shown = [*(column for column in table.c if column.name not in hidden), *more]
         return await self._db.read(
             lambda connection: [dict(row) for row in connection.execute(select(*shown)).mappings()]
         )
@@ -342,6 +376,13 @@ def _next_version(connection: Connection) -> int:
 
 def _set_state(connection: Connection, key: str, value: str) -> None:
     _upsert(connection, tables.safety_state, {"key": key, "value": value}, ("key",))
+
+
+def _differs(connection: Connection, table: Table, values: Json, key: tuple[str, ...]) -> bool:
+    """Tell whether the row of this key is not there, or not as it would be written."""
+    same = [table.c[name] == values[name] for name in key]
+    found = connection.execute(select(table).where(*same)).mappings().first()
+    return found is None or dict(found) != values
 
 
 def _upsert(connection: Connection, table: Table, values: Json, key: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ hit exactly one row, so that two callers, two processes or a replay can never bo
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 import logging
 import secrets
 from typing import Any, Final
@@ -31,7 +31,7 @@ from brain_server.protocol import (
     Json,
     subject_hash,
 )
-from brain_server.safety import decisions, keys
+from brain_server.safety import codes, decisions, keys
 from brain_server.safety.audit import Chain, search
 from brain_server.safety.policy import (
     Facts,
@@ -249,6 +249,13 @@ class Gate:
 
         await self.step(work)
 
+    async def change_codes(self, wish: codes.Change) -> None:
+        """Set or clear a person's own codes.
+
+        Raises NotFound ``user_not_found``, InvalidRequest ``pin_required``, Forbidden ``wrong_pin`` or ``locked_out``.
+        """
+        await self.step(lambda step: codes.change(step, wish, self._attempts))
+
     # -- doing ----------------------------------------------------------------------------------------
 
     async def claim(self, command_id: str, zone_id: str | None) -> Json:
@@ -408,17 +415,28 @@ class Gate:
         def work(step: Step) -> int:
             rows = step.connection.execute(query).all()
             for command in rows:
-                event = step.event_of(command.id)
-                step.audit_command(
-                    "voided", command, event.id if event else None, user_id=None, reason=reason
-                )
-                if event is not None:
-                    step.close(command, event, EventStatus.EXPIRED, reason=reason)
-                else:
-                    step.move_command(command, CommandStatus.EXPIRED, detail=reason)
+                _void(step, command, reason)
             return len(rows)
 
         return await self._surely(work)
+
+    async def retract(self, keys_: Collection[str], reason: str) -> None:
+        """Void what was asked under these keys and nobody has begun; Conflict ``still_under_way`` where it is begun."""
+        query = select(commands).where(
+            commands.c.idempotency_key.in_(keys_), commands.c.status.in_(OPEN_COMMANDS)
+        )
+
+        def work(step: Step) -> Refusal | None:
+            rows = step.connection.execute(query).all()
+            if any(row.status in {CommandStatus.CLAIMED, CommandStatus.SENT} for row in rows):
+                return Refusal("still_under_way", "What was asked for before is on its way")
+            for command in rows:
+                # What is unknown is never sent again; a person settles it.
+                if command.status != CommandStatus.UNKNOWN:
+                    _void(step, command, reason)
+            return None
+
+        await self._surely(work)
 
     async def drop_deferred(self, device_id: str, reason: str) -> None:
         """Give up what waits for this device, because the opposite was asked for."""
@@ -507,6 +525,15 @@ def _open_twin(step: Step, ask: Ask) -> Row[Any] | None:
     return None
 
 
+def _void(step: Step, command: Row[Any], reason: str) -> None:
+    event = step.event_of(command.id)
+    step.audit_command("voided", command, event.id if event else None, user_id=None, reason=reason)
+    if event is not None:
+        step.close(command, event, EventStatus.EXPIRED, reason=reason)
+    else:
+        step.move_command(command, CommandStatus.EXPIRED, detail=reason)
+
+
 def _audit_refusal(step: Step, ask: Ask, code: str) -> None:
     step.audit(
         "refused",
@@ -548,9 +575,11 @@ _ERRORS: Final[dict[str, type[KittyError]]] = {
     "already_decided": Conflict,
     "not_claimable": Conflict,
     "not_approved": Conflict,
+    "still_under_way": Conflict,
     "idempotency_conflict": Conflict,
     "ppe_required": InvalidRequest,
     "pin_required": InvalidRequest,
+    "user_not_found": NotFound,
 }
 
 

@@ -21,6 +21,7 @@ from brain_server.protocol import (
 )
 
 CHECK_TTL: Final = 300.0
+NO_ZONE: Final = "Nobody has said how dangerous the area of this device is"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,16 +123,21 @@ def needs_presence(wish: Wish, facts: Facts) -> bool:
     return facts.policy.requires_presence or level_of(wish, facts) is Hazard.HIGH
 
 
+def locked_out(until: float, now: float) -> Refusal | None:
+    """Refuse whoever made too many wrong attempts, until that time."""
+    if until <= now:
+        return None
+    fields = {"retry_after": round(until - now) + 1}
+    return Refusal("locked_out", "Too many wrong attempts; wait", fields)
+
+
 def entitled(person_id: str, facts: Facts) -> Refusal | None:
     """Refuse somebody whom this zone does not trust, at this time."""
     person = facts.people.get(person_id)
     if person is None or not person.active or not person.roles:
         return Refusal("not_registered", "This person has no role in the workshop")
-    if facts.locked_until.get(person_id, 0.0) > facts.now:
-        wait = facts.locked_until[person_id] - facts.now
-        return Refusal(
-            "locked_out", "Too many wrong attempts; wait", {"retry_after": round(wait) + 1}
-        )
+    if refusal := locked_out(facts.locked_until.get(person_id, 0.0), facts.now):
+        return refusal
     if not person.roles & facts.policy.required_roles:
         return Refusal(
             "role_required",
@@ -146,7 +152,7 @@ def may_ask(wish: Wish, facts: Facts) -> Refusal | None:
     if INTENTS[wish.intent].safe or level_of(wish, facts) is Hazard.LOW:
         return None
     if facts.zone is None:
-        return Refusal("no_zone", "A device without an area can do nothing dangerous")
+        return Refusal("no_zone", NO_ZONE)
     if wish.requester is not None:
         person = facts.people.get(wish.requester)
         if person is None or not person.active or not person.roles:
@@ -214,7 +220,7 @@ def may_run(wish: Wish, facts: Facts, approvers: frozenset[str]) -> Refusal | No
     if INTENTS[wish.intent].safe or level_of(wish, facts) is Hazard.LOW:
         return None
     if facts.zone is None:
-        return Refusal("no_zone", "A device without an area can do nothing dangerous")
+        return Refusal("no_zone", NO_ZONE)
     behind = people(wish, facts, approvers)
     if len(behind) < (2 if needs_dual(wish, facts) else 1):
         return Refusal("approval_withdrawn", "Not enough people who may approve stand behind this")

@@ -268,7 +268,7 @@ async def test_a_duress_code_is_another_code(house: Gatehouse) -> None:
 async def test_a_code_is_set_and_cleared(house: Gatehouse) -> None:
     """Both times on record, without the code."""
     await house.set_pin("ada", "1234", "9999")
-    await house.set_pin("ada", None)
+    await house.set_pin("ada", None, old="1234")
     row = next(row for row in await house.rows(users) if row["id"] == "ada")
     assert (row["pin_hash"], row["duress_hash"]) == (None, None)
     assert [row["data"] for row in await house.trail("pin_changed")] == [
@@ -346,3 +346,30 @@ async def test_the_key_is_kept_with_the_state_of_the_gate(house: Gatehouse) -> N
         Hazard.HIGH,
         Hazard.MEDIUM,
     ]
+
+
+# -- what people are shown ----------------------------------------------------------------------------
+
+
+async def test_home_assistant_is_told_who_was_last_seen_where(house: Gatehouse) -> None:
+    """By which source, and when, so that people see how old it is."""
+    seen = {"zone_id": "lab", "user_id": "bob", "source": "unifi", "status": "present"}
+    params = msgspec.convert(seen | {"observed_at": 50.0}, PresenceParams)
+    await house.directory.presence(integration(), params)
+    (row,) = (await house.directory.presences(integration(), Page()))["items"]
+    assert row == seen | {"observed_at": 50.0, "id": "lab:bob"}
+
+
+async def test_the_last_result_of_each_check_is_told(house: Gatehouse) -> None:
+    """Not those before it."""
+    for ok in (True, False):
+        result = {"zone_id": "lab", "name": "fan_on", "ok": ok, "observed_at": 50.0}
+        await house.directory.check(integration(), msgspec.convert(result, CheckParams))
+    (row,) = (await house.directory.checks(integration(), Page()))["items"]
+    assert row == {
+        "zone_id": "lab",
+        "name": "fan_on",
+        "ok": False,
+        "observed_at": 50.0,
+        "id": "lab:fan_on",
+    }

@@ -1,5 +1,6 @@
 """The brain's own secrets: made once, private, and outside of the databases."""
 
+import json
 from pathlib import Path
 import stat
 
@@ -47,6 +48,22 @@ def test_only_the_owner_reads_the_keys(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["keys.json"]
 
 
+def test_a_key_file_that_lost_a_part_of_its_key_stops_the_brain(tmp_path: Path) -> None:
+    """It is found when the brain starts, not when it is to sign."""
+    path = tmp_path / "keys.json"
+    Keys.load(path)
+    stored = json.loads(path.read_text("ascii"))
+    path.write_text(json.dumps(stored | {"signing": stored["signing"][:-2]}), "ascii")
+    with pytest.raises(ValueError, match="damaged"):
+        Keys.load(path)
+
+
+def test_nobody_sees_the_keys_in_what_is_logged(tmp_path: Path) -> None:
+    """As text they are nothing but their kind."""
+    keys = Keys.load(tmp_path / "keys.json")
+    assert not [secret for secret in (keys.chain, keys.seed) if repr(secret) in repr(keys)]
+
+
 @pytest.mark.parametrize("text", ["", "é", "AAAA", "!" * 44])
 def test_what_is_no_key_is_refused(text: str) -> None:
     """Thirty-two bytes in base64."""
@@ -63,3 +80,11 @@ def test_a_code_is_kept_as_a_salted_hash() -> None:
     assert pin_matches("1234", one)
     assert not pin_matches("1235", one)
     assert not pin_matches("1234", None)
+
+
+def test_the_fingerprint_tells_keys_apart(tmp_path: Path) -> None:
+    """The same file has the same one; it tells nothing of what is secret."""
+    one, again = (Keys.load(tmp_path / "one") for _ in range(2))
+    other = Keys.load(tmp_path / "other")
+    assert one.fingerprint == again.fingerprint != other.fingerprint
+    assert (len(one.fingerprint), one.fingerprint in one.chain.hex()) == (32, False)

@@ -460,7 +460,7 @@ def in_a_file(folder: Path) -> str:
     return f"sqlite:///{folder / 'safety.db'}"
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_the_gate_does_what_the_model_says() -> None:
     """A few histories."""
     run(in_a_file, 15, 30)

@@ -137,7 +137,7 @@ async def result(process: asyncio.subprocess.Process, lines: bytes) -> Json:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 async def test_four_processes_race_five_hundred_times(house: Gatehouse) -> None:
     """Each of them approves and claims every command; each command is approved and claimed once."""
     events = await asyncio.gather(

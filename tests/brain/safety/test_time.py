@@ -255,6 +255,41 @@ async def test_a_changed_device_voids_what_waits_for_it(house: Gatehouse) -> Non
     assert await house.status(there) == ("pending", "pending")
 
 
+async def test_what_was_asked_under_a_key_is_taken_back(house: Gatehouse) -> None:
+    """Whether people have approved it by now, or nobody has to; all else goes on."""
+    waiting = await house.event(idempotency_key="one")
+    approved = await house.approved(idempotency_key="two")
+    deferred = await house.ask("power_off", defer=True, idempotency_key="three")
+    other = await house.event(idempotency_key="four")
+    await house.gate.retract(["one", "two", "three"], "not wanted")
+    assert await house.status(waiting) == ("expired", "expired")
+    assert await house.status(approved) == ("expired", "expired")
+    assert (await house.gate.command(deferred.command["id"]) or {})["status"] == "expired"
+    assert await house.status(other) == ("pending", "pending")
+    assert await refusal(house.claim(approved)) == "not_claimable"
+    assert [row["data"]["reason"] for row in await house.trail("voided")] == ["not wanted"] * 3
+
+
+async def test_what_is_being_carried_out_is_not_taken_back(house: Gatehouse) -> None:
+    """Nor anything else with it."""
+    waiting = await house.event(idempotency_key="two")
+    begun = await house.approved(idempotency_key="one", device="e" * 32)
+    await house.claim(begun)
+    assert await refusal(house.gate.retract(["one", "two"], "not wanted")) == "still_under_way"
+    assert await house.status(waiting) == ("pending", "pending")
+
+
+async def test_what_is_over_or_unknown_stays_as_it_is_when_it_is_taken_back(
+    house: Gatehouse,
+) -> None:
+    """It is never sent again; what is unknown is for a person to settle."""
+    asked = await house.ask("lock", idempotency_key="one")
+    await house.gate.settle(asked.command["id"], CommandStatus.UNKNOWN, None)
+    await house.gate.retract(["one"], "not wanted")
+    assert (await house.gate.command(asked.command["id"]) or {})["status"] == "unknown"
+    assert await house.trail("voided") == []
+
+
 async def test_who_waits_for_the_anchor_is_told_when_it_fits(house: Gatehouse) -> None:
     """And only then: a copy from the past starts nothing."""
     told: list[str] = []

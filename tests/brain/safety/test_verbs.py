@@ -7,7 +7,14 @@ import pytest
 from brain_server.commands import Caller, Scope, collect, prepare
 from brain_server.errors import InvalidRequest, KittyError, NotFound
 from brain_server.protocol import Channel, CommandStatus, EventStatus, Json
-from brain_server.safety.commands import AuditPage, CommandId, CommandsPage, EventsPage, Settle
+from brain_server.safety.commands import (
+    AuditPage,
+    CommandId,
+    CommandsPage,
+    EventId,
+    EventsPage,
+    Settle,
+)
 from tests.brain.gatehouse import DOOR, Gatehouse, integration, refusal
 
 
@@ -41,7 +48,9 @@ def test_every_verb_has_a_scope_that_fits(house: Gatehouse) -> None:
             "audit.verify",
             "commands.get",
             "commands.list",
+            "safety.event",
             "safety.events",
+            "safety.checks",
             "safety.policies",
             "safety.users",
             "safety.zones",
@@ -56,7 +65,9 @@ def test_every_verb_has_a_scope_that_fits(house: Gatehouse) -> None:
             "safety.check",
             "safety.decide",
             "safety.pin",
+            "safety.pin_reset",
             "safety.presence",
+            "safety.presences",
             "safety.sync",
         },
     }
@@ -118,6 +129,17 @@ async def test_a_request_is_taken_back_over_the_wire(house: Gatehouse) -> None:
     event = await house.event()
     taken = await say(house, integration("ada"), "safety.withdraw", event_id=event["id"])
     assert (taken["status"], taken["reason"]) == ("denied", "withdrawn")
+
+
+async def test_only_home_assistant_sees_the_nonce_of_a_request(house: Gatehouse) -> None:
+    """With it somebody else could make a person's phone answer another request."""
+    event = await house.event()
+    reader = Caller(token="script", scope=Scope.READ)
+    shown = [
+        await say(house, caller, "safety.event", event_id=event["id"])
+        for caller in (integration(), reader)
+    ]
+    assert [one.get("nonce") for one in shown] == [event["nonce"], None]
 
 
 async def test_a_wrong_token_is_reported_over_the_wire(house: Gatehouse) -> None:
@@ -229,6 +251,39 @@ async def test_the_trail_is_listed_by_what_is_looked_for(house: Gatehouse) -> No
     wanted = AuditPage(kind="approved", user_id="bob", device_id=DOOR, since=house.clock())
     found = await house.verbs.audit(integration(), wanted)
     assert [row["kind"] for row in found["items"]] == ["approved"]
+
+
+async def test_the_trail_is_listed_until_a_time(house: Gatehouse) -> None:
+    """What happened at that time or later is left out."""
+    await house.approved()
+    first, second = (await house.verbs.audit(integration(), AuditPage(limit=2)))["items"]
+    house.clock.advance(10)
+    await house.ask("lock")
+    until = AuditPage(until=second["at"] + 5)
+    found = (await house.verbs.audit(integration(), until))["items"]
+    assert found[0] == first
+    assert max(row["at"] for row in found) < second["at"] + 5
+    assert len(found) < len(await house.trail())
+
+
+async def test_requests_are_listed_from_the_newest_on(house: Gatehouse) -> None:
+    """The cursor goes on from where a page ended."""
+    asked = [(await house.event(intent, zone="shop"))["id"] for intent in ("unlock", "open")]
+    page = EventsPage(limit=1, newest_first=True)
+    first = await house.verbs.events(integration(), page)
+    rest = await house.verbs.events(
+        integration(), EventsPage(cursor=first["cursor"], newest_first=True)
+    )
+    assert [one["id"] for one in first["items"] + rest["items"]] == asked[::-1]
+
+
+async def test_one_request_is_told_by_its_id(house: Gatehouse) -> None:
+    """Or that there is none."""
+    event = await house.event(zone="shop")
+    found = await house.verbs.event(integration(), EventId(event_id=event["id"]))
+    assert (found["id"], found["status"]) == (event["id"], "pending")
+    missing = house.verbs.event(integration(), EventId(event_id="0" * 32))
+    assert await refusal(missing) == "event_not_found"
 
 
 async def test_the_chain_is_verified_over_the_wire(house: Gatehouse) -> None:
