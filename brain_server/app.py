@@ -1,13 +1,12 @@
 """The composition root: builds every object, top to bottom; the only place that knows them all."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-import errno
-import logging
+from functools import partial
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import ClientSession, ClientTimeout, web
 import msgspec
@@ -19,12 +18,15 @@ from brain_server.api.link import Link
 from brain_server.api.rest import Rest
 from brain_server.api.system import System
 from brain_server.api.ws import WebSockets
+from brain_server.background import Around, Background, audit
 from brain_server.bus import Bus
+from brain_server.capabilities import Capabilities
+from brain_server.cluster.standby import listen
 from brain_server.commands import Caller, Command, collect
 from brain_server.conversation import Conversations
 from brain_server.conversation.agent import Agent
 from brain_server.conversation.first_tier import OUTCOME_WAIT, FirstTier
-from brain_server.conversation.generate import Generate
+from brain_server.conversation.generate import Generate, Keep
 from brain_server.conversation.home import HomeTier
 from brain_server.conversation.kept import Kept
 from brain_server.conversation.mind import Mind, Sources
@@ -35,15 +37,14 @@ from brain_server.conversation.remembering import Remembering, Told
 from brain_server.conversation.search import Pages, Search
 from brain_server.conversation.tools import Toolbox, spoken
 from brain_server.devices import Devices, Request
+from brain_server.devices.commands import DeviceCommands
 from brain_server.devices.evidence import Evidence
 from brain_server.devices.registry import Registry
 from brain_server.devices.telemetry import Telemetry
-from brain_server.errors import InvalidRequest, Unavailable
 from brain_server.fetch import Fetcher
 from brain_server.memory import Memory
 from brain_server.memory.cache import Answers
 from brain_server.memory.embedder import Embedder
-from brain_server.memory.qdrant import Qdrant
 from brain_server.observability import Health, Tasks
 from brain_server.protocol import Json
 from brain_server.providers import Use
@@ -59,11 +60,21 @@ from brain_server.safety.commands import SafetyCommands
 from brain_server.safety.directory import Directory
 from brain_server.safety.gate import Gate
 from brain_server.safety.keys import Keys
+from brain_server.schedule import Schedule
 from brain_server.settings import Settings
 from brain_server.storage import Database, tables
+from brain_server.storage.tables import new_id
 from brain_server.workshop import Workshop
 
-_LOGGER = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    # Only an app of Home Assistant has one.
+    from brain_server.addon.host import Host
+
+    # It takes PostgreSQL's client, which SQLite needs not.
+    from brain_server.cluster.lease import Lease
+
+    # Only where a Qdrant server is set up.
+    from brain_server.memory.qdrant import Qdrant
 
 DRAIN: Final = 8.0
 HOUSEKEEPING: Final = 600.0
@@ -73,17 +84,35 @@ HEALTH_EVERY: Final = 10.0
 class Brain:
     """The whole process: :meth:`start`, then :meth:`stop`."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
-        """Build the parts that need no running loop; the clock tells POSIX seconds."""
+    dispatcher: Dispatcher
+    sockets: WebSockets
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+        lease: Lease | None = None,
+    ) -> None:
+        """Build the parts that need no running loop; the clock tells POSIX seconds.
+
+        With a lease, which is won already, nothing is written or sent once another brain has it.
+        """
         self.settings = settings
         self.clock = clock
+        self.lease = lease
+        # Called when the brain is about to listen: whoever answered for it until now has to go.
+        self.make_way: Callable[[], Awaitable[None]] | None = None
+        # Where the brain is an app of Home Assistant: its page, and who announces it.
+        self.host: Host | None = None
         slow = settings.slow_query_ms
+        safety_url = lease.url if lease else settings.safety_url
+        brain_url = lease.url if lease else settings.brain_url
         self.safety_db = Database(
-            settings.safety_url, tables.safety, name="safety", durable=True, slow_ms=slow
+            safety_url, tables.safety, name="safety", durable=True, slow_ms=slow
         )
-        self.brain_db = Database(
-            settings.brain_url, tables.brain, name="brain", durable=False, slow_ms=slow
-        )
+        self.brain_db = Database(brain_url, tables.brain, name="brain", durable=False, slow_ms=slow)
+        if lease:
+            self.safety_db.fence = self.brain_db.fence = lease.check
         self.bus = Bus()
         self.tasks = Tasks()
         self.health = Health()
@@ -99,18 +128,28 @@ class Brain:
     async def _build(self, opened: AsyncExitStack) -> None:
         settings = self.settings
         keys, _ = await asyncio.gather(self.open_safety(), self.brain_db.open())
+        self.keys = keys
         opened.push_async_callback(self.safety_db.close)
         opened.push_async_callback(self.brain_db.close)
+        if self.lease:
+            await self.lease.settle()
+            self.health.add("awake", self.lease.health)
         session = await opened.enter_async_context(ClientSession(timeout=ClientTimeout(total=30)))
         opened.push_async_callback(self.tasks.stop)
         await self._trace(session, opened)
         metrics.follow(self.bus)
         self.link = Link()
+        self.schedule = Schedule(self.brain_db, self.bus, self.tasks, self.clock, owner=new_id())
+        self.switches = Capabilities(self.brain_db, self.bus, self.clock, partial(audit, self.gate))
+        await self.switches.load()
         self.registry = Registry(
             self.brain_db, self.bus, self.tasks, session, self.link, self.clock
         )
         evidence = Evidence(self.registry, self.gate, settings.data_dir / "evidence")
-        self.devices = Devices(self.registry, self.gate, self.bus, self.tasks, evidence)
+        self.devices = Devices(
+            self.registry, self.gate, self.bus, self.tasks, evidence, self.switches
+        )
+        self.devices.may_send = self._may_send
         self.workshop = Workshop(
             settings,
             self.devices,
@@ -137,14 +176,34 @@ class Brain:
             system,
             self.tokens,
             self.devices,
+            DeviceCommands(self.registry, self.gate, evidence),
             self.directory,
             SafetyCommands(self.gate, self.safety_db),
             *self.workshop.commands,
             telemetry,
+            self.schedule,
+            self.schedule.work,
+            self.switches,
+            *self.background.commands,
             *mind,
         )
+        self._build_api(commands)
+        self._add_health()
+        # Nobody may see a house that is not complete; and whoever gets the port is the only one.
+        opened.push_async_callback(self.registry.stop)
+        await self.registry.start()
+        await self._listen(opened)
+        opened.push_async_callback(self.sockets.close)
+        opened.push_async_callback(self.devices.finish, DRAIN / 2)
+        opened.push_async_callback(self.dispatcher.drain, DRAIN / 2)
+        await self._begin(opened, telemetry)
+
+    def _build_api(self, commands: dict[str, Command]) -> None:
+        """Build what runs the commands, and who is told of what happens."""
+        settings, keys = self.settings, self.keys
         self.toolbox.offer(commands, self._run_tool)
-        self.dispatcher = Dispatcher(commands, most=settings.max_requests)
+        self.dispatcher = Dispatcher(commands, most=settings.max_requests, switches=self.switches)
+        self.background.notify.run = self._answer
         self.sockets = WebSockets(
             self.bus,
             self.dispatcher,
@@ -160,15 +219,6 @@ class Brain:
             most_clients=settings.max_clients,
             queue=settings.client_queue,
         )
-        self._add_health()
-        # Nobody may see a house that is not complete; and whoever gets the port is the only one.
-        opened.push_async_callback(self.registry.stop)
-        await self.registry.start()
-        await self._listen(opened)
-        opened.push_async_callback(self.sockets.close)
-        opened.push_async_callback(self.devices.finish, DRAIN / 2)
-        opened.push_async_callback(self.dispatcher.drain, DRAIN / 2)
-        await self._begin(opened, telemetry)
 
     async def _begin(self, opened: AsyncExitStack, telemetry: Telemetry) -> None:
         """Take up what was open, and start what goes on for ever."""
@@ -176,16 +226,28 @@ class Brain:
         await self.devices.recover(paired=await self.directory.is_paired())
         await self.conversations.recover()
         await self.workshop.start(opened, self.health)
-        self.tasks.start("expiry", self.gate.run(), lasting=True)
-        self.tasks.start("tokens", self.tokens.keep_uses(), lasting=True)
-        self.tasks.start("housekeeping", self._housekeeping(telemetry), lasting=True)
-        self.tasks.start("health", self._watch_health(), lasting=True)
-        self.tasks.start("models", self.models.watch(), lasting=True)
+        await self.background.start(opened)
+        self.tasks.keep_up("expiry", self.gate.run)
+        self.tasks.keep_up("tokens", self.tokens.keep_uses)
+        self.tasks.keep_up("housekeeping", lambda: self._housekeeping(telemetry))
+        self.tasks.keep_up("health", self._watch_health)
+        self.tasks.keep_up("models", self.models.watch)
+        if self.host is not None:
+            token = await self.tokens.of_file(self.settings.data_dir / "token")
+            self.host.begin(self.keys, self.port, token, self.tasks, self.health)
 
     async def _build_models(self, session: ClientSession, opened: AsyncExitStack) -> Asker:
         """Build the models, what they may cost and see, and what is remembered."""
         settings, db = self.settings, self.brain_db
-        self.models = Models(db, self.bus, self.tasks, session, settings.data_dir, self.clock)
+        self.models = Models(
+            db,
+            self.bus,
+            self.tasks,
+            session,
+            settings.data_dir,
+            self.clock,
+            switches=self.switches,
+        )
         limits = Limits(
             daily=settings.budget_daily,
             monthly=settings.budget_monthly,
@@ -195,20 +257,21 @@ class Brain:
         self.budget = Budget(db, limits, self.clock, self._today, self.bus.publish)
         self.privacy = Privacy(db, self.bus.publish)
         self.slots = Slots(settings.model_slots)
-        asker = Asker(self.models, self.budget, self.privacy, self.slots)
+        asker = Asker(self.models, self.budget, self.privacy, self.slots, self.switches)
         self.embedder = Embedder(
             db, lambda: asker.source(self.models.of_use(Use.EMBEDDING)), self.tasks, self.clock
         )
-        store = (
-            Qdrant(settings.qdrant_url, settings.qdrant_api_key) if settings.qdrant_url else None
+        store = _qdrant(settings) if settings.qdrant_url else None
+        self.memory = Memory(
+            db, self.embedder, self.bus, self.tasks, self.clock, store, switches=self.switches
         )
-        self.memory = Memory(db, self.embedder, self.bus, self.tasks, self.clock, store)
         self.answers = Answers(
             db,
             self.embedder,
             self.tasks,
             self.clock,
             most_bytes=settings.answers_mb * 1024 * 1024,
+            switches=self.switches,
         )
         self.lessons = Lessons(db, self.clock)
         await asyncio.gather(
@@ -224,7 +287,10 @@ class Brain:
         await self.memory.start()
         opened.push_async_callback(self.memory.stop)
         self.health.add("models", self.models.health)
-        self.health.add("memory", self.memory.health)
+        self.health.add("memory", self.memory.health, is_on=partial(self.switches.is_on, "memory"))
+        self.switches.tell_set_up(
+            "models.far", self.models.has_far, "provider.updated", "provider.removed"
+        )
         self.bus.listen("provider.updated", lambda _event: self.memory.wake())
         self.overview = Overview(
             self.bus,
@@ -239,10 +305,10 @@ class Brain:
     async def _build_mind(self, asker: Asker) -> list[object]:
         """Build what thinks, from the rules to the models; returns what has commands."""
         db = self.brain_db
-        search = Search(self.models, self.privacy)
+        search = Search(self.models, self.privacy, self.switches)
         first_tier = FirstTier(self.devices, self.gate, self.safety_db, self.bus, self.clock)
         remembering = Remembering(self.memory, self.embedder)
-        pages = Pages(Fetcher(), self.privacy)
+        pages = Pages(Fetcher(), self.privacy, self.switches)
         self.toolbox = Toolbox(self.link, self._request, search, pages, first_tier.name_of)
         proposals = Proposals(first_tier, self.toolbox, search, pages)
         things = lambda: [live.view() for live in self.registry.all()]  # noqa: E731 - a name for two uses
@@ -278,6 +344,7 @@ class Brain:
             ttl=self.settings.session_ttl,
             bus=self.bus,
             tasks=self.tasks,
+            switches=self.switches,
         )
         agent = Agent(
             db,
@@ -292,9 +359,11 @@ class Brain:
             devices=things,
         )
         self.conversations.resume = mind.resume
+        self.conversations.tells_words = self.settings.mqtt_content
         mind.agent, agent.tell = agent, self.conversations.tell
         self.generate = Generate(self.models, asker, router.keep)
         await agent.recover()
+        self._build_background(asker, search, router.keep)
         relations = Relations(self.models, self.registry.all, agent.load)
         return [
             relations,
@@ -309,6 +378,37 @@ class Brain:
             Decisions(db),
         ]
 
+    def _build_background(self, asker: Asker, search: Search, keep: Keep) -> None:
+        """Build what goes on by itself."""
+        self.background = Background(
+            Around(
+                settings=self.settings,
+                database=self.brain_db,
+                safety=self.safety_db,
+                bus=self.bus,
+                tasks=self.tasks,
+                clock=self.clock,
+                schedule=self.schedule,
+                gate=self.gate,
+                instance_id=self.keys.instance_id,
+                link=self.link,
+                switches=self.switches,
+                health=self.health,
+                devices=self.devices,
+                outcomes=self.workshop.outcomes,
+                advice=self.workshop.advice,
+                models=self.models,
+                asker=asker,
+                budget=self.budget,
+                privacy=self.privacy,
+                memory=self.memory,
+                toolbox=self.toolbox,
+                search=search,
+                keep=keep,
+                awake=lambda: self.lease is None or self.lease.fresh,
+            )
+        )
+
     async def _trace(self, session: ClientSession, opened: AsyncExitStack) -> None:
         """Send traces away, where a person wants them."""
         settings = self.settings
@@ -319,7 +419,7 @@ class Brain:
         )
         if exporter is not None:
             opened.push_async_callback(exporter.close)
-            self.tasks.start("traces", exporter.run(), lasting=True)
+            self.tasks.keep_up("traces", exporter.run)
 
     async def _request(self, caller: Caller, arguments: Json, conversation_id: str) -> Json:
         """Ask the workshop for what a model wants: as the person, and never as the person's finger."""
@@ -329,6 +429,10 @@ class Brain:
         given |= {"params": arguments.get("params") or {}, "wait": OUTCOME_WAIT}
         asked = msgspec.convert(given | {"conversation_id": conversation_id}, Request)
         return await self.devices.request(replace(caller, channel=spoken(caller.channel)), asked)
+
+    async def _answer(self, action: str, caller: Caller, params: Json) -> object:
+        """Run the command that somebody's answer to a notification stands for, as that person."""
+        return await self.dispatcher.run(self.dispatcher.spec(action), caller, params)
 
     async def _run_tool(self, spec: Command, caller: Caller, arguments: Json) -> Json:
         found: Json = await self.dispatcher.run(spec, caller, arguments)
@@ -359,24 +463,23 @@ class Brain:
             self.files,
             debug=settings.debug,
             version=__version__,
+            awake=lambda: self.lease is None or self.lease.fresh,
         )
-        runner = web.AppRunner(rest.application(), access_log=None, shutdown_timeout=0.5)
+        application = rest.application()
+        if self.host is not None:
+            self.host.join(
+                application.router,
+                self.keys,
+                health=self._look_at_health,
+                is_connected=lambda: self.link.connected,
+                is_paired=self.directory.is_paired,
+                unpair=self.directory.unpair,
+            )
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
         opened.push_async_callback(runner.cleanup)
-        await runner.setup()
-        site = web.TCPSite(runner, settings.host, settings.port)
-        try:
-            await site.start()
-        except OSError as err:
-            if err.errno == errno.EADDRINUSE:
-                raise Unavailable(
-                    "port_in_use", f"Port {settings.port} is in use", port=settings.port
-                ) from err
-            place = f"{settings.host}:{settings.port}"
-            raise InvalidRequest(
-                "invalid_setting", f"Cannot listen on {place}: {err.strerror}", field="host"
-            ) from err
-        self.port = runner.addresses[0][1]
-        _LOGGER.info("Listening on %s:%d", settings.host, self.port)
+        if self.make_way is not None:
+            await self.make_way()
+        self.port = await listen(runner, settings.host, settings.port)
 
     async def stop(self) -> None:
         """Finish what runs, within eight seconds, tell clients to come back, and close."""
@@ -389,11 +492,13 @@ class Brain:
             "devices": [live.view() for live in self.registry.all()],
             "events": [event for _, event in work if event is not None],
             "commands": [command for command, _ in work],
+            "presences": await self.directory.seen(),
             "health": await self._look_at_health(),
             "providers": [model.view() for model in self.models.all()],
             "budget": await self.budget.view(),
             "mind": self.overview.view(),
             **await self.workshop.snapshot(),
+            **await self.background.snapshot(),
             "audit": (await self.safety_db.read(self.gate.chain.head)).as_dict(),
         }
 
@@ -401,7 +506,13 @@ class Brain:
         self.health.add("safety_database", self.safety_db.check)
         self.health.add("brain_database", self.brain_db.check)
         self.health.add("tasks", self._tasks_check)
+        self.health.add("schedule", self.schedule.health)
         self.health.add("home_assistant", self._link_check)
+
+    async def _may_send(self) -> None:
+        """Raise Unavailable where another brain is awake."""
+        if self.lease:
+            await self.brain_db.read(self.lease.confirm)
 
     async def _tasks_check(self) -> str | None:
         broken = self.tasks.broken
@@ -430,6 +541,14 @@ class Brain:
             await self.registry.remember(self.registry.all())
             await telemetry.forget()
             await self.workshop.tidy()
+            await self.background.tidy()
             await self.conversations.forget()
             await self.budget.recover()
             await asyncio.sleep(HOUSEKEEPING)
+
+
+def _qdrant(settings: Settings) -> Qdrant:
+    """Return the other store of vectors."""
+    from brain_server.memory.qdrant import Qdrant  # noqa: PLC0415 - only where there is such a server
+
+    return Qdrant(settings.qdrant_url, settings.qdrant_api_key)

@@ -43,7 +43,7 @@ class Caller:
     context_id: str | None = None
 
 
-SYSTEM: Final = Caller(token="system", scope=Scope.INTEGRATION, channel=Channel.SYSTEM)  # noqa: S106
+SYSTEM: Final = Caller(token="system", scope=Scope.INTEGRATION, channel=Channel.SYSTEM)  # noqa: S106 - a name, no secret
 
 
 class Params(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -81,6 +81,8 @@ class Command:
     accepts: bool = False
     # What a model is told of it; None: no model is offered it.
     tool: str | None = None
+    # The part that must be switched on for it; None: it always works.
+    capability: str | None = None
     summary: str = ""
     params: type[Params] = NoParams
     run: Callable[..., Any] = field(default=lambda: None)
@@ -95,10 +97,12 @@ def command[F: Callable[..., Any]](
     streams: bool = False,
     accepts: bool = False,
     tool: str | None = None,
+    capability: str | None = None,
 ) -> Callable[[F], F]:
     """Mark ``async def method(self, caller, params)`` as a command; the docstring is its summary.
 
-    ``tool`` describes it to models. What is not described is offered to none.
+    ``tool`` describes it to models. What is not described is offered to none. While ``capability`` is switched
+    off, it is refused.
     """
 
     def mark(method: F) -> F:
@@ -111,6 +115,7 @@ def command[F: Callable[..., Any]](
             streams=streams,
             accepts=accepts,
             tool=tool,
+            capability=capability,
             summary=summary,
         )
         return method

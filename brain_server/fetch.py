@@ -112,7 +112,7 @@ class Fetcher:
     ) -> None:
         """Take the ports that may be asked; the rest is for tests, which have no public web."""
         self._ports = ports
-        self._resolve = resolve or _look_up
+        self._resolve = resolve
         self._allow = allow or (lambda address: is_public(address) and not _at_home(address))
 
     async def fetch(self, url: str) -> Page:
@@ -123,7 +123,7 @@ class Fetcher:
         """
         try:
             async with asyncio.timeout(TIMEOUT):
-                return await self._follow(_parsed(url))
+                return await self._follow(parsed(url))
         except TimeoutError as err:
             raise _failed(f"no answer within {TIMEOUT:g} s") from err
 
@@ -137,9 +137,9 @@ class Fetcher:
 
     async def _one(self, url: URL) -> Page | URL:
         """Ask for one address; return the page, or where it has moved to."""
-        addresses = await self._addresses(url)
+        found = await self._addresses(url)
         connector = TCPConnector(
-            resolver=_Pinned(addresses), use_dns_cache=False, force_close=True, limit=1
+            resolver=Pinned(found), use_dns_cache=False, force_close=True, limit=1
         )
         try:
             async with (
@@ -158,25 +158,19 @@ class Fetcher:
 
     async def _addresses(self, url: URL) -> list[Address]:
         """Return where to connect to; refused unless every address of the name is public."""
-        host, port = _place(url)
-        if port not in self._ports:
+        if (url.port or 0) not in self._ports:
             raise _refused("port")
-        literal = _literal(host)
-        try:
-            found = [literal] if literal else [*map(ip_address, await self._resolve(host, port))]
-        except (OSError, ValueError) as err:
-            raise _failed("the name is not known") from err
-        if not found:
-            raise _failed("the name is not known")
+        found = await addresses(url, self._resolve)
         if not all(self._allow(address) for address in found):
             raise _refused("address")
         return found
 
 
-class _Pinned(AbstractResolver):
+class Pinned(AbstractResolver):
     """Answers with what was judged, whatever the name would answer now."""
 
     def __init__(self, addresses: Sequence[Address]) -> None:
+        """Take what was judged."""
         self._addresses = addresses
 
     @override
@@ -233,7 +227,22 @@ def plain(text: str, most: int) -> str:
 # -- addresses ----------------------------------------------------------------------------------------
 
 
-def _parsed(text: str) -> URL:
+async def addresses(url: URL, resolve: Resolve | None = None) -> list[Address]:
+    """Return every address behind a URL, looked up once; whoever connects does so to these alone."""
+    host, port = _place(url)
+    literal = _literal(host)
+    try:
+        found = (
+            [literal] if literal else [*map(ip_address, await (resolve or _look_up)(host, port))]
+        )
+    except (OSError, ValueError) as err:
+        raise _failed("the name is not known") from err
+    if not found:
+        raise _failed("the name is not known")
+    return found
+
+
+def parsed(text: str) -> URL:
     """Return an address to fetch; anything that two programs might read differently is refused."""
     if len(text) > MOST_URL or re.search(r"[\x00-\x20\x7f\\]", text):
         raise _refused("form")
@@ -253,7 +262,7 @@ def _parsed(text: str) -> URL:
 
 def _moved(url: URL, to: str) -> URL:
     try:
-        return _parsed(str(url.join(URL(to))))
+        return parsed(str(url.join(URL(to))))
     except ValueError as err:
         raise _refused("form") from err
 

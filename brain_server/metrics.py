@@ -122,6 +122,18 @@ class Histogram(_Family[list[float]]):
             counts[bisect_left(self._buckets, value)] += 1
             counts[-1] += value
 
+    def quantiles(self, *shares: float) -> dict[Labels, tuple[int, tuple[float, ...]]]:
+        """Return how many values there were, and the bounds below which these shares of them lie."""
+        with self._lock:
+            found = {labels: value[:-1] for labels, value in self._values.items()}
+        bounds = (*self._buckets, self._buckets[-1])
+        told: dict[Labels, tuple[int, tuple[float, ...]]] = {}
+        for labels, counts in found.items():
+            sums = list(itertools.accumulate(counts))
+            at = [bisect_left(sums, share * sums[-1]) for share in shares]
+            told[labels] = int(sums[-1]), tuple(bounds[one] for one in at)
+        return told
+
     def _samples(self, labels: Labels, value: list[float]) -> list[Sample]:
         *counts, total = value
         sums = list(itertools.accumulate(counts))
@@ -192,6 +204,16 @@ def observe_command(action: str, seconds: float, outcome: str) -> None:
     """Count a command that ended: ``ok``, the code of its error, or ``cancelled``."""
     _commands.add(action, _word(outcome))
     _command_seconds.observe(seconds, action)
+
+
+def command_times() -> list[dict[str, Any]]:
+    """Return of every command how often it ran, and below which bounds half and 99 % of its times lie."""
+    return [
+        {"action": action, "count": count, "p50_ms": half * 1000, "p99_ms": most * 1000}
+        for (action,), (count, (half, most)) in sorted(
+            _command_seconds.quantiles(0.5, 0.99).items()
+        )
+    ]
 
 
 def observe_stage(name: str, seconds: float) -> None:

@@ -13,7 +13,9 @@ from brain_server.errors import InvalidRequest
 ENV_PREFIX: Final = "KITTY_"
 MOST_PORT: Final = 65_535
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
-MAY_BE_ZERO: Final = frozenset({"budget_daily", "budget_monthly", "energy_price", "machine_price"})
+MAY_BE_ZERO: Final = frozenset(
+    {"budget_daily", "budget_monthly", "energy_price", "machine_price", "research_budget"}
+)
 SHARES: Final = frozenset({"budget_soft", "trace_sample"})
 
 
@@ -26,6 +28,8 @@ class Settings:
     port: int = 8100
     # PostgreSQL for both databases, e.g. postgresql+psycopg://user:password@host/kitty. Empty: two SQLite files.
     database_url: str = ""
+    # Where several brains share a PostgreSQL: seconds without a sign of life after which another one takes over.
+    lease_ttl: float = 4.0
     # A first token of scope `integration`; empty: one is made and written to <data_dir>/token.
     token: str = ""
     log_level: str = "info"
@@ -54,6 +58,10 @@ class Settings:
     model_slots: int = 4
     # The hours of every day in which electricity is cheap, e.g. 22:00-06:00, where no prices are told.
     cheap_hours: str = ""
+    # When only what is critical may ring, every day, e.g. 22:00-07:00 Europe/Berlin (UTC without a zone). Empty: never.
+    quiet_hours: str = ""
+    # What the weekly research may spend of the budget before anybody agreed to anything.
+    research_budget: float = 0.0
     # A Qdrant server for the vectors of memory, e.g. http://qdrant:6333. Empty: they stay in the database.
     qdrant_url: str = ""
     qdrant_api_key: str = ""
@@ -64,6 +72,17 @@ class Settings:
     # A Spoolman server that knows the spools, e.g. http://spoolman:7912, and how often it is asked. Empty: none.
     spoolman_url: str = ""
     spoolman_interval: float = 60.0
+    # An MQTT broker that is told of events, e.g. mqtt://user:password@host, mqtts:// with TLS. Empty: none.
+    mqtt_url: str = ""
+    # What every topic there begins with, and the names of exchanges, streams and topics of the other broker.
+    mqtt_prefix: str = "kitty"
+    # Whether it is also told what people say, and whether it may ask devices for something.
+    mqtt_content: bool = False
+    mqtt_commands: bool = False
+    # Another broker that is told of events: amqp(s)://, nats://, tls:// (NATS), kafka(s)://. Empty: none.
+    broker_url: str = ""
+    # How many days events are kept for those who come back to read them.
+    outbox_days: int = 7
     # Where traces go, e.g. http://collector:4318, and the share of requests that is traced. Empty: nowhere.
     otlp_endpoint: str = ""
     trace_sample: float = 0.1
@@ -119,12 +138,23 @@ class Settings:
                 raise InvalidRequest(
                     "invalid_setting", f"Setting {item.name} must be at most 1", field=item.name
                 )
+        if not re.fullmatch("[A-Za-z0-9_-]{1,32}", self.mqtt_prefix):
+            raise InvalidRequest(
+                "invalid_setting",
+                "Setting mqtt_prefix must be one word, e.g. kitty",
+                field="mqtt_prefix",
+            )
         if not re.fullmatch("[A-Z]{3}", self.currency):
             raise InvalidRequest(
                 "invalid_setting",
                 "Setting currency must be three letters, e.g. EUR",
                 field="currency",
             )
+
+    @property
+    def shares_database(self) -> bool:
+        """Whether other brains may use the same database, of which one at a time is awake."""
+        return self.database_url.startswith("postgresql")
 
     @property
     def safety_url(self) -> str:

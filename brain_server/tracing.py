@@ -150,6 +150,8 @@ class Span:
 
 @dataclass(slots=True)
 class _Switch:
+    """Whether requests are traced."""
+
     tracer: Tracer | None = None
 
 

@@ -58,13 +58,15 @@ class Workshop:
     ) -> None:
         """Build the parts; ``ask`` is the road to a model that sees."""
         self._tasks = tasks
+        self._switches = devices.switches
         evidence = settings.data_dir / "evidence"
         known: dict[str, Any] = {"database": database, "bus": bus, "tasks": tasks, "clock": clock}
         self.files = Files(
             database,
             devices,
-            Store(settings.data_dir / "artifacts"),
+            Store(settings.data_dir / "artifacts", tasks),
             clock,
+            tasks=tasks,
             days=settings.artifact_days,
             most_bytes=settings.artifacts_mb * 1024 * 1024,
         )
@@ -89,7 +91,8 @@ class Workshop:
             except NotFound:
                 return None
 
-        outcomes = Outcomes(database, bus, clock)
+        outcomes = self.outcomes = Outcomes(database, bus, clock)
+        self.advice = Advice(outcomes, name_of)
         self.vision = Vision(
             database,
             bus,
@@ -116,7 +119,7 @@ class Workshop:
             self.costs,
             self.reviews,
             Predictions(database, outcomes, name_of),
-            Advice(outcomes, name_of),
+            self.advice,
             self.vision,
         ]
 
@@ -148,6 +151,7 @@ class Workshop:
             session,
             settings.spoolman_url,
             every=settings.spoolman_interval,
+            switches=devices.switches,
         )
 
     def _line_up(
@@ -173,7 +177,9 @@ class Workshop:
             spools=self.inventory,
         )
         starts = Starts(rows, tasks, devices, self.files.send, gate.command)
-        self.queue = Queue(rows, planning, starts, devices, bus, clock)
+        self.queue = Queue(
+            rows, planning, starts, devices, bus, clock, of_plate=self.files.of_plate
+        )
 
     async def start(self, opened: AsyncExitStack, health: Health) -> None:
         """Take up where the last life ended; what was started is stopped by ``opened``."""
@@ -184,8 +190,12 @@ class Workshop:
         opened.push_async_callback(self.vision.stop)
         self.spoolman.start()
         if self.spoolman.is_wanted:
-            health.add("spoolman", self.spoolman.health)
-        self._tasks.start("queue", self.queue.run(), lasting=True)
+            health.add(
+                "spoolman",
+                self.spoolman.health,
+                is_on=lambda: self._switches.is_on("inventory"),
+            )
+        self._tasks.keep_up("queue", self.queue.run)
 
     async def snapshot(self) -> Json:
         """Return what is open, for a new subscriber."""

@@ -51,6 +51,8 @@ class TokenId(Params):
 
 @dataclass(slots=True)
 class _Token:
+    """A token that is known, and what it may still ask for."""
+
     id: str
     name: str
     scope: Scope
@@ -97,6 +99,18 @@ class Tokens:
             made = secrets.token_urlsafe(32)
             await asyncio.to_thread(_write_private, path, made)
             await self._add("first", Scope.INTEGRATION, made)
+
+    async def of_file(self, path: Path) -> str:
+        """Return the token in a file that only we may read; a new one of scope integration when it has ended."""
+        text = await asyncio.to_thread(
+            lambda: path.read_text("ascii").strip() if path.exists() else ""
+        )
+        token = self._known.get(_digest(text))
+        if token is None or token.ended(self._clock()):
+            text = secrets.token_urlsafe(32)
+            await self._add("app", Scope.INTEGRATION, text)
+            await asyncio.to_thread(_write_private, path, text)
+        return text
 
     async def look_up(self, header: str | None) -> None:
         """Learn of tokens that another process made, when one is shown that is not known.

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from brain_server import metrics, tracing
+from brain_server.capabilities import ALL_ON, NAMED, Switches
 from brain_server.commands import Caller, Command, Params, Scope, prepare
 from brain_server.errors import Forbidden, InvalidRequest, KittyError, Unavailable
 from brain_server.observability import counters, request_id
@@ -31,9 +32,16 @@ class InternalError(KittyError):
 class Dispatcher:
     """Holds the list of verbs and how many run right now."""
 
-    def __init__(self, commands: Mapping[str, Command], *, most: int) -> None:
-        """Take the verbs and the number of commands that may run at once."""
+    def __init__(
+        self, commands: Mapping[str, Command], *, most: int, switches: Switches = ALL_ON
+    ) -> None:
+        """Take the verbs, the number of commands that may run at once, and which parts are switched on."""
+        for spec in commands.values():
+            if spec.capability is not None and spec.capability not in NAMED:
+                message = f"{spec.action} belongs to no capability"
+                raise ValueError(message)
         self.commands = commands
+        self.switches = switches
         self.draining = False
         self.durations: deque[float] = deque(maxlen=2048)
         self._most = most
@@ -69,6 +77,8 @@ class Dispatcher:
             code = "shutting_down" if self.draining else "overloaded"
             raise Unavailable(code, "Try again in a moment", retry_after=RETRY_AFTER)
         given = prepare(spec, caller, params, strict=strict)
+        if spec.capability is not None:
+            self.switches.require(spec.capability)
         with tracing.trace("command", request_id.get(), action=spec.action):
             return await self._run(spec, caller, given, emit)
 

@@ -6,6 +6,7 @@ One POST is one JSON-RPC message, in both eras of the protocol: with the handsha
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 import json
 from typing import Any, Final
 
@@ -91,7 +92,11 @@ class McpServer:
             for spec in dispatcher.commands.values()
             if spec.tool is not None and spec.scope <= Scope.CONTROL
         }
-        self._listed = [(spec.scope, _described(name, spec)) for name, spec in self._tools.items()]
+
+    @cached_property
+    def _listed(self) -> list[tuple[Scope, Json]]:
+        """Return the tools as they are listed; made for the first who asks."""
+        return [(spec.scope, _described(name, spec)) for name, spec in self._tools.items()]
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one POST. Raises what HTTP itself refuses; everything else is a JSON-RPC answer."""
@@ -99,6 +104,7 @@ class McpServer:
         if "Origin" in request.headers:
             # Programs send none. A page that does has no business here, whatever token it found.
             raise Forbidden("origin_refused", "A web page may not do this")
+        self._dispatcher.switches.require("mcp")
         # Whatever the token may do elsewhere: models never run what is for admins or Home Assistant.
         caller = replace(caller, scope=min(caller.scope, Scope.CONTROL), channel=Channel.API)
         version = request.headers.get(VERSION_HEADER)

@@ -12,7 +12,6 @@ from aiohttp import web
 from brain_server.api import sse
 from brain_server.api.auth import Tokens
 from brain_server.api.dispatch import Dispatcher, decode
-from brain_server.api.openai_form import Answer, read, refusal
 from brain_server.commands import Caller
 from brain_server.errors import InvalidRequest, KittyError, NotFound
 from brain_server.observability import request_id
@@ -44,6 +43,8 @@ class OpenAi:
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """Answer ``POST /v1/chat/completions``; the model stops when the caller hangs up."""
+        from brain_server.api.openai_form import Answer, read  # noqa: PLC0415 - only such a program needs it
+
         caller = self._caller(request)
         chat = read(decode(await _body(request)))
         answer = Answer(chat, request_id.get() or "")
@@ -84,11 +85,15 @@ class OpenAi:
         ]
 
     def _caller(self, request: web.Request) -> Caller:
-        return self._tokens.caller(request.headers.get("Authorization"))
+        caller = self._tokens.caller(request.headers.get("Authorization"))
+        self._dispatcher.switches.require("openai")
+        return caller
 
 
 def failed(err: KittyError) -> web.Response:
     """Return an error in OpenAI's form."""
+    from brain_server.api.openai_form import refusal  # noqa: PLC0415 - see above
+
     status, body, headers = refusal(err)
     return web.json_response(body, status=status, headers=headers)
 

@@ -73,6 +73,7 @@ def describe(commands: Mapping[str, Command], version: str) -> Json:
     paths: Json = {
         "/health": {"get": _open("Whether the process lives", 200)},
         "/ready": {"get": _open("Whether it can work", 200, 503)},
+        "/awake": {"get": _open("Whether it is the one of several that acts", 200, 503)},
         "/api/v1/actions": {"post": _actions(commands, bodies)},
         "/api/v1/batch": {"post": _batch()},
         "/api/v1/stream": {"post": _stream(commands, bodies)},

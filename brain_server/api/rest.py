@@ -7,6 +7,7 @@ a command says while it runs, ``POST /api/v1/batch`` runs several, one after the
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import cached_property
 import gzip
 import hashlib
 from http import HTTPStatus
@@ -15,8 +16,7 @@ import logging
 import re
 import resource
 import time
-import tracemalloc
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 import uuid
 
 from aiohttp import web
@@ -26,8 +26,6 @@ from brain_server import metrics, tracing
 from brain_server.api import openai, sse
 from brain_server.api.auth import Tokens
 from brain_server.api.dispatch import Dispatcher, decode, refused
-from brain_server.api.mcp import McpServer
-from brain_server.api.openapi import describe
 from brain_server.api.ws import WebSockets
 from brain_server.commands import Caller, Command, Params, Scope
 from brain_server.devices import FINAL
@@ -36,14 +34,21 @@ from brain_server.fabrication.files import Files
 from brain_server.observability import Health, counters, request_id
 from brain_server.protocol import MAX_FRAME_BYTES, SCHEMA, Json
 
+if TYPE_CHECKING:
+    from brain_server.api.mcp import McpServer
+
 _LOGGER = logging.getLogger(__name__)
 
 GZIP_ABOVE: Final = 1024
 READY_TIMEOUT: Final = 2.5
 # Anybody may ask; so many asking must not keep the parts busy.
 READY_AGE: Final = 1.0
+# What is over, of a device or in the background, was not only accepted but done.
+OVER: Final = FINAL | {"completed", "dead", "cancelled"}
 MAX_UPLOAD: Final = 512 * 1024 * 1024
 PROBLEM: Final = "application/problem+json"
+# What is a list; in an address its items stand behind one another.
+_LISTS: Final = frozenset({"fields", "starts"})
 _SNAKE: Final = re.compile("_([a-z0-9])")
 UPLOAD_TIMEOUT: Final = 900.0
 TRACING: Final = 600.0
@@ -114,8 +119,9 @@ class Rest:
         *,
         debug: bool,
         version: str,
+        awake: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Take the parts."""
+        """Take the parts; ``awake`` tells whether this is the brain that acts, where there are several."""
         self._dispatcher = dispatcher
         self._tokens = tokens
         self._sockets = sockets
@@ -125,17 +131,18 @@ class Rest:
         self._judged_at = float("-inf")
         self._parts: list[Json] = []
         self._debug = debug
-        self._openapi = describe(dispatcher.commands, version)
-        self._mcp = McpServer(dispatcher, tokens, version)
+        self._awake = awake
+        self._version = version
         self._openai = openai.OpenAi(dispatcher, tokens)
 
     def application(self) -> web.Application:
         """Return the web application; every route that is not named here needs a token."""
         app = web.Application(middlewares=[self._outermost], client_max_size=MAX_FRAME_BYTES)
         app.router.add_get("/ws", self._sockets.handle)
-        app.router.add_post("/mcp", self._mcp.handle)
+        app.router.add_post("/mcp", self._ask_mcp)
         app.router.add_get("/health", self._live)
         app.router.add_get("/ready", self._ready)
+        app.router.add_get("/awake", self._tell_awake)
         app.router.add_get("/stats", self._stats)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/api/v1/openapi.json", self._describe)
@@ -197,10 +204,30 @@ class Rest:
         parts = self._parts
         if self._dispatcher.draining:
             return web.json_response({"status": "shutting_down"}, status=503)
-        well = all(part["ok"] for part in parts)
+        well = bool(parts) and all(part["ok"] for part in parts)
         return web.json_response(
             {"status": "ok" if well else "degraded"}, status=200 if well else 503
         )
+
+    async def _tell_awake(self, _request: web.Request) -> web.Response:
+        """Answer 200 where requests belong, however ill a part is: whoever is sent away could not make it well."""
+        if self._dispatcher.draining:
+            return web.json_response({"status": "shutting_down"}, status=503)
+        if not self._awake():
+            return web.json_response({"status": "standby"}, status=503)
+        return web.json_response({"status": "awake"})
+
+    # -- other programs -------------------------------------------------------------------------------
+
+    @cached_property
+    def _mcp(self) -> McpServer:
+        """Return what speaks MCP; made for the first who does."""
+        from brain_server.api.mcp import McpServer  # noqa: PLC0415 - 0.4 MB that only such a program needs
+
+        return McpServer(self._dispatcher, self._tokens, self._version)
+
+    async def _ask_mcp(self, request: web.Request) -> web.Response:
+        return await self._mcp.handle(request)
 
     # -- with a token ---------------------------------------------------------------------------------
 
@@ -233,9 +260,16 @@ class Rest:
         answer.headers["Content-Type"] = metrics.CONTENT_TYPE
         return answer
 
+    @cached_property
+    def _openapi(self) -> bytes:
+        """Return the description of everything; few ask for it, and it weighs some megabytes to make."""
+        from brain_server.api.openapi import describe  # noqa: PLC0415 - see above
+
+        return json.dumps(describe(self._dispatcher.commands, self._version)).encode()
+
     async def _describe(self, request: web.Request) -> web.Response:
         self._caller(request)
-        return _compressed(request, json.dumps(self._openapi).encode(), "application/json", 200)
+        return _compressed(request, self._openapi, "application/json", 200)
 
     async def _action(self, request: web.Request) -> web.Response:
         caller = self._caller(request)
@@ -244,7 +278,7 @@ class Rest:
         spec = self._dispatcher.spec(body.get("action"))
         params = body.get("params")
         result = await self._dispatcher.run(spec, caller, {} if params is None else params)
-        open_ = spec.accepts and result["command"]["status"] not in FINAL
+        open_ = spec.accepts and result.get("command", result)["status"] not in OVER
         return self._answer(request, result, started, status=202 if open_ else 200)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
@@ -294,8 +328,8 @@ class Rest:
         if spec is None or not spec.read_only:
             raise HttpError(404)
         query: Json = dict(request.query)
-        if "fields" in query:
-            query["fields"] = query["fields"].split(",")
+        for name in _LISTS & query.keys():
+            query[name] = query[name].split(",")
         result = await self._dispatcher.run(spec, caller, query, strict=False)
         tag = f'"{hashlib.sha256(json.dumps(result).encode()).hexdigest()[:32]}"'
         if request.headers.get("If-None-Match") == tag:
@@ -349,6 +383,8 @@ class Rest:
         return self._answer(request, result, started, status=201)
 
     async def _memory(self, request: web.Request) -> web.Response:
+        import tracemalloc  # noqa: PLC0415 - only who looks for lost memory needs it
+
         self._need_admin(request)
         if not tracemalloc.is_tracing():
             tracemalloc.start()

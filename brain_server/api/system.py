@@ -5,7 +5,7 @@ import time
 
 import sqlalchemy
 
-from brain_server import __version__
+from brain_server import __version__, metrics
 from brain_server.bus import Bus
 from brain_server.commands import Caller, NoParams, Scope, command
 from brain_server.observability import Health
@@ -49,10 +49,10 @@ class System:
         """Return which parts are well."""
         return self.summary(await self._health.run())
 
-    @command("system.diagnose", Scope.READ, read_only=True)
-    async def diagnose(self, _caller: Caller, _params: NoParams) -> Json:
-        """Check every part and return how long each took."""
-        return {"checks": await self._health.run()}
+    @command("system.times", Scope.READ, read_only=True)
+    async def times(self, _caller: Caller, _params: NoParams) -> Json:
+        """Return how long the checks of the parts took in the last hour, and commands since the start."""
+        return {"checks": self._health.times(), "commands": metrics.command_times()}
 
     @staticmethod
     def summary(parts: list[Json]) -> Json:

@@ -31,8 +31,16 @@ MOST_BYTES: Final = 16 * MAX_FRAME_BYTES
 SNAPSHOT_LIMIT: Final = 10.0
 CLOSING: Final = 0.5
 SAFETY_EVENT: Final = "safety.event"
-# Only Home Assistant hears that somebody was forced, or gave a wrong code.
-PRIVATE: Final = frozenset({"safety.duress", "safety.lockout"})
+# Only Home Assistant hears that somebody was forced, or gave a wrong code, and who is where.
+PRIVATE: Final = frozenset(
+    {
+        "conversation.reply",
+        "presence.updated",
+        "run.updated",
+        "safety.duress",
+        "safety.lockout",
+    }
+)
 
 
 class Client:
@@ -277,6 +285,8 @@ class WebSockets:
                 self._refuse(client, number, late)
                 return
             data["events"] = [shown_to(client.caller.scope, one) for one in data["events"]]
+            if client.caller.scope is not Scope.INTEGRATION:
+                del data["presences"]
             client.send(
                 {
                     "type": "snapshot",

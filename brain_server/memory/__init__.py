@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import msgspec
 
 from brain_server.bus import Bus
+from brain_server.capabilities import ALL_ON, Switches
 from brain_server.commands import Caller, NoParams, Page, Params, Scope, as_page, command
 from brain_server.errors import Conflict, Forbidden, InvalidRequest, KittyError, NotFound
 from brain_server.memory.content import LONGEST, cleaned
@@ -38,6 +39,7 @@ from brain_server.protocol import Json
 from brain_server.storage import Database
 
 HOUSE: Final = "house"
+CAPABILITY: Final = "memory"
 BATCH: Final = 64
 MOST: Final = 50_000
 # A page of an export stays well below what an answer may have.
@@ -70,6 +72,12 @@ class Remember(Params):
 
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST)]
     shared: bool = False
+
+
+class MemoriesPage(Page):
+    """A part of what is remembered."""
+
+    newest_first: bool = False
 
 
 class Wanted(Params):
@@ -109,8 +117,11 @@ class Memory:
         tasks: Tasks,
         clock: Callable[[], float],
         store: VectorStore | None = None,
+        *,
+        switches: Switches = ALL_ON,
     ) -> None:
-        """Take the database, the model of meanings and, where there is one, another store of vectors."""
+        """Take the database, the model of meanings, another store of vectors where there is one, and the switches."""
+        self._switches = switches
         self._rows = Rows(database)
         self._embedder = embedder
         self._tasks = tasks
@@ -131,7 +142,7 @@ class Memory:
         """Learn what there is, and begin to keep the index true to it."""
         counts, self._off = await asyncio.gather(self._rows.counts(), self._rows.off())
         self._counts = Counter(counts)
-        self._running = self._tasks.start("memory", self._keeper.run(), lasting=True)
+        self._running = self._tasks.keep_up("memory", self._keeper.run)
 
     async def stop(self) -> None:
         """End the work in the background and let go of the other store."""
@@ -144,6 +155,10 @@ class Memory:
     def wake(self) -> None:
         """Look at once whether the model of meanings is another one now."""
         self._keeper.wake()
+
+    def require(self) -> None:
+        """Raise Unavailable ``capability_off`` while nothing is remembered and recalled."""
+        self._switches.require(CAPABILITY)
 
     async def health(self) -> str | None:
         """Say what memory does without right now."""
@@ -165,7 +180,8 @@ class Memory:
     ) -> str:
         """Remember a text and return its id; one that is there already keeps its own.
 
-        Raises InvalidRequest ``not_memorable``, Conflict ``memory_off`` or ``memory_full``.
+        Raises InvalidRequest ``not_memorable``, Conflict ``memory_off`` or ``memory_full``, Unavailable
+        ``capability_off``.
         """
         new = New(text=cleaned(text), source=source, trust=trust, conversation_id=conversation_id)
         self._room(namespace, 1)
@@ -209,7 +225,8 @@ class Memory:
         return [entry for entry, _ in added]
 
     def _room(self, namespace: str, more: int) -> None:
-        """Raise Conflict where nothing may be remembered, or nothing more."""
+        """Raise where nothing may be remembered, or nothing more."""
+        self.require()
         if namespace in self._off:
             raise Conflict("memory_off", "This person does not want to be remembered")
         if self._counts[namespace] + more > MOST:
@@ -228,11 +245,11 @@ class Memory:
         limit: int = 5,
         floor: float | None = None,
     ) -> list[Recalled]:
-        """Return what fits best, best first; nothing for a person who does not want to be remembered.
+        """Return what fits best, best first; nothing while memory is off, for everybody or for one of these.
 
         ``floor`` is the least score; without it, one that suits the way of searching.
         """
-        if self._off.intersection(namespaces):
+        if not self._switches.is_on(CAPABILITY) or self._off.intersection(namespaces):
             return []
         return (await self._find(namespaces, meaning, limit, floor))[0]
 
@@ -318,7 +335,7 @@ class Memory:
 
     # -- commands: only for one's own -----------------------------------------------------------------
 
-    @command("memory.remember", Scope.CONTROL)
+    @command("memory.remember", Scope.CONTROL, capability=CAPABILITY)
     async def tell(self, caller: Caller, params: Remember) -> Json:
         """Remember a text for the caller, or for the whole house."""
         person = _person(caller)
@@ -327,12 +344,13 @@ class Memory:
         return {"id": await self.remember(namespace, params.text, "said", "person")}
 
     @command("memory.list", Scope.CONTROL, read_only=True)
-    async def list(self, caller: Caller, params: Page) -> Json:
-        """List the caller's memories and those of the house, oldest first."""
-        rows = await self._rows.page((_person(caller), HOUSE), params)
+    async def list(self, caller: Caller, params: MemoriesPage) -> Json:
+        """List the caller's memories and those of the house, oldest first if nothing else is said."""
+        spaces = (_person(caller), HOUSE)
+        rows = await self._rows.page(spaces, params, newest_first=params.newest_first)
         return as_page([_view(row) for row in rows], params)
 
-    @command("memory.search", Scope.CONTROL, read_only=True)
+    @command("memory.search", Scope.CONTROL, read_only=True, capability=CAPABILITY)
     async def search(self, caller: Caller, params: Wanted) -> Json:
         """Search the caller's memories and those of the house."""
         meaning = Meaning(params.query, self._embedder)
@@ -396,7 +414,7 @@ class Memory:
         self._changed(person)
         return {"enabled": params.enabled}
 
-    @command("memory.rebuild", Scope.ADMIN)
+    @command("memory.rebuild", Scope.ADMIN, capability=CAPABILITY)
     async def rebuild(self, _caller: Caller, params: Rebuild) -> Json:
         """Compute the vectors that are missing now, or stop doing so; memory then goes by words for these."""
         if params.cancel:
@@ -424,7 +442,9 @@ class Memory:
 def _person(caller: Caller) -> str:
     """Return whose memory it is; Forbidden ``person_needed`` for a program."""
     if caller.user_id is None or caller.user_id == HOUSE:
-        raise Forbidden("person_needed", "Memory belongs to a person, and nobody is named here")
+        raise Forbidden(
+            "person_needed", "Memory and conversations belong to a person, and nobody is named"
+        )
     return caller.user_id
 
 

@@ -18,6 +18,7 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
 from brain_server import metrics
+from brain_server.capabilities import ALL_ON, Switches
 from brain_server.commands import Caller, NoParams, Params, Scope, command
 from brain_server.errors import InvalidRequest
 from brain_server.memory.content import hash_of, normal
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 # Seconds for which an answer holds, by its kind. What a device shows has none.
 LIFETIMES: Final[Mapping[str, float]] = {"answer": 1_800.0, "list": 300.0}
 LONGEST: Final = 2_000
+CAPABILITY: Final = "cache"
 _COLUMNS: Final = (
     *("scope", "question", "answer", "embedder", "vector", "size", "hits"),
     *("created_at", "used_at", "expires_at"),
@@ -86,6 +88,8 @@ class _Topic:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Entry:
+    """An answer that was kept."""
+
     key: str
     scope: str
     topic: _Topic
@@ -126,8 +130,10 @@ class Answers:
         clock: Callable[[], float],
         *,
         most_bytes: int,
+        switches: Switches = ALL_ON,
     ) -> None:
-        """Take where answers wait from a stop to the next start, the model of meanings, and the limit."""
+        """Take where answers wait from a stop to the next start, the model of meanings, the limit and the switches."""
+        self._switches = switches
         self._db = database
         self._embedder = embedder
         self._tasks = tasks
@@ -192,6 +198,8 @@ class Answers:
 
         ``similar`` False: only to the same words, as for a language whose words ``facts`` does not know.
         """
+        if not self._switches.is_on(CAPABILITY):
+            return None
         found = await self._find(scope, meaning, similar=similar)
         metrics.count_look("answers", hit=found is not None)
         if found is None:
@@ -227,10 +235,14 @@ class Answers:
     ) -> str | None:
         """Keep an answer and return its key; None when its topic was touched since ``epoch``, or it is too large.
 
+        Nothing is kept while this is switched off.
+
         Raises InvalidRequest ``not_cacheable`` for what a device shows.
         """
         if (lifetime := LIFETIMES.get(kind)) is None:
             raise InvalidRequest("not_cacheable", "What a device shows is never kept", kind=kind)
+        if not self._switches.is_on(CAPABILITY):
+            return None
         began = self.epoch(topic) if epoch is None else epoch
         vector = await meaning.vector()
         self._sweep()

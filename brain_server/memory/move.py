@@ -1,12 +1,14 @@
 """Moves the vectors to another store and back, by one command; the rows are read, and never lost."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from brain_server.memory.embedder import from_blob, load_numpy
-from brain_server.memory.qdrant import Qdrant
 from brain_server.memory.rows import Rows
 from brain_server.memory.vectors import Point, VectorStore
 from brain_server.protocol import Json
+
+if TYPE_CHECKING:
+    from brain_server.memory.qdrant import Qdrant
 
 BATCH: Final = 256
 HERE: Final = "rows"

@@ -11,7 +11,7 @@ from brain_server.memory.content import hash_of, normal
 from brain_server.memory.embedder import Vector
 from brain_server.memory.vectors import Stored
 from brain_server.protocol import Json
-from brain_server.storage import Database
+from brain_server.storage import Database, page_of
 from brain_server.storage.tables import memories, memory_off, new_id
 
 TRUST: Final = ("outside", "system", "person")
@@ -76,12 +76,12 @@ class Rows:
         )
         return {row["id"]: row for row in await self._all(query)}
 
-    async def page(self, namespaces: Collection[str], page: Page) -> list[Json]:
-        """Return one row more than a page of the list, oldest first."""
+    async def page(
+        self, namespaces: Collection[str], page: Page, *, newest_first: bool = False
+    ) -> list[Json]:
+        """Return one row more than a page of the list, oldest first if nothing else is said."""
         query = select(*_SHOWN).where(memories.c.namespace.in_(namespaces))
-        if page.cursor is not None:
-            query = query.where(memories.c.id > page.cursor)
-        return await self._all(query.order_by(memories.c.id).limit(page.limit + 1))
+        return await self._all(page_of(query, memories.c.id, page, newest_first=newest_first))
 
     async def latest(self, namespace: str, limit: int) -> list[str]:
         """Return the texts of a namespace that came last, newest first."""

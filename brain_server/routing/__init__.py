@@ -94,6 +94,10 @@ class Tier(ABC):
     async def answer(self, turn: Turn) -> Reply | None:
         """Answer, streaming words through ``turn.emit``, or return None to pass."""
 
+    async def answer_safely(self, _turn: Turn) -> Reply | None:
+        """Answer only what makes things safer, e.g. a lock or a no; None for everything else."""
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
@@ -168,6 +172,16 @@ class Router:
         return Decision(
             attempts=(Attempt(tier=TierName.LOCAL, reply=reply, latency_ms=since(started)),)
         )
+
+    async def answer_safely(self, turn: Turn) -> Decision | None:
+        """Return the answer to what makes things safer; None, and nothing done, for everything else."""
+        for tier in self._tiers:
+            started = time.perf_counter()
+            reply = await tier.answer_safely(turn)
+            if reply is not None:
+                attempt = Attempt(tier=tier.name, reply=reply, latency_ms=since(started))
+                return Decision(attempts=(attempt,))
+        return None
 
     async def keep(
         self,

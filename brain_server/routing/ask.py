@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import time
 from typing import Final
 
+from brain_server.capabilities import ALL_ON, Switches
 from brain_server.errors import KittyError, ProviderError
 from brain_server.memory.embedder import Source
 from brain_server.metrics import observe_stage
@@ -17,7 +18,7 @@ from brain_server.observability import request_id
 from brain_server.providers import Author, Message, ModelRequest, Part, Picture, Usage, Words
 from brain_server.retry import HTTP, LLM, Tries
 from brain_server.routing.budget import Budget, Reservation
-from brain_server.routing.models import Model, Models
+from brain_server.routing.models import FAR, Model, Models
 from brain_server.routing.privacy import Kind, Piece, Privacy, Verdict
 from brain_server.routing.slots import Slots
 
@@ -63,8 +64,16 @@ class Bill:
 class Asker:
     """Asks models."""
 
-    def __init__(self, models: Models, budget: Budget, privacy: Privacy, slots: Slots) -> None:
-        """Take the models, the ledger, the rules and the slots of what runs in the house."""
+    def __init__(
+        self,
+        models: Models,
+        budget: Budget,
+        privacy: Privacy,
+        slots: Slots,
+        switches: Switches = ALL_ON,
+    ) -> None:
+        """Take the models, the ledger, the rules, the slots of what runs in the house, and what is switched on."""
+        self._switches = switches
         self._models = models
         self._budget = budget
         self._privacy = privacy
@@ -72,7 +81,15 @@ class Asker:
 
     def judged(self, model: Model, pieces: Sequence[Piece]) -> Verdict:
         """Tell whether a model may be asked, and what must then be left out."""
+        if model.row.leaves_house and not self._switches.is_on(FAR):
+            return Verdict(allowed=False, reason="capability_off")
         return self._privacy.judge(leaves_house=model.row.leaves_house, pieces=pieces)
+
+    def _check(self, model: Model, pieces: Sequence[Piece]) -> None:
+        """Raise what forbids that a model is asked."""
+        if model.row.leaves_house:
+            self._switches.require(FAR)
+        self._privacy.check(leaves_house=model.row.leaves_house, pieces=pieces)
 
     async def stream(
         self, model: Model, request: ModelRequest, about: About, bill: Bill
@@ -81,9 +98,9 @@ class Asker:
 
         Raises what the provider raises, Forbidden ``privacy_refused``, ``offline_mode``,
         ``budget_exhausted`` or ``price_unknown``, TooMany
-        ``model_queue_full``, Unavailable ``circuit_open``.
+        ``model_queue_full``, Unavailable ``circuit_open`` or ``capability_off``.
         """
-        self._privacy.check(leaves_house=model.row.leaves_house, pieces=about.pieces)
+        self._check(model, about.pieces)
         provider = model.words
         if provider is None:
             raise ProviderError("model_missing", f"{model.row.name} is no model of words")
@@ -141,7 +158,7 @@ class Asker:
 
     async def draw(self, model: Model, prompt: str, about: About) -> tuple[Picture, float]:
         """Return a picture and its cost; raises as :meth:`stream` does."""
-        self._privacy.check(leaves_house=model.row.leaves_house, pieces=about.pieces)
+        self._check(model, about.pieces)
         if model.words is None:
             raise ProviderError("model_missing", f"{model.row.name} draws nothing")
         tokens = round(len(prompt) / CHARS_PER_TOKEN)
@@ -177,7 +194,7 @@ class Asker:
     async def embed(self, model: Model, texts: Sequence[str]) -> list[Sequence[float]]:
         """Return a vector for each text; raises as :meth:`stream` does."""
         pieces = [Piece(kind=Kind.MEMORY, text=text) for text in texts]
-        self._privacy.check(leaves_house=model.row.leaves_house, pieces=pieces)
+        self._check(model, pieces)
         if model.words is None:
             raise ProviderError("model_missing", f"{model.row.name} makes no vectors")
         tokens = round(sum(map(len, texts)) / CHARS_PER_TOKEN)

@@ -8,12 +8,24 @@ processes on one database.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from datetime import date, timedelta
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Final, Protocol
 
 import msgspec
-from sqlalchemy import Connection, and_, case, func, insert, select, text, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from brain_server import metrics
 from brain_server.commands import Caller, NoParams, Page, Params, Scope, as_page, command
@@ -21,7 +33,7 @@ from brain_server.errors import Forbidden
 from brain_server.protocol import Json
 from brain_server.providers import TierName
 from brain_server.routing import stored
-from brain_server.storage import Database
+from brain_server.storage import Database, page_of
 from brain_server.storage.tables import new_id, spending
 
 MICRO: Final = 1_000_000
@@ -29,6 +41,7 @@ MICRO: Final = 1_000_000
 STALE: Final = 900.0
 MOST_MONEY: Final = 1e9
 MOST_MICRO: Final = 2**62  # what a column holds, and then some
+MOST_DAYS: Final = 400
 # What a provider says beyond this is no count.
 MOST_TOKENS: Final = 1_000_000_000
 _KEY: Final = "budget"
@@ -93,8 +106,9 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sums:
-    """What was spent or is set aside, in millionths, and the limits of that moment."""
+    """What was spent or is set aside, in millionths, on which day, and the limits of that moment."""
 
+    today: str
     day: int
     month: int
     limits: Limits
@@ -133,6 +147,12 @@ class SpendingPage(Page):
 
     conversation_id: str | None = None
     day: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\d$")] | None = None
+
+
+class Period(Params):
+    """The last days, today included."""
+
+    days: Annotated[int, msgspec.Meta(ge=1, le=MOST_DAYS)] = 30
 
 
 class Budget:
@@ -284,7 +304,10 @@ class Budget:
         query = select(today, func.sum(_AMOUNT)).where(_COUNTED, _in_month(day))
         of_day, of_month = connection.execute(query).one()
         return _Sums(
-            day=int(of_day or 0), month=int(of_month or 0), limits=self._in_force(connection)
+            today=day,
+            day=int(of_day or 0),
+            month=int(of_month or 0),
+            limits=self._in_force(connection),
         )
 
     def _tell(self, sums: _Sums) -> None:
@@ -317,18 +340,35 @@ class Budget:
             stored.store(connection, _KEY, (stored.load(connection, _KEY) or {}) | changed)
 
         await self._db.write(work)
-        return await self.status(caller, NoParams())
+        before = self._step
+        found = await self.status(caller, NoParams())
+        # The caps are news, too, where the step stays as it was.
+        if self._step is before:
+            told = {name: value for name, value in found.items() if name != "models"}
+            self._notify("budget.updated", told)
+        return found
+
+    @command("spending.summary", Scope.READ, read_only=True)
+    async def summary(self, _caller: Caller, params: Period) -> Json:
+        """Return what was spent by day, tier, provider and model, the oldest day first."""
+        today = self._today()
+        since = (date.fromisoformat(today) - timedelta(days=params.days - 1)).isoformat()
+
+        def work(connection: Connection) -> Json:
+            rows = _sums_by(connection, spending.c.day, spending.c.day.between(since, today))
+            rows.sort(key=lambda row: (row["day"], -row["cost"]))
+            return {"currency": self._in_force(connection).currency, "items": rows}
+
+        return {"since": since, "today": today} | await self._db.read(work)
 
     @command("spending.list", Scope.READ, read_only=True)
     async def list(self, _caller: Caller, params: SpendingPage) -> Json:
         """List the calls that cost money, oldest first."""
-        query = select(spending).order_by(spending.c.id).limit(params.limit + 1)
+        query = page_of(select(spending), spending.c.id, params)
         if params.conversation_id is not None:
             query = query.where(spending.c.conversation_id == params.conversation_id)
         if params.day is not None:
             query = query.where(spending.c.day == params.day)
-        if params.cursor is not None:
-            query = query.where(spending.c.id > params.cursor)
         rows = await self._db.read(
             lambda connection: [dict(row) for row in connection.execute(query).mappings()]
         )
@@ -381,22 +421,27 @@ def _view(sums: _Sums) -> Json:
         name: {"spent": spent / MICRO, "cap": cap / MICRO} for name, spent, cap in sums.periods
     }
     limits = {"soft": sums.limits.soft, "currency": sums.limits.currency}
-    return {"step": sums.step.value} | periods | limits
+    return {"step": sums.step.value, "today": sums.today} | periods | limits
 
 
 def _by_model(connection: Connection, day: str) -> list[Json]:
     """Return the spending of a month by tier, provider and model, the dearest first."""
-    by = (spending.c.tier, spending.c.provider_id, spending.c.model)
+    rows = _sums_by(connection, spending.c.tier, _in_month(day))
+    return sorted(rows, key=lambda row: (-row["cost"], row["provider_id"], row["model"] or ""))
+
+
+def _sums_by(connection: Connection, first: Column[str], which: ColumnElement[bool]) -> list[Json]:
+    """Return sums of what counts by a column, and by tier, provider and model."""
+    by = dict.fromkeys((first, spending.c.tier, spending.c.provider_id, spending.c.model))
     columns = (
         func.count().label("calls"),
         func.sum(_AMOUNT).label("cost"),
         func.coalesce(func.sum(spending.c.tokens_in), 0).label("tokens_in"),
         func.coalesce(func.sum(spending.c.tokens_out), 0).label("tokens_out"),
     )
-    query = select(*by, *columns).where(_COUNTED, _in_month(day)).group_by(*by)
+    query = select(*by, *columns).where(_COUNTED, which).group_by(*by)
     rows = [dict(row) for row in connection.execute(query).mappings()]
-    ordered = sorted(rows, key=lambda row: (-row["cost"], row["provider_id"], row["model"] or ""))
-    return [row | {"cost": int(row["cost"]) / MICRO} for row in ordered]
+    return [row | {"cost": int(row["cost"]) / MICRO} for row in rows]
 
 
 def _row(row: Json) -> Json:

@@ -18,9 +18,9 @@ from sqlalchemy.exc import IntegrityError
 
 from brain_server.breaker import Breaker
 from brain_server.bus import Bus
+from brain_server.capabilities import ALL_ON, Switches
 from brain_server.commands import Caller, NoParams, Params, Scope, command
 from brain_server.errors import Conflict, InvalidRequest, KittyError, NotFound, ProviderError
-from brain_server.llama_worker.room import fits
 from brain_server.observability import Tasks
 from brain_server.plugins import OptionType, checked
 from brain_server.protocol import Json
@@ -38,6 +38,8 @@ from brain_server.storage.tables import new_id, providers
 
 _LOGGER = logging.getLogger(__name__)
 
+# The capability of models whose makers are told what they are asked.
+FAR: Final = "models.far"
 CHECK_TIMEOUT: Final = 10.0
 WATCHED_EVERY: Final = 300.0
 SMOOTHING: Final = 0.3
@@ -83,6 +85,11 @@ class Model:
         self.context: int | None = None
         # A running mean of how fast it writes.
         self.tokens_per_second: float | None = None
+
+    @property
+    def capability(self) -> str:
+        """Return which switch it is under, where it leaves the house."""
+        return "search" if isinstance(self.provider, ToolServer) else FAR
 
     @property
     def words(self) -> ModelProvider | None:
@@ -151,8 +158,11 @@ class Models:
         session: ClientSession,
         data_dir: Path,
         clock: Callable[[], float] = time.time,
+        *,
+        switches: Switches = ALL_ON,
     ) -> None:
-        """Take the database, the bus, the task keeper, the HTTP session and where files lie."""
+        """Take the database, the bus, the task keeper, the HTTP session, where files lie, and what is switched on."""
+        self._switches = switches
         self._db = database
         self._bus = bus
         self._tasks = tasks
@@ -205,6 +215,10 @@ class Models:
             for model in self.all()
             if model.row.enabled and model.words is not None and use in model.row.uses
         ]
+
+    def has_far(self) -> bool:
+        """Tell whether there is a model outside the house at all."""
+        return any(model.row.leaves_house and model.capability == FAR for model in self.all())
 
     def tool_servers(self) -> list[tuple[Model, ToolServer]]:
         """Return the enabled servers of tools."""
@@ -277,6 +291,7 @@ class Models:
         """Tell whether a model file fits into the memory, with the figures and the largest context that would."""
 
         def look() -> Json:
+            from brain_server.llama_worker.room import fits  # noqa: PLC0415 - only who asks for advice needs it
             from brain_server.providers.llama_cpp import place  # noqa: PLC0415 - a provider, on first use
 
             return asdict(fits(place(self._data_dir, params.model), params.context))
@@ -349,7 +364,7 @@ class Models:
         ill = [
             f"{model.row.name}: {model.trouble['message']}"
             for model in self.all()
-            if model.row.enabled and model.trouble is not None
+            if model.trouble is not None and self._is_wanted(model)
         ]
         return "; ".join(ill) or None
 
@@ -371,8 +386,14 @@ class Models:
         while True:
             await asyncio.sleep(WATCHED_EVERY)
             for model in self.all():
-                if model.row.enabled and model.breaker.is_ready:
+                if model.breaker.is_ready and self._is_wanted(model):
                     await self._look(model)
+
+    def _is_wanted(self, model: Model) -> bool:
+        """Tell whether a provider may be asked for anything: nobody looks at one that is switched off."""
+        return model.row.enabled and (
+            not model.row.leaves_house or self._switches.is_on(model.capability)
+        )
 
     async def _look(self, model: Model) -> None:
         try:

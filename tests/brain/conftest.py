@@ -3,24 +3,53 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 import gc
+import logging
 from pathlib import Path
 
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import given, settings, strategies as st
 import pytest
 
 from brain_server.safety.gate import Gate
+from brain_server.storage import Database
 from tests.brain.gatehouse import Clock, Gatehouse
 from tests.standins.postgres import Postgres
+
+SLOW_MS = 600_000.0
+# The same cases each time, on every machine: a new one is looked for with --hypothesis-profile=default.
+settings.load_profile("ci")
 
 ENGINES = ("sqlite", pytest.param("postgres", marks=pytest.mark.service))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def hypothesis_begun() -> None:
+    """Let Hypothesis register its random numbers: among frozen objects it would not find who holds them, and warn."""
+    given(st.none())(lambda nothing: None)()
+
+
 @pytest.fixture(autouse=True, scope="module")
-def swept() -> Iterator[None]:
+def swept(hypothesis_begun: None) -> Iterator[None]:
     """Collect what the tests of a file leave behind, and pass over what stays: else one collection takes seconds."""
     yield
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Take back what a command does to the logs of its process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def no_query_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no log tell that this machine was busy, but where a test says what is slow."""
+    monkeypatch.setitem(Database.__init__.__kwdefaults__ or {}, "slow_ms", SLOW_MS)
 
 
 @pytest.fixture(autouse=True)

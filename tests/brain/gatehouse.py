@@ -198,9 +198,11 @@ class Gatehouse:
         params = CheckParams(zone_id=zone, name=name, ok=ok, observed_at=observed_at)
         await self.directory.check(integration(), params)
 
-    async def set_pin(self, person: str, pin: str | None, duress: str | None = None) -> None:
-        """Let a person choose a code."""
-        params = PinParams(user_id=person, pin=pin, duress_pin=duress)
+    async def set_pin(
+        self, person: str, pin: str | None, duress: str | None = None, old: str | None = None
+    ) -> None:
+        """Let a person choose a code, with the one that was in force."""
+        params = PinParams(user_id=person, pin=pin, duress_pin=duress, old_pin=old)
         await self.directory.pin(integration(person), params)
 
     # -- asking, deciding, doing ----------------------------------------------------------------------

@@ -26,9 +26,9 @@ from brain_server.protocol import Json, approval_bytes, grant_bytes
 from brain_server.safety.keys import verify
 from brain_server.settings import Settings
 from tests.brain.gatehouse import KEY, public
+from tests.brain.soon import SOON
 
 TOKEN: Final = "the-token-of-home-assistant"
-SOON: Final = 5.0
 ROOT: Final = Path(__file__).parents[2]
 PUPPETS: Final = str(Path(__file__).parent / "puppets")
 
@@ -60,7 +60,9 @@ async def running(
     puppet = (await asyncio.to_thread(puppets)).Puppet
     if life == 1:
         puppet.orders.clear()
-    made = Brain(Settings(**{"port": 0, "data_dir": folder, "token": TOKEN} | settings), clock)
+    # A busy machine is no news: only tests about slow queries are to find them in the log.
+    usual = {"port": 0, "data_dir": folder, "token": TOKEN, "slow_query_ms": 600_000.0}
+    made = Brain(Settings(**usual | settings), clock)
     await made.start()
     try:
         yield made

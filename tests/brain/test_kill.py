@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tests.bench import prints
+from tests.bench.jobs_world import KITTY
 from tests.bench.kill import POINTS, kill
 
 BRAIN = Path(__file__).parents[2] / "brain_server"
@@ -17,11 +18,12 @@ def test_every_point_at_which_a_brain_can_be_told_to_die_is_used() -> None:
     assert {point for text in sources for point in re.findall(r'checkpoint\("(\w+)"\)', text)} == {
         *POINTS,
         *prints.POINTS,
+        *KITTY.points,
     }
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_two_hundred_killed_brains_open_no_door_twice() -> None:
     """At named points of their work and at any moment, several lives on the same files."""
     figures = await kill(200)

@@ -1,9 +1,7 @@
 """The command line: each of its words, and what it says to those that it does not know."""
 
 import asyncio
-from collections.abc import Iterator
 import json
-import logging
 from pathlib import Path
 import signal
 import socket
@@ -18,16 +16,7 @@ from brain_server import __version__
 from brain_server.__main__ import USAGE, main
 from tests.brain.gatehouse import OTHER_KEY, public
 from tests.brain.home import ROOT, TOKEN, Home, Rest, Socket, running, serving
-
-
-@pytest.fixture(autouse=True)
-def logs_as_before() -> Iterator[None]:
-    """Take back what a command does to the logs of its process."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+from tests.brain.soon import SOON
 
 
 @pytest.fixture
@@ -51,6 +40,13 @@ def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """For scripts."""
     assert main(["version"]) == 0
     assert capsys.readouterr().out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize("word", ["--help", "-h", "help"])
+def test_who_asks_for_help_gets_it(capsys: pytest.CaptureFixture[str], word: str) -> None:
+    """Which is no mistake."""
+    assert main([word]) == 0
+    assert capsys.readouterr() == (USAGE, "")
 
 
 WRONG = [
@@ -86,10 +82,10 @@ def test_words_that_are_no_command_get_the_usage(
         (["serve", "--port"], "invalid_argument"),
         (["serve", "--port", "many"], "invalid_setting"),
         (["serve", "--log-level", "loud"], "invalid_setting"),
-        (["--help"], "invalid_argument"),
         (["token", "create", "Two Words", "read"], "invalid_params"),
         (["token", "create", "name", "owner"], "invalid_params"),
         (["audit", "verify", "--data-dir", "/nowhere/at/all"], "no_data"),
+        (["token", "create", "name", "read", "--data-dir", "/nowhere/at/all"], "no_data"),
         (["unpair", "--data-dir", "/nowhere/at/all"], "no_data"),
         (["migrate", "--data-dir", "/nowhere/at/all"], "no_data"),
     ],
@@ -203,7 +199,7 @@ async def test_a_brain_serves_until_it_is_told_to_stop(tmp_path: Path, number: i
         async with Rest(brain) as rest:
             info = (await rest.get("/api/v1/system.info")).data
         brain.process.send_signal(number)
-        status = await asyncio.wait_for(brain.process.wait(), 5)
+        status = await asyncio.wait_for(brain.process.wait(), SOON)
     assert (status, info["version"]) == (0, __version__)
 
 
@@ -220,7 +216,7 @@ async def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=8,
+            timeout=SOON,
             check=False,
         )
     assert (done.returncode, done.stdout) == (2, "")
@@ -240,7 +236,7 @@ async def test_a_host_that_is_none_is_told_in_one_line(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=8,
+        timeout=SOON,
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")

@@ -9,7 +9,7 @@ from tests.bench.powerloss import powerloss
 
 @pytest.mark.slow
 @pytest.mark.service
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_three_hundred_power_cuts_lose_nothing_that_was_told() -> None:
     """And with a weaker setting they do lose rows: the rig bites."""
     found = await asyncio.to_thread(powerloss, 300, control=60, operations=320, processes=1)

@@ -139,7 +139,7 @@ def test_a_value_of_the_right_type_is_taken(name: str, value: object, expected: 
 
 def test_every_setting_can_be_set_in_every_way(tmp_path: Path) -> None:
     """By argument, environment and option, each to another value than the default."""
-    others = {bool: "true", int: "7", float: "0.5", str: "critical"}
+    others = {bool: "true", int: "9", float: "0.5", str: "critical"}
     texts = {item.name: others.get(type(item.default), "/elsewhere") for item in fields(Settings)}
     texts["currency"] = "USD"
     options = tmp_path / "options.json"

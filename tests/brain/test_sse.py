@@ -22,6 +22,7 @@ from yarl import URL
 from brain_server import sse
 from brain_server.errors import ProviderError
 from brain_server.sse import Events, Wire
+from tests.brain.soon import SOON
 
 ANY = msgspec.json.Decoder[object](object)
 
@@ -129,9 +130,9 @@ async def test_a_machine_that_takes_no_connection_is_unreachable(
 ) -> None:
     began = time.perf_counter()
     with pytest.raises(ProviderError) as raised:
-        await asked(wire(session, deaf, connect_s=0.2))
+        await wire(session, deaf, connect_s=0.2).ask("GET", "models", ANY, seconds=600, model="m")
     assert raised.value.code == "provider_unreachable"
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - began < SOON
 
 
 async def test_a_server_that_cannot_prove_who_it_is_is_unreachable(
@@ -231,7 +232,7 @@ async def test_a_tail_that_does_not_come_is_not_waited_for(
         async with aclosing(way.stream("chat", {}, model="m")) as events:
             assert await anext(events) == b"last"
             await sse.drain(events)
-        assert time.perf_counter() - began < 5
+        assert time.perf_counter() - began < SOON
     finally:
         await runner.cleanup()
 

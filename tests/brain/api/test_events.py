@@ -17,6 +17,7 @@ from brain_server.observability import counters
 from brain_server.protocol import hello_bytes
 from brain_server.safety.keys import verify
 from tests.brain.home import TOKEN, Home, Socket, at_home, running, until
+from tests.brain.soon import SOON
 
 PARTS = {"devices", "events", "commands", "jobs", "health", "audit"} | {
     "providers",
@@ -30,6 +31,14 @@ PARTS = {"devices", "events", "commands", "jobs", "health", "audit"} | {
     "incidents",
     "vision",
     "reviews",
+    "schedule",
+    "work",
+    "capabilities",
+    "goals",
+    "projects",
+    "fleet",
+    "researches",
+    "presences",
 }
 
 
@@ -201,6 +210,7 @@ async def test_a_snapshot_that_cannot_be_read_is_an_error_and_not_the_end(
         assert (await socket.command("system.info"))["schema"] == 1
 
 
+@pytest.mark.timeout(120)  # some seconds of one core, and others may have the rest
 async def test_a_client_that_never_reads_is_cut_off_and_twenty_others_get_everything(
     tmp_path: Path,
 ) -> None:
@@ -218,7 +228,7 @@ async def test_a_client_that_never_reads_is_cut_off_and_twenty_others_get_everyt
         first = number = brain.bus.last_id
         while counters["clients_cut_off"] == before:
             number = tick(brain, 0, ballast=ballast)
-            await until(lambda: all(number in ids(one)[-1:] for one in others), "event")  # noqa: B023
+            await until(lambda: all(number in ids(one)[-1:] for one in others), "event")  # noqa: B023 - waited for at once
         tick(brain, 1)
         await until(lambda: all(number + 1 in ids(one)[-1:] for one in others), "the last event")
         for other in others:
@@ -228,18 +238,21 @@ async def test_a_client_that_never_reads_is_cut_off_and_twenty_others_get_everyt
     assert counters["clients_cut_off"] == before + 1
 
 
+@pytest.mark.timeout(120)  # see above
 async def test_queued_bytes_are_bounded_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Few frames that are large cut a client off as many small ones do."""
     before = counters["clients_cut_off"]
     async with running(tmp_path) as brain, ClientSession() as session:
+        listeners = brain.bus._listeners[None]
+        own = len(listeners)
         monkeypatch.setattr("brain_server.api.ws.MOST_BYTES", 1024 * 1024)
         deaf = await session.ws_connect(
             f"http://127.0.0.1:{brain.port}/ws", headers={"Authorization": f"Bearer {TOKEN}"}
         )
         await deaf.send_json({"type": "subscribe", "id": 1})
-        await until(lambda: brain.bus._listeners.get(None), "the subscription")
+        await until(lambda: len(listeners) > own, "the subscription")
         for number in range(400):
             tick(brain, number, ballast="x" * 60_000)
             await asyncio.sleep(0)
@@ -282,15 +295,17 @@ async def test_a_client_that_does_not_read_holds_up_no_shutdown(tmp_path: Path) 
         async with running(tmp_path) as brain:
             headers = {"Authorization": f"Bearer {TOKEN}"}
             url = f"http://127.0.0.1:{brain.port}/ws"
+            listeners = brain.bus._listeners[None]
+            own = len(listeners)
             deaf = [await session.ws_connect(url, headers=headers) for _ in range(5)]
             for one in deaf:
                 await one.send_json({"type": "subscribe", "id": 1})
-            await until(lambda: len(brain.bus._listeners.get(None, ())) == 5, "subscriptions")
+            await until(lambda: len(listeners) == own + 5, "subscriptions")
             for number in range(200):
                 tick(brain, number, ballast="x" * 60_000)
                 await asyncio.sleep(0)
             began = time.monotonic()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < SOON
 
 
 async def test_a_snapshot_that_takes_too_long_is_an_error_and_not_the_end(
@@ -306,8 +321,9 @@ async def test_a_snapshot_that_takes_too_long_is_an_error_and_not_the_end(
     brain.health.add("stuck", hangs)
     async with Socket(brain) as socket:
         answer = await socket.subscribe()
-        stuck.set()
         assert (answer["type"], answer["error"]["code"]) == ("error", "timeout")
+        stuck.set()
+        monkeypatch.setattr("brain_server.api.ws.SNAPSHOT_LIMIT", 5.0)
         assert (await socket.subscribe())["type"] == "snapshot"
 
 
@@ -315,14 +331,15 @@ async def test_a_peer_that_is_gone_is_noticed_and_one_that_listens_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ping without a pong ends the connection; a pong keeps it."""
-    monkeypatch.setattr("brain_server.api.ws.HEARTBEAT", 0.2)
+    # Half of it is how long a pong may take: on a busy machine it takes more than a moment.
+    monkeypatch.setattr("brain_server.api.ws.HEARTBEAT", 3.0)
     async with running(tmp_path) as brain, ClientSession() as session, Socket(brain) as alive:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         dead = await session.ws_connect(
             f"http://127.0.0.1:{brain.port}/ws", headers=headers, autoping=False
         )
         await until(lambda: len(brain.sockets.clients) == 2, "both")
-        await until(lambda: len(brain.sockets.clients) == 1, "one to be dropped")
+        await until(lambda: len(brain.sockets.clients) < 2, "one to be dropped")
         assert (await alive.command("system.info"))["schema"] == 1
         await dead.close()
 

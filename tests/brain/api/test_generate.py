@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import ClientSession
 import pytest
 
+from brain_server.api.sse import LOOK_EVERY
 from brain_server.app import Brain
 from brain_server.errors import ProviderError
 from brain_server.protocol import Json
@@ -180,8 +181,8 @@ async def test_a_socket_that_closes_takes_its_words_with_it(
     async with Socket(brain) as socket:
         await socket.send(type="command", action="generate.text", params=HELLO)
         await until(lambda: socket.frames, "the first word")
-    await until(lambda: Double.cancelled, "the end of the model", 1.0)
-    await until(lambda: not brain.dispatcher.running, "the end of the command", 1.0)
+    await until(lambda: Double.cancelled, "the end of the model")
+    await until(lambda: not brain.dispatcher.running, "the end of the command")
     assert [one["reason"] for one in await rows(brain, decisions)] == ["cancelled"]
 
 
@@ -291,8 +292,9 @@ async def test_who_leaves_a_stream_stops_the_model_within_a_second(
     async with rest.session.post(f"{rest.url}{STREAM}", json=body) as answer:
         await answer.content.readuntil(b"\n\n")
         answer.close()
-    await until(lambda: Double.cancelled, "the end of the model", 1.0)
-    await until(lambda: not brain.dispatcher.running, "the end of the command", 1.0)
+    assert LOOK_EVERY < 1
+    await until(lambda: Double.cancelled, "the end of the model")
+    await until(lambda: not brain.dispatcher.running, "the end of the command")
 
 
 async def test_who_left_before_the_model_spoke_hears_nothing_and_breaks_nothing(
@@ -309,7 +311,7 @@ async def test_who_left_before_the_model_spoke_hears_nothing_and_breaks_nothing(
         answer.close()
     await asyncio.sleep(0.05)
     gate.set()
-    await until(lambda: not brain.dispatcher.running, "the end of the command", 1.0)
+    await until(lambda: not brain.dispatcher.running, "the end of the command")
     assert [one["reason"] for one in await rows(brain, decisions)] == ["generated"]
     assert (await rest.get("/health")).status == 200
 

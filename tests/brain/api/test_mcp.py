@@ -25,7 +25,8 @@ from brain_server.commands import Scope
 from brain_server.protocol import CommandStatus, Json
 from brain_server.providers import ProviderContext
 from brain_server.providers.mcp import Mcp
-from tests.brain.home import SOON, TOKEN, Answered, Home, Rest, until
+from tests.brain.home import TOKEN, Answered, Home, Rest, until
+from tests.brain.soon import SOON
 from tests.standins.mcp_server import NEXT
 
 TOOLS = {

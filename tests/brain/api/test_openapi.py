@@ -64,6 +64,7 @@ def test_it_lists_every_address(described: Any, brain: Brain) -> None:
     others = {
         "/health",
         "/ready",
+        "/awake",
         "/api/v1/actions",
         "/api/v1/batch",
         "/api/v1/stream",
@@ -91,7 +92,7 @@ def test_it_says_what_needs_a_token(described: Any) -> None:
     open_ = {
         path for path, item in described["paths"].items() if _first(item).get("security") == []
     }
-    assert open_ == {"/health", "/ready"}
+    assert open_ == {"/health", "/ready", "/awake"}
 
 
 def _first(item: dict[str, Any]) -> Any:

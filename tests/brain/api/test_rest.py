@@ -23,6 +23,7 @@ GETS = {
     "system.info": "",
     "system.health": "",
     "system.diagnose": "",
+    "system.times": "",
     "drivers.list": "",
     "devices.list": "",
     "commands.list": "",
@@ -30,6 +31,7 @@ GETS = {
     "safety.users": "",
     "safety.zones": "",
     "safety.policies": "",
+    "safety.checks": "",
     "audit.list": "",
     "audit.verify": "",
     "jobs.list": "",
@@ -40,8 +42,10 @@ GETS = {
     "conversation.messages": "?conversation_id=c",
     "conversation.list": "",
     "decisions.list": "",
+    "decisions.figures": "?starts=0,86400",
     "decisions.summary": "?conversation_id=c",
     "spending.list": "",
+    "spending.summary": "?days=7",
     "budget.status": "",
     "privacy.get": "",
     "providers.kinds": "",
@@ -66,6 +70,17 @@ GETS = {
     "prints.events": "?job_id=j",
     "vision.list": "",
     "incidents.list": "",
+    "schedule.list": "",
+    "work.list": "",
+    "capabilities.list": "",
+    "channels.list": "",
+    "notifications.list": "",
+    "outbox.read": "",
+    "goals.list": "",
+    "projects.list": "",
+    "tasks.list": "",
+    "outcomes.list": "",
+    "research.list": "",
 }
 # What they tell of is not there.
 OF_ONE = {
@@ -73,9 +88,15 @@ OF_ONE = {
     "jobs.get": ("job_id", "job_not_found"),
     "reviews.picture": ("job_id", "no_evidence"),
     "costs.get": ("job_id", "job_not_found"),
+    "work.get": ("work_id", "work_not_found"),
+    "projects.get": ("project_id", "project_not_found"),
+    "research.get": ("research_id", "research_not_found"),
+    "safety.event": ("event_id", "event_not_found"),
 }
 # A token is nobody's memory: these are for people, whom Home Assistant vouches for.
-PERSONAL = {"memory.status", "memory.list", "memory.export", "memory.search"}
+PERSONAL = {"memory.status", "memory.list", "memory.export", "memory.search", "conversation.get"}
+# Refused until a person switches it on.
+SWITCHED = {"system.support"}
 METADATA = {"request_id", "processing_time_ms", "timestamp"}
 PROBLEM = {"type", "title", "status", "detail", "instance", "code", "correlation_id"}
 
@@ -108,7 +129,7 @@ async def test_every_reading_command_is_a_route_with_the_envelope(home: Home, re
     """The same commands as on the WebSocket, each under its own address."""
     ids = await furnished(home)
     reading = {name for name, spec in home.brain.dispatcher.commands.items() if spec.read_only}
-    assert reading == set(GETS) | set(OF_ONE) | PERSONAL
+    assert reading == set(GETS) | set(OF_ONE) | PERSONAL | SWITCHED
     for action, query in GETS.items():
         answer = await rest.get(f"/api/v1/{action}{query.format(**ids)}")
         assert (action, answer.status) == (action, 200)
@@ -128,7 +149,13 @@ async def test_every_command_runs_over_the_one_route_for_actions(home: Home, res
     ids = await furnished(home)
     for action in GETS:
         params = {"device_id": ids["device"], "command_id": ids["command"], "conversation_id": "c"}
-        params |= {"model": ids["model"], "query": "q", "use": "tools", "job_id": "j"}
+        params |= {
+            "model": ids["model"],
+            "query": "q",
+            "use": "tools",
+            "job_id": "j",
+            "starts": [0],
+        }
         wanted = home.brain.dispatcher.commands[action].params.__struct_fields__
         needed = {name: value for name, value in params.items() if name in wanted}
         answer = await rest.act(action, needed)
@@ -139,8 +166,8 @@ async def test_every_command_runs_over_the_one_route_for_actions(home: Home, res
 @pytest.mark.parametrize("action", sorted(PERSONAL))
 async def test_what_a_person_told_is_not_for_programs(rest: Rest, action: str) -> None:
     """Over REST nobody speaks for a person."""
-    query = "?query=q" if action == "memory.search" else ""
-    answer = await rest.get(f"/api/v1/{action}{query}")
+    query = {"memory.search": "?query=q", "conversation.get": "?conversation_id=c"}
+    answer = await rest.get(f"/api/v1/{action}{query.get(action, '')}")
     assert (answer.status, answer.code) == (403, "person_needed")
 
 
@@ -357,6 +384,12 @@ async def test_one_error_is_one_count(home: Home, rest: Rest) -> None:
 # -- lists --------------------------------------------------------------------------------------------
 
 
+async def test_a_row_that_no_database_can_have_is_refused(rest: Rest) -> None:
+    """A number of the query is no smaller than one of a body."""
+    answer = await rest.get(f"/api/v1/outbox.read?after={2**63}")
+    assert (answer.status, answer.code) == (400, "invalid_params")
+
+
 @pytest.mark.parametrize("limit", ["0", "-1", "1001", "100000000000000000000", "many", "1.5", ""])
 async def test_a_limit_out_of_bounds_is_refused(rest: Rest, limit: str) -> None:
     """The field is named; nothing is cut off in silence."""
@@ -423,6 +456,18 @@ async def test_what_did_not_change_is_not_sent_again(home: Home, rest: Rest) -> 
     assert same.headers["X-Request-ID"]
 
 
+async def test_a_list_that_is_read_again_is_a_hit_until_something_is_written(rest: Rest) -> None:
+    """However soon after the write: whoever keeps a list asks each time whether it still holds."""
+    path = "/api/v1/spools.list"
+    first = await rest.get(path)
+    tag = {"If-None-Match": first.headers["ETag"]}
+    hits = [(await rest.get(path, headers=tag)).status for _ in range(3)]
+    made = await rest.act("spools.put", {"material": "PLA"})
+    fresh = await rest.get(path, headers=tag)
+    assert (first.headers["Cache-Control"], hits) == ("private, no-cache", [304, 304, 304])
+    assert [one["id"] for one in fresh.data["items"]] == [made.data["id"]]
+
+
 async def test_keys_can_be_had_in_camel_case(home: Home, rest: Rest) -> None:
     """The values stay as they are."""
     await home.puppet("lamp", "light")
@@ -463,7 +508,9 @@ def test_the_times_are_those_that_were_promised(brain: Brain) -> None:
     times = {name: spec.timeout for name, spec in brain.dispatcher.commands.items()}
     long = {name for name, seconds in times.items() if seconds == 60}
     thinking = {"conversation.process", "generate.text", "generate.data", "generate.image"}
-    assert long == thinking | {"audit.verify", "files.picture", "queue.plan", "spoolman.sync"}
+    assert long == thinking | {"audit.verify", "files.picture", "queue.plan", "spoolman.sync"} | {
+        "channels.test"
+    }
     assert set(times.values()) == {30, 60}
 
 

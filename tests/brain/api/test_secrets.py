@@ -100,6 +100,21 @@ async def test_only_home_assistant_hears_of_force_and_of_wrong_codes(home: Home)
     assert max(one["event_id"] for one in socket.events) >= last
 
 
+@pytest.mark.parametrize("scope", BELOW)
+async def test_only_home_assistant_hears_what_a_person_is_told(home: Home, scope: str) -> None:
+    """Neither a late answer nor a request of several steps is for the programs of others."""
+    async with Socket(home.brain, await home.token(scope)) as socket:
+        await socket.subscribe()
+        reply = {"conversation_id": "c", "owner": "ada", "text": "Your parcel is here."}
+        home.brain.bus.publish("conversation.reply", reply)
+        home.brain.bus.publish("run.updated", {"id": "r", "goal": "Find my parcel"})
+        home.brain.bus.publish("rules.changed", {"at": 1})
+        await socket.event("rules.changed")
+        await home.event("conversation.reply")
+        await home.event("run.updated")
+    assert {one["event"] for one in socket.events} & {"conversation.reply", "run.updated"} == set()
+
+
 def _seen(user: str) -> Json:
     return {
         "zone_id": "shop",

@@ -11,6 +11,7 @@ import pytest
 
 from brain_server.app import Brain
 from tests.brain.home import TOKEN, Home, Rest, Served, Socket, at_home, running, serving, until
+from tests.brain.soon import SOON
 
 
 def in_background[T](work: asyncio.Future[T]) -> asyncio.Future[T]:
@@ -86,7 +87,7 @@ async def test_what_does_not_end_is_cut_off(
         await until(lambda: door.orders.get("door"), "the order")
         began = time.monotonic()
         await brain.stop()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < SOON
     async with running(tmp_path, life=2) as brain, at_home(brain) as home:
         (kept,) = (await home.command("commands.list"))["items"]
         assert (kept["id"], kept["status"]) == (asked["command"]["id"], "claimed")
@@ -119,7 +120,7 @@ async def hammer(brain: Served, ends: list[int]) -> None:
 
 @pytest.mark.slow
 async def test_a_process_under_load_goes_down_in_time(tmp_path: Path) -> None:
-    """SIGTERM with callers, listeners, one that never reads and a slow order: 0 in under ten seconds."""
+    """SIGTERM with callers, listeners, one that never reads and a slow order: 0, and soon."""
     async with (
         serving(tmp_path, "--request-rate", "1e6") as brain,
         ClientSession() as session,
@@ -140,15 +141,12 @@ async def test_a_process_under_load_goes_down_in_time(tmp_path: Path) -> None:
         slow = await home.send(type="command", action="devices.request", params=asked)
         await until(lambda: len(statuses) > 50, "load")
         brain.process.send_signal(signal.SIGTERM)
-        began = time.monotonic()
         done = await home.answer(slow)
-        status = await asyncio.wait_for(brain.process.wait(), 10)
-        seconds = time.monotonic() - began
+        status = await asyncio.wait_for(brain.process.wait(), SOON)
         await asyncio.gather(*callers)
         for one in listeners:
             await one.__aexit__()
     assert (status, len(deaf)) == (0, 3)
-    assert seconds < 10
     assert done["data"]["command"]["status"] == "acked"
     assert {one.close_code for one in listeners} == {1012}
     assert set(statuses) <= {200, 503}
@@ -162,7 +160,7 @@ async def test_every_line_of_a_life_is_json(tmp_path: Path) -> None:
             assert await socket.refusal("no_such") == "unknown_action"
             await socket.command("tokens.create", {"name": "new", "scope": "read"})
         brain.process.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(brain.process.wait(), 10)
+        await asyncio.wait_for(brain.process.wait(), SOON)
         lines = brain.log.read_text("utf-8").splitlines()
     parsed = [json.loads(line) for line in lines]
     assert len(parsed) > 3

@@ -16,6 +16,7 @@ from brain_server.memory.cache import Answers, Cached, scope_of
 from brain_server.storage import Database
 from brain_server.storage.tables import cached
 from tests.brain.gatehouse import Clock
+from tests.brain.home import until
 from tests.brain.memory.conftest import Place, person
 from tests.brain.memory.models import Hashing
 
@@ -212,6 +213,22 @@ async def test_a_touched_topic_is_void_and_the_others_hold(shelf: Shelf) -> None
     assert await shelf.find("What is PETG?") is not None
 
 
+async def test_a_list_is_given_again_for_300_seconds_and_not_after_a_write(shelf: Shelf) -> None:
+    """The second time it is a hit; what is written to what it is about makes it void at once."""
+    await shelf.keep(topic="stock", kind="list")
+    shelf.place.clock.advance(299)
+    assert await shelf.find() is not None
+    shelf.answers.touch("stock")
+    assert await shelf.find() is None
+    await shelf.keep(topic="stock", kind="list", answer="newer")
+    shelf.place.clock.advance(299)
+    found = await shelf.find()
+    assert found is not None
+    assert found.answer == "newer"
+    status = await shelf.run("cache.status", Scope.READ)
+    assert (status["hits"], status["misses"]) == (2, 1)
+
+
 async def test_a_touched_topic_takes_new_answers(shelf: Shelf) -> None:
     await shelf.keep()
     shelf.answers.touch("general")
@@ -231,8 +248,10 @@ async def test_what_was_worked_out_before_the_touch_is_not_kept(shelf: Shelf) ->
 async def test_a_touch_while_the_meaning_is_computed_voids_the_answer(shelf: Shelf) -> None:
     assert shelf.place.model is not None
     shelf.place.model.gate.clear()
+    asked = shelf.place.model.asked
+    before = len(asked)
     keeping = shelf.place.tasks.start("keep", shelf.keep())
-    await asyncio.sleep(0.02)
+    await until(lambda: len(asked) > before, "the question for its meaning")
     shelf.answers.touch("general")
     shelf.place.model.gate.set()
     assert await keeping is None
@@ -248,9 +267,9 @@ async def test_a_touch_takes_no_longer_for_many_answers(shelf: Shelf) -> None:
     shelf.made(100_000_000)
     for at in range(5_000):
         shelf.answers._put(entry(shelf, f"question {at} of many"))
-    started = time.perf_counter()
+    started = time.thread_time()
     shelf.answers.touch("general")
-    assert time.perf_counter() - started < 0.005
+    assert time.thread_time() - started < 0.005
     assert (await shelf.run("cache.status"))["entries"] == 0
 
 

@@ -9,6 +9,7 @@ import pytest
 from brain_server.errors import ProviderError, Unavailable
 from brain_server.memory import Meaning, embedder as module
 from brain_server.storage.tables import embeddings
+from tests.brain.home import until
 from tests.brain.memory.conftest import Place
 from tests.brain.memory.models import Hashing
 
@@ -121,7 +122,7 @@ async def test_a_turn_does_not_wait_for_a_slow_model_but_profits_later(place: Pl
     assert await place.embedder.embed_many(["the lamp"], limit=0.01) == [None]
     assert place.embedder.trouble == "house/hashing did not answer within 0.01 s"
     model_of(place).gate.set()
-    await asyncio.sleep(0.05)
+    await until(lambda: place.embedder.trouble is None, "its late answer")
     assert await place.embedder.embed("the lamp") is not None
     assert place.embedder.runs == 1
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 import json
-import logging
 from pathlib import Path
 import threading
 from typing import Any
@@ -19,6 +18,7 @@ from brain_server.storage import Database, tables
 from brain_server.storage.tables import memories
 from tests.brain.memory.conftest import Place
 from tests.brain.memory.models import Hashing
+from tests.brain.soon import SOON
 from tests.standins.qdrant import FakeQdrant, qdrant
 
 
@@ -120,7 +120,7 @@ def serving() -> Iterator[FakeQdrant]:
 
     thread = threading.Thread(target=live)
     thread.start()
-    up.wait(5)
+    up.wait(SOON)
     yield server
     loop.call_soon_threadsafe(loop.stop)
     thread.join(5)
@@ -142,16 +142,6 @@ def data(tmp_path: Path, clock: Any) -> Path:
     asyncio.run(live())
     (tmp_path / "keys.json").write_text("{}")
     return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def logs_as_before() -> Iterator[None]:
-    """Take back what a command does to the logs of its process."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def test_one_command_moves_and_one_brings_back(

@@ -14,6 +14,7 @@ from brain_server.memory import New, Rebuild, embedder, keeper as module
 from brain_server.storage.tables import memories
 from tests.brain.memory.conftest import Place, person
 from tests.brain.memory.models import Hashing
+from tests.brain.soon import SOON
 
 FACTS = [f"the box {at} is on shelf {at}" for at in range(40)]
 
@@ -124,7 +125,7 @@ async def test_the_background_begins_by_itself(place: Place) -> None:
     await filled(place)
     place.model = Hashing("house/other")
     place.memory.wake()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SOON):
         while await embedders(place) != {"house/other": 40}:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
 
@@ -136,7 +137,7 @@ async def test_the_background_looks_again_by_itself(
     await filled(place)
     place.memory.wake()
     place.model = Hashing("house/other")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SOON):
         while await embedders(place) != {"house/other": 40}:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
 
@@ -159,7 +160,7 @@ async def test_damaged_vectors_are_found_out_and_computed_again(place: Place, bl
     await place.memory.start()
     await place.settle()
     assert (await place.recall("the box 7 is on shelf 7"))[0] == FACTS[7]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SOON):
         while not place.heard:  # noqa: ASYNC110 - the bus calls no coroutine
             await asyncio.sleep(0.01)
     assert place.heard[0]["rows"] == 40

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from brain_server import memory as module
 from brain_server.commands import Page, Scope, collect, prepare
 from brain_server.errors import KittyError, ProviderError
-from brain_server.memory import HOUSE, Memory, New
+from brain_server.memory import HOUSE, MemoriesPage, Memory, New
 from brain_server.storage.tables import embeddings, memories
 from tests.brain.memory.conftest import Place, person
 
@@ -63,7 +63,7 @@ async def test_everybody_sees_what_is_shared_and_nobody_what_is_not(both: Place)
 async def test_an_admin_sees_no_more_than_anybody(place: Place) -> None:
     await run(place, "memory.remember", text="my diary is green")
     admin = person("eve", Scope.ADMIN)
-    assert (await place.memory.list(admin, Page()))["items"] == []
+    assert (await place.memory.list(admin, MemoriesPage()))["items"] == []
     assert (await place.memory.export(admin, Page()))["items"] == []
 
 
@@ -174,6 +174,15 @@ async def test_an_export_comes_in_pages_that_are_not_too_large(
         cursor, pages = part["cursor"], pages + 1
     assert seen == [f"thing {at}" for at in range(7)]
     assert pages > 2
+
+
+async def test_a_list_can_begin_with_what_was_remembered_last(place: Place) -> None:
+    for at in range(3):
+        await run(place, "memory.remember", text=f"thing {at}")
+    first = await run(place, "memory.list", limit=2, newest_first=True)
+    rest = await run(place, "memory.list", cursor=first["cursor"], newest_first=True)
+    texts = [item["text"] for item in (*first["items"], *rest["items"])]
+    assert texts == ["thing 2", "thing 1", "thing 0"]
 
 
 async def test_a_list_comes_in_pages(place: Place) -> None:

@@ -9,7 +9,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 import json
 import logging
-import time
 import traceback
 from typing import Any
 
@@ -31,6 +30,7 @@ from brain_server.providers import (
     Words,
 )
 from tests.brain.providers.rigs import ApiRig
+from tests.brain.soon import SOON
 from tests.standins.model_api import Reply
 
 SCHEMA = {
@@ -138,7 +138,7 @@ async def words_come_in_pieces_and_the_usage_last(rig: ApiRig) -> None:
 async def words_come_before_the_answer_is_whole(rig: ApiRig) -> None:
     """Nobody waits for the end."""
     rig.answer(Reply(silent_at=rig.first_words))
-    async with aclosing(rig.make(patience=30).stream(ASK)) as parts:
+    async with aclosing(rig.make(patience=300).stream(ASK)) as parts:
         first = await anext(parts)
     assert first == Words(text="Hello")
 
@@ -228,27 +228,25 @@ async def the_connection_is_used_again_after_a_whole_answer(rig: ApiRig) -> None
 
 
 @check("http")
-async def closing_the_answer_hangs_up_within_a_second(rig: ApiRig) -> None:
+async def closing_the_answer_hangs_up_at_once(rig: ApiRig) -> None:
     """The model stops working for nobody."""
     rig.answer(Reply(silent_at=rig.first_words))
-    parts = rig.make(patience=30).stream(ASK)
+    parts = rig.make(patience=300).stream(ASK)
     await anext(parts)
-    began = time.perf_counter()
     await parts.aclose()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(SOON):
         await rig.api.hung_up.wait()
-    assert time.perf_counter() - began < 1
 
 
 @check("http")
-async def cancelling_the_question_hangs_up_within_a_second(rig: ApiRig) -> None:
+async def cancelling_the_question_hangs_up_at_once(rig: ApiRig) -> None:
     """Also while nothing of the answer has come."""
     rig.answer(Reply(silent_at=0))
     async with asyncio.TaskGroup() as group:
-        asking = group.create_task(parts_of(rig.make(patience=30)))
+        asking = group.create_task(parts_of(rig.make(patience=300)))
         await rig.api.was_asked.wait()
         asking.cancel()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(SOON):
         await rig.api.hung_up.wait()
     assert asking.cancelled()
 

@@ -41,8 +41,10 @@ from brain_server.llama_worker.wire import (
 from brain_server.providers import Use, Words
 from brain_server.providers.llama_cpp import child as child_module
 from brain_server.providers.llama_cpp.slots import Slots
+from tests.brain.home import until
 from tests.brain.providers.llama_house import LONG, local, parts_of, question, usage_of
 from tests.brain.providers.test_llama_cpp_eyes import square
+from tests.brain.soon import SOON
 from tests.standins.tiny_gguf import tiny_eyes, tiny_gguf
 
 ROOT = Path(__file__).parents[3]
@@ -164,7 +166,7 @@ def test_a_process_stuck_in_the_library_ends_when_the_brain_has_gone() -> None:
     time.sleep(0.5)
     assert process.poll() is None
     mine.close()
-    assert process.wait(5) == 1
+    assert process.wait(SOON) == 1
 
 
 # -- llama.cpp, in this process -----------------------------------------------------------------------
@@ -390,17 +392,18 @@ async def test_a_process_that_hangs_up_while_it_is_asked_has_crashed(
 
 
 async def test_an_answer_that_is_left_between_head_and_body_is_still_understood(
-    data_dir: Path, instead: Any
+    data_dir: Path, instead: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("brain_server.providers.llama_cpp.child.CANCEL_S", SOON)
     instead(
         f"{ODD}piece = packed(Piece(text='a', logprobs=()))\n"
-        "brain.sendall(piece[:4]); time.sleep(0.3); brain.sendall(piece[4:])\n"
+        "brain.sendall(piece[:4]); time.sleep(1); brain.sendall(piece[4:])\n"
         "say(Done(id=next_order(stream).id, tokens_in=0, tokens_out=0, finish='cancelled'))\n"
         "stream.read(1)"
     )
     async with local(data_dir) as llama:
         asking = asyncio.get_running_loop().create_task(parts_of(llama.stream(question())))
-        await asyncio.sleep(0.2)
+        await until(lambda: llama.children[0]._head is not None, "the head")
         pid = llama.children[0].pid
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)

@@ -14,6 +14,7 @@ from brain_server.drivers import (
     OptionType,
     Order,
     Outcome,
+    Stored,
 )
 from brain_server.errors import DeviceError
 from brain_server.protocol import INTENTS, Json, Kind, OnlineState
@@ -65,6 +66,8 @@ class Puppet(Driver):
         self.reading: BaseException | asyncio.Event | None = None
         self.picture: bytes | BaseException = b"\x89PNG of " + self.id.encode()
         self.stored: dict[str, bytes] = {}
+        # When files were stored, by their names; what is not here is not told of.
+        self.written: dict[str, float] = {}
         self.cut = asyncio.Event()
         self.error: BaseException | None = None
 
@@ -128,6 +131,14 @@ class Puppet(Driver):
             case asyncio.Event():
                 await self.reading.wait()
         return sorted(self.stored)
+
+    async def about(self, name: str) -> Stored | None:
+        """Tell of a file of which it is known when it was stored."""
+        if isinstance(self.reading, BaseException):
+            raise self.reading
+        if name not in self.written:
+            return None
+        return Stored(size=len(self.stored[name]), written=self.written[name])
 
     async def upload(self, name: str, content: AsyncIterator[bytes]) -> str:
         """Keep a file."""

@@ -22,6 +22,7 @@ from brain_server.routing.budget import (
     STALE,
     Budget,
     Limits,
+    Period,
     Reservation,
     SetLimits,
     SpendingPage,
@@ -381,6 +382,7 @@ async def test_from_the_soft_share_on_what_is_cheap_is_preferred(house: House) -
     assert name == "budget.updated"
     assert data == {
         "step": "soft",
+        "today": TODAY,
         "day": {"spent": 0.8, "cap": 1.0},
         "month": {"spent": 0.8, "cap": 10.0},
         "soft": 0.8,
@@ -588,3 +590,47 @@ async def test_whatever_happens_the_sum_is_that_of_the_rows_and_under_the_cap(
         spent = (await house.status())["day"]["spent"]
         assert spent == pytest.approx(sum(amounts), abs=1e-9)
         assert spent <= 0.1
+
+
+# -- by day -------------------------------------------------------------------------------------------
+
+
+async def test_what_was_spent_is_told_by_day_and_model(house: House) -> None:
+    """Oldest day first, the dearest first; what was before does not count."""
+    house.day = "2026-10-22"
+    await house.spend()
+    house.day = "2026-10-23"
+    await house.spend(2)
+    house.day = TODAY
+    await house.spend()
+    dear = await house.reserve(Model(id="d" * 32, price_in=2.0, price_out=8.0))
+    await house.budget.settle(dear, *CENT)
+    found = await house.budget.summary(SYSTEM, Period(days=30))
+    assert {name: found[name] for name in ("since", "today", "currency")} == {
+        "since": "2026-10-23",
+        "today": TODAY,
+        "currency": "EUR",
+    }
+    rows = [
+        (row["day"], row["provider_id"][0], row["calls"], row["cost"]) for row in found["items"]
+    ]
+    assert rows == [("2026-10-23", "p", 2, 0.02), (TODAY, "d", 1, 0.02), (TODAY, "p", 1, 0.01)]
+
+
+async def test_a_call_that_was_never_sent_is_in_no_sum(house: House) -> None:
+    await house.budget.release(await house.reserve())
+    assert (await house.budget.summary(SYSTEM, Period()))["items"] == []
+
+
+async def test_new_limits_are_told_also_where_the_step_stays(house: House) -> None:
+    """Once; somebody else may be looking at them."""
+    await house.status()
+    await house.limit(daily=7.5)
+    [(name, told)] = house.told
+    assert (name, told["step"], told["day"]["cap"]) == ("budget.updated", "normal", 7.5)
+    assert "models" not in told
+
+
+async def test_limits_that_change_the_step_are_told_once(house: House) -> None:
+    await house.limit(daily=0.0)
+    assert [told["step"] for _name, told in house.told] == ["local_only"]

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert
 
 from brain_server.commands import SYSTEM
-from brain_server.routing.decisions import ConversationId, Decisions, DecisionsPage
+from brain_server.routing.decisions import ConversationId, Decisions, DecisionsPage, Times
 from brain_server.storage import Database, tables
 
 
@@ -112,3 +112,50 @@ async def test_a_conversation_that_is_not_known_cost_nothing(book: Book) -> None
     """It is no error to ask."""
     summary = await book.decisions.summary(SYSTEM, ConversationId(conversation_id="never"))
     assert (summary["decisions"], summary["cost"], summary["tiers"]) == (0, 0.0, [])
+
+
+# -- figures ------------------------------------------------------------------------------------------
+
+TURN = {"stages": {"answer": 1.0}}
+
+
+async def test_answers_are_counted_by_day_and_tier(book: Book) -> None:
+    """With how many of them came from the cache; what was before the first day does not count."""
+    await book.write(created_at=99.0, **TURN)
+    await book.write(created_at=100.0, **TURN)
+    await book.write(created_at=199.9, cached=True, **TURN)
+    await book.write(created_at=200.0, tier="frontier", **TURN)
+    await book.write(created_at=5000.0, **TURN)
+    found = await book.decisions.figures(SYSTEM, Times(starts=[100.0, 200.0]))
+    assert found["days"] == [
+        {"start": 100.0, "tier": "local", "answers": 2, "cached": 1},
+        {"start": 200.0, "tier": "frontier", "answers": 1, "cached": 0},
+        {"start": 200.0, "tier": "local", "answers": 1, "cached": 0},
+    ]
+
+
+async def test_how_fast_a_tier_is_are_times_that_it_really_took(book: Book) -> None:
+    """The one in which half had come, and the one in which 99 of a hundred had; the cache is no tier's merit."""
+    for number in range(1, 101):
+        await book.write(latency_ms=float(number), **TURN)
+    await book.write(latency_ms=0.1, cached=True, **TURN)
+    await book.write(tier="frontier", latency_ms=800.0, **TURN)
+    found = await book.decisions.figures(SYSTEM, Times(starts=[0.0]))
+    assert found["tiers"] == [
+        {"tier": "frontier", "answers": 1, "p50_ms": 800.0, "p99_ms": 800.0},
+        {"tier": "local", "answers": 100, "p50_ms": 50.0, "p99_ms": 99.0},
+    ]
+
+
+async def test_a_tier_that_was_only_tried_has_answered_nothing(book: Book) -> None:
+    """The attempts on the way to an answer are rows of their own."""
+    await book.write(tier="mcp", reason="not_sure", stages=None)
+    found = await book.decisions.figures(SYSTEM, Times(starts=[0.0]))
+    assert found == {"days": [], "tiers": []}
+
+
+async def test_an_excuse_is_no_answer(book: Book) -> None:
+    """No model, no money: nobody is sure of that at all, and it takes no time."""
+    await book.write(confidence=0.0, reason="no_model", latency_ms=0.1, **TURN)
+    found = await book.decisions.figures(SYSTEM, Times(starts=[0.0]))
+    assert found == {"days": [], "tiers": []}

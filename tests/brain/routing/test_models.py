@@ -13,6 +13,7 @@ from brain_server.providers import ProviderInfo
 from brain_server.storage.tables import providers
 from tests.brain.home import Home, Refused, running
 from tests.brain.minds.double import Double, call
+from tests.brain.soon import SOON
 from tests.brain.stage import FAR, NEAR, Scripts, far, near, rows
 from tests.standins.tiny_gguf import tiny_gguf
 
@@ -178,7 +179,7 @@ async def test_the_house_gets_its_model_ready_when_somebody_is_about_to_speak(
     await far(home)
     monkeypatch.setattr(real(), "warm", warm)
     assert await home.command("providers.warm") == {"warming": [made]}
-    await asyncio.wait_for(warmed.wait(), 5)
+    await asyncio.wait_for(warmed.wait(), SOON)
     told = await home.event("provider.updated", lambda one: one["trouble"] is not None)
     assert told["trouble"]["code"] == "model_crashed"
 
