@@ -13,7 +13,7 @@ from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.typing import ConfigType
 
-from . import incident_push, shopping
+from . import deliveries, incident_push, outbox, shopping
 from .approvals import Approvals
 from .bench import Bench
 from .client import BrainClient
@@ -23,14 +23,15 @@ from .const import (
     CONF_PEOPLE,
     CONF_POLICIES,
     CONF_PRESENCE,
-    CONF_PROVIDER_ID,
+    CONF_PROVIDERS,
     CONF_REMOVED_PROVIDERS,
     CONF_REQUIRES_PPE,
     CONF_ZONES,
     DOMAIN,
     PLATFORMS,
 )
-from .coordinator import LINK_DOWN, LINK_UP, KittyCoordinator
+from .coordinator import LINK_DOWN, LINK_REFUSED, LINK_UP, KittyCoordinator
+from .deliveries import Deliveries
 from .discovery import async_discover
 from .energy import Energy
 from .entries import HOME_PLATFORMS, async_setup_home, has_brain
@@ -39,7 +40,7 @@ from .gate import Executor
 from .home import HomeCommands
 from .incident_push import IncidentPush
 from .issues import (
-    async_check_approvers,
+    async_check_rules,
     async_watch_exposed,
     create_brain_unreachable,
     create_unknown_outcome,
@@ -50,18 +51,28 @@ from .issues import (
     delete_version_skew,
 )
 from .ledger import Ledger
+from .llm import async_offer_api
+from .panel import async_hide_panel, async_setup_panel, async_show_panel
 from .people import Feed
 from .protocol import CommandStatus, Json
-from .providers import Watch, async_forget_removed, forget_provider, provider_subentries
+from .providers import (
+    Watch,
+    async_forget_removed,
+    async_note_removed,
+    provider_subentries,
+)
 from .replies import Replies
 from .services import async_setup_services
 from .troubles import Troubles
+from .websocket_api import async_setup_websocket
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
 UNREACHABLE_AFTER: Final = 60.0
 # A change of these is only sent to the brain; anything else needs a reload.
 _RULES: Final = frozenset({CONF_ZONES, CONF_POLICIES, CONF_PEOPLE, CONF_PRESENCE})
+# What is kept for later, and changes nothing now.
+_NOTES: Final = frozenset({CONF_PROVIDERS, CONF_REMOVED_PROVIDERS})
 
 type KittyConfigEntry = ConfigEntry[KittyData]
 
@@ -81,8 +92,10 @@ class KittyData:
 
 
 async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
-    """Register the actions, which work for every entry."""
+    """Register what works for every entry: the actions, the panel's data, its module."""
     async_setup_services(hass)
+    async_setup_websocket(hass)
+    await async_setup_panel(hass)
     return True
 
 
@@ -91,6 +104,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
     if not has_brain(entry):
         await async_setup_home(hass, entry)
         return True
+    # Before the brain is asked: the panel says that it is away, too.
+    await async_show_panel(hass)
     client = BrainClient(
         async_get_clientsession(hass),
         entry.data[CONF_URL],
@@ -129,8 +144,9 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
     entry.runtime_data.approvals.start()
     Replies(hass, coordinator, ledger).start()
     await IncidentPush(hass, entry).start()
+    await Deliveries(hass, entry).start()
     await Troubles(hass, entry).start()
-    async_forget_removed(hass, entry)
+    await outbox.Outbox(hass, entry).start()
     Watch(hass, entry).start()
     Energy(hass, entry, client, coordinator).start()
     _follow_outcomes(hass, entry)
@@ -138,7 +154,10 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     entry.async_create_background_task(hass, async_discover(hass), "kitty discovery")
     entry.async_on_unload(async_watch_exposed(hass, entry))
-    await async_check_approvers(hass, entry)
+    entry.async_on_unload(async_offer_api(hass, entry))
+    await async_check_rules(hass, entry)
+    # Together, so that nothing is removed between them.
+    async_forget_removed(hass, entry)
     _listen_for_updates(hass, entry)
     return True
 
@@ -146,9 +165,13 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
 async def async_remove_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
     """Take back what was said about an entry that is gone."""
     delete_all(hass, entry)
+    if not any(has_brain(one) for one in hass.config_entries.async_entries(DOMAIN)):
+        async_hide_panel(hass)
     if has_brain(entry):
+        await deliveries.store_of(hass, entry).async_remove()
         await incident_push.store_of(hass, entry).async_remove()
         await shopping.store_of(hass, entry).async_remove()
+        await outbox.store_of(hass, entry).async_remove()
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> bool:
@@ -177,12 +200,15 @@ async def _async_connect(hass: HomeAssistant, entry: KittyConfigEntry, client: B
     except BrainUnavailable as err:
         create_brain_unreachable(hass, entry)
         raise _as_setup_error(ConfigEntryNotReady, err) from err
-    except InvalidAuth as err:
-        raise _as_setup_error(ConfigEntryAuthFailed, err) from err
-    except SchemaMismatch as err:
-        create_version_skew(hass, entry, brain_is_older=err.brain_is_older)
-        raise _as_setup_error(ConfigEntryError, err) from err
     except KittyError as err:
+        # It answers, whatever else is wrong.
+        delete_brain_unreachable(hass, entry)
+        if isinstance(err, InvalidAuth):
+            raise _as_setup_error(ConfigEntryAuthFailed, err) from err
+        if isinstance(err, SchemaMismatch):
+            create_version_skew(hass, entry, brain_is_older=err.brain_is_older)
+            # A brain is updated without us, so it is tried again.
+            raise _as_setup_error(ConfigEntryNotReady, err) from err
         raise _as_setup_error(ConfigEntryError, err) from err
     delete_brain_unreachable(hass, entry)
     delete_version_skew(hass, entry)
@@ -233,7 +259,7 @@ def _follow_outcomes(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
 
 @callback
 def _follow_link(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
-    """Raise a repair issue when the brain stays away, and clear it when it is back."""
+    """Raise a repair issue when the brain stays away, and clear it when it answers, if only with a no."""
     coordinator = entry.runtime_data.coordinator
     timers: list[Any] = []
 
@@ -253,12 +279,13 @@ def _follow_link(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
         create_brain_unreachable(hass, entry)
 
     @callback
-    def back(_data: Json) -> None:
+    def answers(_data: Json) -> None:
         stop()
         delete_brain_unreachable(hass, entry)
 
     entry.async_on_unload(coordinator.async_listen(LINK_DOWN, away))
-    entry.async_on_unload(coordinator.async_listen(LINK_UP, back))
+    entry.async_on_unload(coordinator.async_listen(LINK_UP, answers))
+    entry.async_on_unload(coordinator.async_listen(LINK_REFUSED, answers))
     entry.async_on_unload(stop)
 
 
@@ -270,14 +297,12 @@ def _listen_for_updates(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
     async def updated(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
         nonlocal seen
         before, seen = seen, _rest(entry)
-        for subentry_id in before["subentries"].keys() - seen["subentries"].keys():
-            _title, data = before["subentries"][subentry_id]
-            if CONF_PROVIDER_ID in data:
-                await forget_provider(hass, entry, data[CONF_PROVIDER_ID])
+        if before["subentries"] != seen["subentries"]:
+            async_note_removed(hass, entry)  # the brain forgets them once the entry is loaded anew
         if before != seen:
             await hass.config_entries.async_reload(entry.entry_id)
             return
-        await async_check_approvers(hass, entry)
+        await async_check_rules(hass, entry)
         await entry.runtime_data.feed.rules_changed()
 
     entry.async_on_unload(entry.add_update_listener(updated))
@@ -286,7 +311,7 @@ def _listen_for_updates(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
 def _rest(entry: KittyConfigEntry) -> Mapping[str, Any]:
     """Return everything of an entry whose change needs a reload."""
     return {
-        "data": {key: one for key, one in entry.data.items() if key != CONF_REMOVED_PROVIDERS},
+        "data": {key: one for key, one in entry.data.items() if key not in _NOTES},
         "title": entry.title,
         "options": {key: one for key, one in entry.options.items() if key not in _RULES},
         # The name of an approve button says whether equipment must be worn.

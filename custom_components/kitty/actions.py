@@ -75,6 +75,17 @@ def one_device(value: Any) -> str:
 
 DEVICE: Final[dict[Any, Any]] = {vol.Required(ATTR_DEVICE_ID): one_device}
 ENTRY: Final[dict[Any, Any]] = {vol.Optional(ATTR_CONFIG_ENTRY_ID): cv.string}
+
+
+def paging(limit: int = 50, most: int = 200) -> dict[Any, Any]:
+    """Return the fields by which a list of a brain is read page by page."""
+    return {
+        **ENTRY,
+        vol.Optional("limit", default=limit): vol.All(vol.Coerce(int), vol.Range(min=1, max=most)),
+        vol.Optional("cursor"): vol.All(cv.string, vol.Length(min=1, max=64)),
+    }
+
+
 # A file of Home Assistant: in an allowed folder, or of a media source.
 SOURCE: Final[dict[Any, Any]] = {
     vol.Exclusive("path", "source"): cv.string,
@@ -92,6 +103,15 @@ async def user_of_call(call: ServiceCall) -> User | None:
     if user is None:
         raise UnknownUser(context=call.context)
     return user
+
+
+def user_of_person(hass: HomeAssistant, entity_id: str) -> str:
+    """Return the user of a person entity."""
+    state = hass.states.get(entity_id)
+    user_id: str | None = state.attributes.get("user_id") if state else None
+    if user_id is None:
+        raise Refused("person_without_user", person=entity_id)
+    return user_id
 
 
 def may(hass: HomeAssistant, user: User | None, registry_id: str, policy: str) -> bool:

@@ -1,9 +1,10 @@
-"""AI tasks: words, data of a shape or a picture, made by whichever model the brain chooses."""
+"""AI tasks: words, data of a shape, judgements or a picture, made by whichever model the brain chooses."""
 
 import base64
 import binascii
 from typing import Any, Final, override
 
+from homeassistant.components import ai_task
 from homeassistant.components.ai_task import (
     AITaskEntity,
     AITaskEntityFeature,
@@ -23,6 +24,7 @@ import probatio as vol
 from . import KittyConfigEntry
 from .entity import KittyBrainEntity
 from .errors import KittyError, Refused
+from .evaluation import answers_of, instructions_of, schema_of
 from .origin import SYSTEM, Caller, caller_from
 from .pictures import attached
 from .protocol import Json
@@ -35,6 +37,9 @@ TASKS: Final = EntityDescription(key="ai_task", translation_key="ai_task")
 IMAGE_USE: Final = "image"
 # A model thinks longer than a device does.
 PATIENCE: Final = 180.0
+# Home Assistant 2026.10 does not know it.
+EVALUATE: Final[AITaskEntityFeature | None] = getattr(AITaskEntityFeature, "EVALUATE", None)
+_ANSWERS: Final = {"noul": "NoulAnswer", "choice": "ChoiceAnswer", "score": "ScoreAnswer"}
 
 
 async def async_setup_entry(
@@ -54,6 +59,8 @@ class KittyTasks(KittyBrainEntity, AITaskEntity):
     def supported_features(self) -> AITaskEntityFeature:
         """Return what the models of the brain can do now."""
         features = AITaskEntityFeature.GENERATE_DATA | AITaskEntityFeature.SUPPORT_ATTACHMENTS
+        if EVALUATE is not None:
+            features |= EVALUATE
         providers = self.coordinator.data.providers.values()
         if any(IMAGE_USE in view["uses"] and view["enabled"] for view in providers):
             features |= AITaskEntityFeature.GENERATE_IMAGE
@@ -62,6 +69,7 @@ class KittyTasks(KittyBrainEntity, AITaskEntity):
     @override
     async def _async_generate_data(self, task: GenDataTask, chat_log: ChatLog) -> GenDataTaskResult:
         """Return words, or data of the structure that the task has."""
+        caller = await self._caller()
         schema = None
         if task.structure is not None:
             schema = vol.to_openapi(
@@ -75,13 +83,28 @@ class KittyTasks(KittyBrainEntity, AITaskEntity):
             "attachments": await attached(self.hass, task.attachments or ()),
             "task_name": task.name,
         }
-        answer = await self._ask("generate.data", params)
+        answer = await self._ask("generate.data", params, caller)
         data: Any = answer["text"] if task.structure is None else answer["data"]
         words = data if isinstance(data, str) else json_dumps(data)
         chat_log.async_add_assistant_content_without_tools(
             AssistantContent(agent_id=self.entity_id, content=words)
         )
         return GenDataTaskResult(conversation_id=chat_log.conversation_id, data=data)
+
+    async def _async_evaluate(self, task: Any) -> Any:
+        """Return how sure a model is of each answer to the questions of the task."""
+        caller = await self._caller()
+        params: Json = {
+            "instructions": instructions_of(task.questions, task.state),
+            "schema": schema_of(task.questions),
+            "attachments": await attached(self.hass, task.attachments or ()),
+            "task_name": task.name,
+        }
+        answer = await self._ask("generate.data", params, caller)
+        found = answers_of(task.questions, answer["data"])
+        return _of("EvaluationTaskResult")(
+            answers={name: _of(_ANSWERS[one.pop("type")])(**one) for name, one in found.items()}
+        )
 
     @override
     async def _async_generate_image(
@@ -106,11 +129,17 @@ class KittyTasks(KittyBrainEntity, AITaskEntity):
             model=answer.get("model"),
         )
 
-    async def _ask(self, action: str, params: Json) -> Json:
-        """Ask the brain in the name of whoever started the task."""
-        caller: Caller = SYSTEM
-        if self._context is not None:
-            caller = await caller_from(self.hass, self._context)
+    async def _caller(self) -> Caller:
+        """Return who started the task; to be asked first, as the next task brings its own context."""
+        return SYSTEM if self._context is None else await caller_from(self.hass, self._context)
+
+    async def _ask(self, action: str, params: Json, caller: Caller) -> Json:
+        """Ask the brain in somebody's name."""
         client = self.coordinator.config_entry.runtime_data.client
         answer: Json = await client.command(action, params, caller=caller, timeout=PATIENCE)
         return answer
+
+
+def _of(name: str) -> Any:
+    """Return a class of Home Assistant that the oldest release which we support does not have."""
+    return getattr(ai_task, name)

@@ -14,7 +14,7 @@ from .const import CONF_ZONE_ID, LOGGER, SUBENTRY_DEVICE
 from .coordinator import SNAPSHOT, KittyCoordinator
 from .errors import BrainError, BrainUnavailable, KittyError, LedgerUnwritable, Refused
 from .gate import Executor
-from .issues import create_no_approver
+from .issues import create_clock_skew, create_no_approver, delete_clock_skew
 from .judgement import Ground
 from .ledger import ACCEPTED, REFUSED, Ledger, check_subject
 from .origin import Caller, caller_from, person
@@ -37,10 +37,12 @@ EVENT_MOBILE_ACTION: Final = "mobile_app_notification_action"
 
 APPROVE: Final = "approve"
 DENY: Final = "deny"
+# What the brain says when its clock is ahead of ours, or a decision came late.
+STALE: Final = "stale_decision"
 
 WRONG_TOKEN: Final = "wrong_token"  # noqa: S105 - the name of an attempt
-FOREIGN_TOKEN: Final = "foreign_token"  # noqa: S105
-EXPIRED_TOKEN: Final = "expired_token"  # noqa: S105
+FOREIGN_TOKEN: Final = "foreign_token"  # noqa: S105 - see above
+EXPIRED_TOKEN: Final = "expired_token"  # noqa: S105 - see above
 
 
 class Approvals:
@@ -167,7 +169,7 @@ class Approvals:
         ppe: bool,
         pin: str | None,
     ) -> Json:
-        """Judge a decision here, record it, send it, and record what the brain said."""
+        """Judge a decision here, record it, and send it."""
         event_id = event["id"]
         if self._is_known(event_id, user_id, decision):
             return self._coordinator.data.events.get(event_id, event)
@@ -175,9 +177,29 @@ class Approvals:
         await self._require_entitled(event, user_id, decision, str(caller.channel), ppe=ppe)
         if not self._client.connected:
             raise BrainUnavailable
-        made = await self._ledger.record_decision(
-            event, user_id, decision, channel=str(caller.channel), ppe=ppe
-        )
+        began, anew = self._ledger.now(), False
+        while True:
+            made = await self._ledger.record_decision(
+                event, user_id, decision, channel=str(caller.channel), ppe=ppe, anew=anew
+            )
+            try:
+                answer = await self._send(event, user_id, caller, made, pin)
+            except BrainError as err:
+                # What never arrived, and is said again much later, is said now.
+                anew = err.code == STALE and made["at"] < began
+                if anew:
+                    continue
+                if err.code == STALE:
+                    create_clock_skew(self._hass, self._entry)
+                raise
+            delete_clock_skew(self._hass, self._entry)
+            return answer
+
+    async def _send(
+        self, event: Json, user_id: str, caller: Caller, made: Json, pin: str | None
+    ) -> Json:
+        """Send a decision that is recorded, and record what the brain said."""
+        event_id, decision = event["id"], made["decision"]
         signed = approval_bytes(
             event_id=event_id,
             subject=event["subject"],

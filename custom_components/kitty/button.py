@@ -17,6 +17,7 @@ from .const import CONF_REQUIRES_PPE, CONF_ZONES
 from .coordinator import KittyCoordinator
 from .entity import KittyEntity, RecordEntity, async_add_device_entities, needs_people
 from .errors import Refused
+from .jobs import JobEntity, async_add_jobs, described
 from .ledger import check_subject
 from .origin import caller_from
 from .protocol import Json, Kind, PrinterStatus
@@ -103,6 +104,7 @@ async def async_setup_entry(
         return buttons
 
     async_add_device_entities(entry, async_add_entities, build)
+    async_add_jobs(entry, async_add_entities, JobButton)
 
 
 class PrinterButton(KittyEntity, ButtonEntity):
@@ -161,6 +163,23 @@ class FalseAlarmButton(WordButton):
         for incident in alarms(self.coordinator.data, self._device_id):
             answer = {"incident_id": incident["id"], "verdict": "false_alarm"}
             await self._say("vision.answer", answer)
+
+
+class JobButton(JobEntity, ButtonEntity):
+    """Runs a job now."""
+
+    def __init__(self, coordinator: KittyCoordinator, name: str) -> None:
+        """Describe the button; who wants it switches it on."""
+        description = described(
+            ButtonEntityDescription, "run_job", name, entity_registry_enabled_default=False
+        )
+        super().__init__(coordinator, description, name)
+
+    @override
+    async def async_press(self) -> None:
+        """Ask for a run in the name of whoever presses."""
+        caller = await caller_from(self.hass, self._context or Context())
+        await self.coordinator.client.command("schedule.run", {"name": self._job}, caller=caller)
 
 
 class DecisionButton(KittyEntity, ButtonEntity):

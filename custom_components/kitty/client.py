@@ -30,6 +30,7 @@ from .errors import (
     KittyError,
     SchemaMismatch,
     WrongBrain,
+    WrongScope,
 )
 from .ledger import verify
 from .origin import Caller
@@ -212,7 +213,7 @@ class BrainClient:
     async def _serve(self) -> None:
         """Subscribe and take every frame until the socket closes."""
         ws, hello = self._ws, self.hello
-        assert ws is not None and hello is not None  # noqa: S101, PT018
+        assert ws is not None and hello is not None  # noqa: S101, PT018 - set together, by who calls this
         self._ids += 1
         self._subscription = self._ids
         subscribe: Json = {"type": "subscribe", "id": self._ids}
@@ -305,7 +306,7 @@ async def validate(session: ClientSession, url: str, token: str) -> Hello:
     ws, hello = await _open(session, url, token)
     try:
         if (await _ask(ws, "system.info")).get("scope") != "integration":
-            raise InvalidAuth
+            raise WrongScope
     finally:
         await ws.close()
     return hello
@@ -339,6 +340,8 @@ async def _open(
 ) -> tuple[ClientWebSocketResponse, Hello]:
     """Open a socket and read its hello, whose sender must hold the key that it shows."""
     nonce = secrets.token_hex(16)
+    if session.closed:
+        raise CannotConnect(error="Home Assistant is stopping")
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             ws = await session.ws_connect(

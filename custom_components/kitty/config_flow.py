@@ -1,6 +1,7 @@
 """Adding the brain: by hand or by discovery, and again when its address or token changes."""
 
 from collections.abc import Mapping
+import re
 from typing import Any, Final, override
 
 from homeassistant.config_entries import (
@@ -31,11 +32,17 @@ from .const import (
 )
 from .discovery import PrinterDiscoveryFlow
 from .entries import HOME_ONLY, has_brain
-from .errors import BrainUnavailable, InvalidAuth, SchemaMismatch
+from .errors import BrainUnavailable, InvalidAuth, SchemaMismatch, WrongScope
 from .issues import create_rogue_discovery
 from .options_flow import KittyOptionsFlow
 from .provider_flow import ProviderSubentryFlow
 from .subentry_flow import DeviceSubentryFlow
+
+# Home Assistant wants no addresses in texts, which are translated.
+EXAMPLE_URL: Final = "http://192.168.1.20:8100"
+INSTALL_URL: Final = "https://github.com/kitty-home/kitty/blob/main/docs/INSTALL.md"
+# What people copy without its beginning: the port says that it is an address at all.
+_HOST_AND_PORT: Final = re.compile(r"[^\s/:@?#]+:\d+/?")
 
 _TOKEN_FIELD: Final = TextSelector(
     TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="off")
@@ -49,13 +56,21 @@ _USER_SCHEMA: Final = vol.Schema(
 _RECONFIGURE_SCHEMA: Final = vol.Schema(
     {vol.Required(CONF_URL): _URL_FIELD, vol.Optional(CONF_TOKEN): _TOKEN_FIELD}
 )
-# What the app publishes through the Supervisor.
+# Whoever adds an app has typed neither its address nor its token.
+_OF_THE_APP: Final = {
+    "cannot_connect": "app_unreachable",
+    "invalid_auth": "app_auth",
+    "wrong_scope": "app_auth",
+}
+_PUBLIC_KEY: Final = "public_key"
+# What the app publishes through the Supervisor, which tells us from which app it comes.
 _DISCOVERY_SCHEMA: Final = vol.Schema(
     {
         vol.Required(CONF_HOST): vol.All(cv.string, vol.Length(min=1)),
         vol.Required(CONF_PORT): cv.port,
         vol.Required(CONF_TOKEN): vol.All(cv.string, vol.Length(min=1)),
         vol.Required(CONF_INSTANCE_ID): vol.All(cv.string, vol.Length(min=1)),
+        vol.Required(_PUBLIC_KEY): vol.All(cv.string, vol.Length(min=1)),
     },
     extra=vol.REMOVE_EXTRA,
 )
@@ -63,8 +78,11 @@ _DISCOVERY_SCHEMA: Final = vol.Schema(
 
 def clean_url(text: str) -> str | None:
     """Return an address without its last slash; None when it is none, or carries more."""
+    text = text.strip()
+    if _HOST_AND_PORT.fullmatch(text):
+        text = f"http://{text}"
     try:
-        url = URL(text.strip())
+        url = URL(text)
     except ValueError:
         return None
     if url.scheme not in ("http", "https") or not url.host:
@@ -84,7 +102,8 @@ class KittyConfigFlow(PrinterDiscoveryFlow, domain=DOMAIN):
     def __init__(self) -> None:
         """Start with nothing discovered."""
         self._found: dict[str, Any] = {}
-        self._placeholders: dict[str, str] = {}
+        self._announced_key: str | None = None
+        self._placeholders: dict[str, str] = {"example": EXAMPLE_URL}
 
     @staticmethod
     @callback
@@ -114,14 +133,18 @@ class KittyConfigFlow(PrinterDiscoveryFlow, domain=DOMAIN):
     @override
     async def async_step_user(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask whether there is a brain; without one there are home commands only."""
-        return self.async_show_menu(step_id="user", menu_options=["brain", "home"])
+        return self.async_show_menu(
+            step_id="user",
+            menu_options=["brain", "home"],
+            description_placeholders={"docs": INSTALL_URL},
+        )
 
     async def async_step_home(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Set up the home commands alone, which every entry with a brain has, too."""
         if self._async_current_entries(include_ignore=False):
             return self.async_abort(reason="home_commands_exist")
         await self.async_set_unique_id(HOME_ONLY)
-        return self.async_create_entry(title="KITTY", data={})
+        return self.async_create_entry(title="KITTY", data={}, description="home")
 
     async def async_step_brain(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for the address and the token."""
@@ -152,6 +175,7 @@ class KittyConfigFlow(PrinterDiscoveryFlow, domain=DOMAIN):
             CONF_TOKEN: config[CONF_TOKEN],
             CONF_SLUG: discovery_info.slug,
         }
+        self._announced_key = config[_PUBLIC_KEY]
         self._placeholders = {"addon": discovery_info.name, "slug": discovery_info.slug}
         entry = await self.async_set_unique_id(config[CONF_INSTANCE_ID])
         if entry is not None:
@@ -171,7 +195,10 @@ class KittyConfigFlow(PrinterDiscoveryFlow, domain=DOMAIN):
         errors: dict[str, str] = {}
         if user_input is not None:
             hello = await self._ask_brain(self._found, errors)
-            if hello is not None and hello.instance_id != self.unique_id:
+            if hello is not None and (hello.instance_id, hello.public_key) != (
+                self.unique_id,
+                self._announced_key,
+            ):
                 return self.async_abort(reason="wrong_brain")
             if hello is not None:
                 self._abort_if_unique_id_configured()
@@ -179,7 +206,7 @@ class KittyConfigFlow(PrinterDiscoveryFlow, domain=DOMAIN):
         return self.async_show_form(
             step_id="hassio_confirm",
             data_schema=vol.Schema({}),
-            errors=errors,
+            errors={name: _OF_THE_APP.get(code, code) for name, code in errors.items()},
             description_placeholders=self._placeholders,
         )
 
@@ -191,9 +218,10 @@ class KittyConfigFlow(PrinterDiscoveryFlow, domain=DOMAIN):
         if entry.source == SOURCE_IGNORE or slug is None:
             return self.async_abort(reason="already_configured")
         updates = {name: self._found[name] for name in (CONF_URL, CONF_TOKEN)}
-        if slug == info.slug and updates.items() <= entry.data.items():
+        ours = slug == info.slug and self._announced_key == entry.data[CONF_BRAIN_PUBLIC_KEY]
+        if ours and updates.items() <= entry.data.items():
             return self.async_abort(reason="already_configured")
-        if slug == info.slug:
+        if ours:
             errors: dict[str, str] = {}
             # With the app's token: ours is not shown to an address that nobody vouches for.
             hello = await self._ask_brain(self._found, errors)
@@ -221,7 +249,10 @@ class KittyConfigFlow(PrinterDiscoveryFlow, domain=DOMAIN):
         if user_input is not None:
             data = {CONF_URL: entry.data[CONF_URL], **user_input}
             if await self._ask_same_brain(entry, data, errors):
-                return self._finish(entry, user_input, reason="reauth_successful")
+                return self._finish(entry, data, reason="reauth_successful")
+            if errors.get("base") == "wrong_brain":
+                # There is no field for its address here.
+                errors["base"] = "another_brain"
         return self.async_show_form(
             step_id="reauth_confirm",
             data_schema=_TOKEN_SCHEMA,
@@ -241,6 +272,9 @@ class KittyConfigFlow(PrinterDiscoveryFlow, domain=DOMAIN):
             data = {CONF_TOKEN: entry.data[CONF_TOKEN], **user_input}
             if await self._ask_same_brain(entry, data, errors):
                 return self._finish(entry, data, reason="reconfigure_successful")
+            if errors.get("base") == "invalid_auth" and CONF_TOKEN not in user_input:
+                # Nobody typed a token, so most likely it is not the brain that is meant.
+                errors["base"] = "kept_token"
         return self.async_show_form(
             step_id="reconfigure",
             data_schema=self.add_suggested_values_to_schema(
@@ -266,12 +300,15 @@ class KittyConfigFlow(PrinterDiscoveryFlow, domain=DOMAIN):
             errors[CONF_URL] = "invalid_url"
             return None
         data[CONF_URL] = url
+        data[CONF_TOKEN] = data[CONF_TOKEN].strip()
         self._placeholders["error"] = ""
         try:
             return await validate(async_get_clientsession(self.hass), url, data[CONF_TOKEN])
         except BrainUnavailable as err:
             late = isinstance(err.__cause__, TimeoutError)
             errors["base"] = "timeout_connect" if late else "cannot_connect"
+        except WrongScope:
+            errors["base"] = "wrong_scope"
         except InvalidAuth:
             errors["base"] = "invalid_auth"
         except SchemaMismatch as err:
@@ -294,6 +331,7 @@ class KittyConfigFlow(PrinterDiscoveryFlow, domain=DOMAIN):
                 CONF_BRAIN_PUBLIC_KEY: hello.public_key,
                 CONF_SLUG: slug,
             },
+            description="brain",
         )
 
     def _finish(

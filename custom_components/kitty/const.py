@@ -8,6 +8,9 @@ from homeassistant.const import Platform
 DOMAIN: Final = "kitty"
 LOGGER: Final = logging.getLogger(__package__)
 
+# What happened, on the bus of Home Assistant.
+EVENT_KITTY: Final = "kitty_event"
+
 PLATFORMS: Final = (
     Platform.AI_TASK,
     Platform.BINARY_SENSOR,
@@ -55,6 +58,7 @@ CONF_REQUIRES_PRESENCE: Final = "requires_presence"
 CONF_VOICE_MAY_CONFIRM: Final = "voice_may_confirm"
 
 # One of the people, by user id; CONF_EMAIL is Home Assistant's own "email"
+CONF_LEAST_SEVERITY: Final = "least_severity"
 CONF_NOTIFY: Final = "notify"
 CONF_ROLES: Final = "roles"
 
@@ -76,10 +80,41 @@ CONF_PROVIDER: Final = "provider"
 CONF_PROVIDER_ID: Final = "provider_id"
 SUBENTRY_PROVIDER: Final = "provider"
 
-# In the data of the entry: providers that were removed here while the brain was away
+# In the data of the entry: the providers that were here at the last look, and those of them that were removed since
+# and that the brain has still to forget
+CONF_PROVIDERS: Final = "providers"
 CONF_REMOVED_PROVIDERS: Final = "removed_providers"
 
 DEFAULT_PRESENCE_TTL: Final = 300
 
+# How loud a notification is, and from which on people hear of what is for everybody, unless they chose otherwise.
+SEVERITIES: Final = ("info", "warning", "critical")
+LEAST_SEVERITY: Final = "warning"
+NO_SEVERITY: Final = "nothing"
+
 # Translation keys of the entities that decide a request; no assistant may have them.
 APPROVAL_KEYS: Final = frozenset({"approve", "approve_ppe", "deny"})
+
+# The parts of the brain for which there are words and an icon here; what a newer one has besides goes by its own word.
+CAPABILITIES: Final = frozenset(
+    {
+        "autonomy",
+        "broker",
+        "cache",
+        "conversation",
+        "generate",
+        "inventory",
+        "mcp",
+        "memory",
+        "models.far",
+        "mqtt",
+        "notifications",
+        "openai",
+        "prints",
+        "queue",
+        "research",
+        "search",
+        "vision",
+        "webhooks",
+    }
+)

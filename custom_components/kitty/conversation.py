@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+import re
 from typing import Final, Literal, override
 
 from homeassistant.components.conversation import (
@@ -26,6 +27,7 @@ from homeassistant.util import dt as dt_util
 
 from . import KittyConfigEntry
 from .approvals import APPROVE
+from .assent import agrees
 from .const import DOMAIN, LOGGER, SUBENTRY_DEVICE
 from .coordinator import KittyCoordinator
 from .entity import KittyBrainEntity
@@ -36,7 +38,7 @@ from .ledger import check_subject
 from .origin import Caller, caller_from
 from .protocol import EventStatus, Json, Kind
 from .tools import HouseTools
-from .turns import YES, Turn, plain
+from .turns import Turn
 
 PARALLEL_UPDATES = 0
 
@@ -48,10 +50,15 @@ WARM_TIMEOUT: Final = 5.0
 # Why the home leaves something alone that only the brain may touch.
 GUARDED: Final = "guarded"
 
+# How the brain calls its conversations; the ids of Home Assistant are no such.
+_BRAINS_OWN: Final = re.compile(r"[0-9a-f]{32}\Z")
+
 # What an answer tells about itself besides its words.
 ABOUT: Final = ("tier", "confidence", "cost")
 
 type Delta = AssistantContentDeltaDict | ToolResultContentDeltaDict
+# A conversation, and one of those who speak in it.
+type _Talk = tuple[str, str | None]
 
 
 async def async_setup_entry(
@@ -75,15 +82,15 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
     def __init__(self, coordinator: KittyCoordinator, description: EntityDescription) -> None:
         """Start without conversations."""
         super().__init__(coordinator, description)
-        # Home Assistant's conversation id -> whose it is, and what the brain calls it.
-        self._owners: dict[str, str | None] = {}
+        # Home Assistant's conversation id -> who speaks in it, and what the brain calls it.
+        self._people: dict[str, set[str | None]] = {}
         self._brain_ids: dict[str, str] = {}
         # The turns that are being answered, by the id of their context.
         self._turns: dict[str, Turn] = {}
-        # What we asked last in a conversation: the event and the subject that was spoken.
-        self._asked: dict[str, tuple[str, str]] = {}
-        # The conversations whose last answer was a question of any kind.
-        self._open: dict[str, str] = {}
+        # What we asked somebody last in a conversation: the event and the subject that was spoken.
+        self._asked: dict[_Talk, tuple[str, str]] = {}
+        # The calls that the last answers were questions about.
+        self._open: dict[_Talk, str] = {}
         home = coordinator.config_entry.runtime_data.home
         self._house = HouseTools(coordinator.hass, home, self._turn)
 
@@ -117,7 +124,7 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         event_id, subject = turn.asked or (None, None)
         if event_id != params["event_id"]:
             subject = None
-        if params["decision"] == APPROVE and (subject is None or plain(turn.text) not in YES):
+        if params["decision"] == APPROVE and (subject is None or not agrees(turn.text)):
             raise Refused("not_said")
         approvals = self.coordinator.config_entry.runtime_data.approvals
         return await approvals.decide(
@@ -148,6 +155,7 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         caller = await caller_from(self.hass, user_input.context)
         conversation_id = chat_log.conversation_id
         self._claim(conversation_id, caller)
+        talk = conversation_id, caller.user_id
         result: Json = {}
         turn = self._turns[user_input.context.id] = Turn(
             context=user_input.context,
@@ -159,8 +167,8 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
             area_id=self._area(user_input),
             llm_context=user_input.as_llm_context(DOMAIN),
             # Whatever is said next, a question is answered or over.
-            asked=self._asked.pop(conversation_id, None),
-            answers=self._open.pop(conversation_id, None),
+            asked=self._asked.pop(talk, None),
+            answers=self._open.pop(talk, None),
         )
         try:
             deltas = self._answer(turn, result)
@@ -176,7 +184,7 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
             if conversation_id not in self._brain_ids:
                 self._forget(conversation_id)
         if result.get("continue_conversation") and turn.proposes is not None:
-            self._open[conversation_id] = turn.proposes
+            self._open[talk] = turn.proposes
         response = intent.IntentResponse(language=user_input.language)
         response.async_set_speech(result["text"])
         response.async_set_speech_slots({name: result[name] for name in ABOUT if name in result})
@@ -187,27 +195,32 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         )
 
     def _claim(self, conversation_id: str, caller: Caller) -> None:
-        """Make the conversation the caller's own; refuse it to everybody else."""
-        if conversation_id in self._owners:
-            if self._owners[conversation_id] != caller.user_id:
-                raise Refused("conversation_of_another")
-            return
-        self._owners[conversation_id] = caller.user_id
-        if (session := current_session.get()) is not None:
-            session.async_on_cleanup(lambda: self._forget(conversation_id))
+        """Make the conversation the caller's own; refuse it to everybody else.
+
+        Who may speak in one that has the brain's own id, the brain knows.
+        """
+        if (people := self._people.get(conversation_id)) is None:
+            people = self._people[conversation_id] = set()
+            if (session := current_session.get()) is not None:
+                session.async_on_cleanup(lambda: self._forget(conversation_id))
+        elif caller.user_id not in people and not _BRAINS_OWN.match(conversation_id):
+            raise Refused("conversation_of_another")
+        people.add(caller.user_id)
 
     def _forget(self, conversation_id: str) -> None:
         """Let go of a conversation that is over."""
-        self._owners.pop(conversation_id, None)
+        for person in self._people.pop(conversation_id, ()):
+            self._asked.pop((conversation_id, person), None)
+            self._open.pop((conversation_id, person), None)
         self._brain_ids.pop(conversation_id, None)
-        self._asked.pop(conversation_id, None)
-        self._open.pop(conversation_id, None)
         self.coordinator.config_entry.runtime_data.home.forget(conversation_id)
 
     def _params(self, turn: Turn) -> Json:
         """Return the turn as the brain takes it."""
         params: Json = {"text": turn.text, "language": turn.language}
-        if brain_id := self._brain_ids.get(turn.conversation_id):
+        # A session of Home Assistant is soon over; the brain's own id goes on with what is kept longer.
+        kept = turn.conversation_id if _BRAINS_OWN.match(turn.conversation_id) else None
+        if brain_id := self._brain_ids.get(turn.conversation_id, kept):
             params["conversation_id"] = brain_id
         if turn.area_id:
             params["area_id"] = turn.area_id
@@ -294,13 +307,15 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         except Refused:
             titles = []
         words = await async_get_translations(self.hass, turn.language, "exceptions", {DOMAIN})
-        sentence = words.get(f"component.{DOMAIN}.exceptions.ask_{event['intent']}.message")
+        plate = event["params"].get("plate")
+        key = f"ask_{event['intent']}{'' if plate is None else '_plate'}"
+        sentence = words.get(f"component.{DOMAIN}.exceptions.{key}.message")
         if sentence is None or not titles:
             LOGGER.error("The brain wants a question asked that is not about a device set up here")
             return None
-        self._asked[turn.conversation_id] = event["id"], event["subject"]
+        self._asked[turn.conversation_id, turn.caller.user_id] = event["id"], event["subject"]
         file = str(event["params"].get("file", "?"))
-        return sentence.format(device=titles[0], file=file)
+        return sentence.format(device=titles[0], file=file, plate=plate)
 
     def _away(self) -> KittyError:
         """Return the sentence for people whose brain is away, with the doors that still lock."""

@@ -1,7 +1,7 @@
 """What the brain last said: one snapshot, changed by its events, and the word that it is gone."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import monotonic
@@ -24,6 +24,7 @@ KEEP: Final = 100
 
 LINK_UP: Final = "link.up"
 LINK_DOWN: Final = "link.down"
+LINK_REFUSED: Final = "link.refused"
 SNAPSHOT: Final = "snapshot"
 
 # An unknown outcome waits for a person, so it is never forgotten.
@@ -73,6 +74,19 @@ WORKSHOP: Final[Mapping[str, Part]] = {
     "reviews": Part(
         topic="review.updated", key="job_id", is_open=lambda row: row["status"] == "waiting"
     ),
+    "schedule": Part(topic="schedule.updated", key="name"),
+    "capabilities": Part(topic="capability.updated", key="name"),
+    "work": Part(
+        topic="work.updated", is_open=lambda row: row["status"] in {"pending", "running", "dead"}
+    ),
+    "goals": Part(
+        topic="goal.updated",
+        is_open=lambda row: row["status"] in {"identified", "approved", "active"},
+    ),
+    "projects": Part(topic="project.updated", is_open=lambda row: row["status"] == "active"),
+    "researches": Part(
+        topic="research.updated", is_open=lambda row: row["status"] in {"pending", "running"}
+    ),
 }
 _PARTS_BY_TOPIC: Final = {part.topic: name for name, part in WORKSHOP.items()}
 # What each other topic brings: one thing of a part, the end of one, or a part as a whole.
@@ -84,7 +98,18 @@ _THINGS: Final = {
     "provider.updated": "providers",
 }
 _REMOVALS: Final = {"device.removed": "devices", "provider.removed": "providers"}
-_WHOLES: Final = {"health.updated": "health", "audit.head": "audit", "mind.updated": "mind"}
+_WHOLES: Final = {"health.updated": "health"}
+AUDIT_HEAD: Final = "audit.head"
+MIND_UPDATED: Final = "mind.updated"
+# There is one for each step of each request, and one for each answer: whoever wants them listens for them, so that
+# not all have to look.
+_QUIET: Final = {AUDIT_HEAD: "audit", MIND_UPDATED: "mind"}
+PRESENCE: Final = "presence.updated"
+
+# In place of a device's id: what a listener shows has nothing to do with what a single device does.
+NO_DEVICE: Final = ""
+# What a device does: its own entities show that. The rest of it shows elsewhere, too.
+_DOINGS: Final = frozenset({"state", "online", "reason", "last_seen"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +136,17 @@ class Snapshot:
     incidents: Mapping[str, Json] = field(default_factory=dict)
     vision: Mapping[str, Json] = field(default_factory=dict)
     reviews: Mapping[str, Json] = field(default_factory=dict)
+    # What goes on by itself; these keys, too.
+    schedule: Mapping[str, Json] = field(default_factory=dict)
+    capabilities: Mapping[str, Json] = field(default_factory=dict)
+    work: Mapping[str, Json] = field(default_factory=dict)
+    goals: Mapping[str, Json] = field(default_factory=dict)
+    projects: Mapping[str, Json] = field(default_factory=dict)
+    researches: Mapping[str, Json] = field(default_factory=dict)
+    # What was wrong with printers at the last look at all of them.
+    fleet: Sequence[Json] = ()
+    # Who was last seen where, by area and person.
+    presences: Mapping[str, Json] = field(default_factory=dict)
     connected: bool = False
 
 
@@ -128,6 +164,8 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
         self._down_logged = False
         self._lost_at: float | None = None
         self._callbacks: dict[str, list[Callable[[Json], None]]] = {}
+        # Whose doings are being told right now, and nothing else.
+        self._about: str | None = None
         client.on_snapshot = self._on_snapshot
         client.on_event = self._on_event
         client.on_link = self._on_link
@@ -142,6 +180,20 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
             raise UpdateFailed(translation_domain=DOMAIN, translation_key="brain_timeout") from err
         return self.data
 
+    @override
+    @callback
+    def async_add_listener(
+        self, update_callback: CALLBACK_TYPE, context: Any = None
+    ) -> Callable[[], None]:
+        """Call back when something changes; with a device's id not for the doings of other devices."""
+
+        @callback
+        def tell() -> None:
+            if context is None or self._about is None or context == self._about:
+                update_callback()
+
+        return super().async_add_listener(tell, context)
+
     @callback
     def async_listen(self, event_name: str, action: Callable[[Json], None]) -> CALLBACK_TYPE:
         """Call the action with the data of every event of this name; returns how to stop."""
@@ -154,28 +206,6 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
         if self.data.connected:
             return True
         return self._lost_at is not None and monotonic() - self._lost_at < seconds
-
-    def pending_for(self, device_id: str, intent: str | None = None) -> Json | None:
-        """Return the newest safety event of a device that waits for people, if there is one."""
-        waiting = [
-            event
-            for event in self.data.events.values()
-            if event["device_id"] == device_id
-            and event["status"] == EventStatus.PENDING
-            and intent in (None, event["intent"])
-        ]
-        return max(waiting, key=lambda event: float(event["created_at"]), default=None)
-
-    def running_for(self, device_id: str, intent: str | None = None) -> Json | None:
-        """Return the newest command of a device that is still under way, if there is one."""
-        running = [
-            command
-            for command in self.data.commands.values()
-            if command["device_id"] == device_id
-            and command["status"] in _OPEN_COMMANDS - {CommandStatus.UNKNOWN}
-            and intent in (None, command["intent"])
-        ]
-        return max(running, key=lambda command: float(command["created_at"]), default=None)
 
     @callback
     def async_note(self, part: str, thing: Json) -> None:
@@ -196,6 +226,8 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
             budget=data.get("budget") or {},
             budget_told=dt_util.utcnow(),
             mind=data.get("mind") or {},
+            fleet=data.get("fleet") or (),
+            presences={_whereabouts(row): row for row in data.get("presences") or []},
             connected=True,
             **{
                 name: {row[part.key]: row for row in data.get(name) or [] if part.is_open(row)}
@@ -216,8 +248,19 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
             self._remove(_REMOVALS[name], data["id"])
         elif name in _WHOLES:
             self._change(_WHOLES[name], data)
+        elif name in _QUIET:
+            quiet: dict[str, Any] = {_QUIET[name]: data}
+            self.data = replace(self.data, **quiet)
+        elif name == PRESENCE:
+            # No entity shows it, and it comes again and again as long as somebody stays.
+            seen = {**self.data.presences, _whereabouts(data): data}
+            self.data = replace(self.data, presences=seen)
         elif name == "budget.updated":
             self._set(replace(self.data, budget=data, budget_told=dt_util.utcnow()))
+        elif name == "fleet.updated":
+            self._set(replace(self.data, fleet=data["problems"]))
+        elif name == "task.updated":
+            self._put_task(data)
         self._tell(name, data)
 
     @callback
@@ -244,15 +287,19 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
             self.last_exception = lost
             self.async_update_listeners()
             self._tell(LINK_DOWN, {"code": lost.code})
+        if isinstance(lost, InvalidAuth):
+            self._tell(LINK_REFUSED, {})
 
     def _merge(self, part: str, thing: Json) -> None:
         """Put one thing into its part of the snapshot, letting go of the oldest that are over."""
-        self._change(part, _trim(part, {**getattr(self.data, part), thing["id"]: thing}))
+        things = getattr(self.data, part)
+        about = _whose(part, thing, things.get(thing["id"]))
+        self._change(part, _trim(part, {**things, thing["id"]: thing}), about)
 
-    def _change(self, part: str, now: Json) -> None:
+    def _change(self, part: str, now: Json, about: str | None = None) -> None:
         """Put something else in the place of one part."""
         changed: dict[str, Any] = {part: now}
-        self._set(replace(self.data, **changed))
+        self._set(replace(self.data, **changed), about)
 
     def _remove(self, part: str, thing_id: str) -> None:
         """Take one thing out of its part of the snapshot."""
@@ -267,12 +314,25 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
             rows[row[part.key]] = row
         self._change(name, rows)
 
-    def _set(self, data: Snapshot) -> None:
-        """Push a snapshot that differs."""
-        if data != self.data or self.last_update_success != data.connected:
+    def _put_task(self, task: Json) -> None:
+        """Put a task into its project; a project that is over has none that matter."""
+        project = self.data.projects.get(task["project_id"])
+        if project is not None:
+            others = [one for one in project["tasks"] if one["id"] != task["id"]]
+            tasks = sorted([*others, task], key=lambda one: int(one["position"]))
+            self._put("projects", project | {"tasks": tasks})
+
+    def _set(self, data: Snapshot, about: str | None = None) -> None:
+        """Push a snapshot that differs, by no more than ``about`` did where that is given."""
+        turned = self.last_update_success != data.connected
+        if data != self.data or turned:
             self.data = data
             self.last_update_success = data.connected
-            self.async_update_listeners()
+            self._about = None if turned else about
+            try:
+                self.async_update_listeners()
+            finally:
+                self._about = None
 
     def _tell(self, name: str, data: Json) -> None:
         for action in list(self._callbacks.get(name, ())):
@@ -281,6 +341,21 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
 
 def _by_id(things: list[Json]) -> dict[str, Json]:
     return {thing["id"]: thing for thing in things}
+
+
+def _whose(part: str, thing: Json, before: Json | None) -> str | None:
+    """Return the device of whose doings a change tells; None when more may have changed."""
+    if part in {"events", "commands"}:
+        return str(thing["device_id"])
+    if part != "devices" or before is None:
+        return None
+    kept, was = ({k: v for k, v in one.items() if k not in _DOINGS} for one in (thing, before))
+    return str(thing["id"]) if kept == was else None
+
+
+def _whereabouts(row: Json) -> str:
+    """Return by what one observation of a person in an area is known."""
+    return f"{row['zone_id']}:{row['user_id']}"
 
 
 def _trim(part: str, things: dict[str, Json]) -> dict[str, Json]:

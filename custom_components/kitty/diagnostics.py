@@ -127,7 +127,7 @@ async def async_get_config_entry_diagnostics(
     """Return the state of the brain, its devices and the rules, without secrets and names."""
     if not has_brain(entry):
         return {"home_assistant": __version__, "entry": {"state": entry.state.value}}
-    return await _cleaned(hass, entry, _found(hass, entry))
+    return await cleaned(hass, entry, _found(hass, entry))
 
 
 async def async_get_device_diagnostics(
@@ -137,13 +137,13 @@ async def async_get_device_diagnostics(
     whole = _found(hass, entry)
     ids = {value for domain, value in device.identifiers if domain == DOMAIN}
     if entry.data[CONF_INSTANCE_ID] in ids:
-        return await _cleaned(hass, entry, whole)
+        return await cleaned(hass, entry, whole)
     part = {name: whole[name] for name in ("home_assistant", "brain", "health", "issues")}
     for name in ("devices", "providers"):
         part[name] = [item for item in whole[name] if item["id"] in ids]
     for name in ("subentries", "commands", "events", "jobs"):
         part[name] = [item for item in whole[name] if item[CONF_DEVICE_ID] in ids]
-    return await _cleaned(hass, entry, part)
+    return await cleaned(hass, entry, part)
 
 
 def _found(hass: HomeAssistant, entry: KittyConfigEntry) -> Json:
@@ -202,7 +202,7 @@ def _found(hass: HomeAssistant, entry: KittyConfigEntry) -> Json:
     }
 
 
-async def _cleaned(hass: HomeAssistant, entry: KittyConfigEntry, found: Json) -> Json:
+async def cleaned(hass: HomeAssistant, entry: KittyConfigEntry, found: Json) -> Json:
     """Return a copy without secrets and names; the parts keep their own names."""
     secrets = await _secrets(hass, entry)
     return {name: _clean(part, secrets) for name, part in found.items()}

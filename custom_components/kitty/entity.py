@@ -1,7 +1,7 @@
 """What every KITTY entity shares: its device, its part of the snapshot, how it asks."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final, override
+from typing import TYPE_CHECKING, Any, ClassVar, Final, override
 
 from homeassistant.auth import EVENT_USER_ADDED, EVENT_USER_UPDATED
 from homeassistant.const import CONF_DEVICE_ID
@@ -16,7 +16,7 @@ from homeassistant.util.hass_dict import HassKey
 
 from .bindings import Seen, watched
 from .const import CONF_INSTANCE_ID, DOMAIN
-from .coordinator import KittyCoordinator
+from .coordinator import NO_DEVICE, KittyCoordinator
 from .errors import KittyError
 from .protocol import INTENTS, CommandStatus, EventStatus, Hazard, Json, OnlineState
 from .providers import provider_subentries
@@ -131,7 +131,7 @@ def async_add_device_entities(
                 async_add_entities(new, config_subentry_id=subentry_id)
 
     add_new()
-    entry.async_on_unload(coordinator.async_add_listener(add_new))
+    entry.async_on_unload(coordinator.async_add_listener(add_new, NO_DEVICE))
 
 
 @callback
@@ -153,7 +153,7 @@ def async_add_provider_entities(
                 async_add_entities(new, config_subentry_id=subentry_id)
 
     add_new()
-    entry.async_on_unload(coordinator.async_add_listener(add_new))
+    entry.async_on_unload(coordinator.async_add_listener(add_new, NO_DEVICE))
 
 
 @callback
@@ -172,17 +172,19 @@ def async_follow_devices(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
                     registered.id, name=device["name"], sw_version=device["sw_version"]
                 )
 
-    entry.async_on_unload(coordinator.async_add_listener(follow))
+    entry.async_on_unload(coordinator.async_add_listener(follow, NO_DEVICE))
 
 
 class KittyBrainEntity(CoordinatorEntity[KittyCoordinator]):
     """An entity of the brain itself."""
 
     _attr_has_entity_name = True
+    # Whether it shows what devices do, or what is asked of them.
+    _shows_doings: ClassVar[bool] = False
 
     def __init__(self, coordinator: KittyCoordinator, description: EntityDescription) -> None:
         """Tie the entity to the brain's device."""
-        super().__init__(coordinator)
+        super().__init__(coordinator, None if self._shows_doings else NO_DEVICE)
         entry = coordinator.config_entry
         self.entity_description = description
         self._attr_unique_id = f"{entry.data[CONF_INSTANCE_ID]}-{description.key}"
@@ -205,7 +207,7 @@ class KittyProviderEntity(CoordinatorEntity[KittyCoordinator]):
         self, coordinator: KittyCoordinator, view: Json, description: EntityDescription
     ) -> None:
         """Tie the entity to its provider, which hangs on the brain's device."""
-        super().__init__(coordinator)
+        super().__init__(coordinator, NO_DEVICE)
         self._provider_id: str = view["id"]
         self.entity_description = description
         self._attr_unique_id = f"{self._provider_id}-{description.key}"
@@ -241,7 +243,7 @@ class KittyEntity(CoordinatorEntity[KittyCoordinator]):
         self, coordinator: KittyCoordinator, device: Json, description: EntityDescription
     ) -> None:
         """Tie the entity to its device, which hangs on the brain's device."""
-        super().__init__(coordinator)
+        super().__init__(coordinator, device["id"])
         entry = coordinator.config_entry
         self._device_id: str = device["id"]
         self.entity_description = description

@@ -4,21 +4,36 @@ from typing import Any, Final, Self
 
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 
-from .const import DOMAIN
+from .const import CAPABILITIES, DOMAIN
 
 # What ails the brain itself and not the wish: it cannot be asked now, though its socket is open.
 BUSY: Final = frozenset(
     {
         "database_busy",
         "internal",
+        "not_awake",
         "overloaded",
         "rate_limited",
         "shutting_down",
+        "standby",
         "storage_failed",
         "storage_full",
         "timeout",
     }
 )
+
+# Why a printer cannot print a file; each has its own words.
+MISFITS: Final = frozenset({"volume", "nozzle", "material", "max_nozzle", "max_bed"})
+# Errors in whose sentences a word of the brain's would stand: by which of their fields, and for which of its
+# values, there is a sentence of its own instead.
+VARIANTS: Final[dict[str, tuple[str, frozenset[str]]]] = {
+    "capability_off": ("because", CAPABILITIES),
+    "over_limit": ("part", frozenset({"bed", "lines", "nozzle"})),
+    "url_refused": (
+        "reason",
+        frozenset({"address", "credentials", "form", "host", "port", "scheme"}),
+    ),
+}
 
 
 class KittyError(HomeAssistantError):
@@ -56,6 +71,10 @@ class InvalidAuth(KittyError):
     def __init__(self) -> None:
         """Make the error."""
         super().__init__("invalid_auth")
+
+
+class WrongScope(InvalidAuth):
+    """The brain knows the token, which was not made for Home Assistant."""
 
 
 class SchemaMismatch(KittyError):
@@ -103,11 +122,14 @@ class BrainError(ServiceValidationError):
         """Make the error from what came over the wire."""
         self.code = code
         self.details = details or {}
+        misfit = _first_misfit(code, self.details)
         super().__init__(
             message,
             translation_domain=DOMAIN,
-            translation_key=code,
-            translation_placeholders={name: str(value) for name, value in self.details.items()},
+            translation_key=_key(code, self.details, misfit),
+            translation_placeholders={
+                name: _plain(value) for name, value in (self.details | (misfit or {})).items()
+            },
         )
 
     @classmethod
@@ -118,3 +140,28 @@ class BrainError(ServiceValidationError):
             str(error.get("message", "")),
             error.get("details"),
         )
+
+
+def _key(code: str, details: dict[str, Any], misfit: dict[str, Any] | None) -> str:
+    """Return under which key an error has its sentence; a newer brain may know more than we have words for."""
+    if misfit is not None:
+        return f"{code}_{misfit['what']}"
+    field, known = VARIANTS.get(code, ("", frozenset()))
+    value = details.get(field)
+    return (
+        f"{code}_{value.replace('.', '_')}" if isinstance(value, str) and value in known else code
+    )
+
+
+def _first_misfit(code: str, details: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the first reason why a printer cannot print a file, where it is one that has words."""
+    found = details.get("misfits") if code == "does_not_fit" else None
+    first = found[0] if isinstance(found, list) and found else None
+    return first if isinstance(first, dict) and first.get("what") in MISFITS else None
+
+
+def _plain(value: Any) -> str:
+    """Return a field as people read it: a list without its brackets, a figure without needless places."""
+    if isinstance(value, list):
+        return ", ".join(_plain(one) for one in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,7 +1,7 @@
 """What happened, as events: requests and decisions of each device, prints, what cameras saw, the gate's alarms.
 
-One :class:`Bridge` per entry turns the brain's changes into both the event entities here and the
-``kitty_event`` of the bus that the logbook describes, each under the context of whoever acted.
+One :class:`Bridge` per entry turns the brain's changes into the event entities here, the triggers of
+automations, and the ``kitty_event`` of the bus that the logbook describes, each under the context of whoever acted.
 """
 
 from collections.abc import Callable
@@ -14,10 +14,12 @@ from homeassistant.components.event import EventEntity, EventEntityDescription
 from homeassistant.const import ATTR_DEVICE_ID, ATTR_ENTITY_ID, ATTR_NAME, EntityCategory, Platform
 from homeassistant.core import CALLBACK_TYPE, Context, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.dispatcher import async_dispatcher_send
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.util.signal_type import SignalType
 
 from . import KittyConfigEntry
-from .const import DOMAIN
+from .const import DOMAIN, EVENT_KITTY
 from .coordinator import LINK_DOWN, SNAPSHOT, KittyCoordinator
 from .entity import (
     KittyBrainEntity,
@@ -27,40 +29,48 @@ from .entity import (
     needs_people,
     person_name,
 )
+from .news import LIMIT_TYPES, LIMITS, WORK, WORK_TYPES, News
 from .protocol import CommandStatus, EventStatus, Json, Kind
 from .workshop import device_name, printer_of, watchers
 
 PARALLEL_UPDATES = 0
 
-EVENT_KITTY: Final = "kitty_event"
 # Not described in the logbook: whoever forces a person to approve may be looking at it.
 EVENT_ALARM: Final = "kitty_alarm"
 
 REQUESTED: Final = "requested"
+APPROVED: Final = "approved"
+DENIED: Final = "denied"
+EXPIRED: Final = "expired"
+STARTED: Final = "started"
+FINISHED: Final = "finished"
+FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
+OPENED: Final = "opened"
 DURESS: Final = "duress"
 LOCKOUT: Final = "lockout"
 
 _EVENT_TYPES: Final = {
     EventStatus.PENDING: REQUESTED,
-    EventStatus.APPROVED: "approved",
-    EventStatus.DENIED: "denied",
-    EventStatus.EXPIRED: "expired",
+    EventStatus.APPROVED: APPROVED,
+    EventStatus.DENIED: DENIED,
+    EventStatus.EXPIRED: EXPIRED,
 }
 _COMMAND_TYPES: Final = {
     CommandStatus.ACKED: "done",
-    CommandStatus.FAILED: "failed",
+    CommandStatus.FAILED: FAILED,
     CommandStatus.UNKNOWN: "unknown",
 }
 _JOB_TYPES: Final = {
-    "printing": "started",
-    "completed": "finished",
-    "failed": "failed",
-    "aborted": "cancelled",
+    "printing": STARTED,
+    "completed": FINISHED,
+    "failed": FAILED,
+    "aborted": CANCELLED,
 }
 # Seen of a print while it runs; how it ended is told by the job.
 _SEEN_TYPES: Final = frozenset({"first_layer_ok", "spaghetti_detected", "nozzle_clog"})
 _INCIDENT_TYPES: Final = {
-    "open": "opened",
+    "open": OPENED,
     "confirmed": "confirmed",
     "false_alarm": "false_alarm",
     "over": "over",
@@ -85,6 +95,10 @@ PRINT: Final = EventEntityDescription(
 )
 INCIDENT: Final = EventEntityDescription(
     key="incident", translation_key="incident", event_types=list(_INCIDENT_TYPES.values())
+)
+BRAIN: Final = (
+    EventEntityDescription(key=WORK, translation_key="work", event_types=list(WORK_TYPES)),
+    EventEntityDescription(key=LIMITS, translation_key="limits", event_types=list(LIMIT_TYPES)),
 )
 # Hidden, so that it shows on no dashboard by itself; automations can use it all the same.
 ALARM: Final = EventEntityDescription(
@@ -111,6 +125,9 @@ class Change:
 
 type Listener = Callable[[Change], None]
 
+# Every change of every brain, for the triggers of automations, which outlive a reload of an entry.
+SIGNAL_CHANGE: Final[SignalType[KittyConfigEntry, Change]] = SignalType("kitty_change")
+
 
 async def async_setup_entry(
     hass: HomeAssistant,
@@ -121,7 +138,10 @@ async def async_setup_entry(
     await async_load_names(hass)
     bridge = Bridge(hass, entry)
     entry.async_on_unload(bridge.start())
-    async_add_entities([AlarmEvent(entry.runtime_data.coordinator, ALARM, bridge)])
+    async_add_entities(
+        BrainEvent(entry.runtime_data.coordinator, description, bridge)
+        for description in (ALARM, *BRAIN)
+    )
 
     def build(coordinator: KittyCoordinator, device: Json) -> list[DeviceEvent]:
         events = []
@@ -158,6 +178,7 @@ class Bridge:
         """Listen to the brain; returns how to stop."""
         listen = self._coordinator.async_listen
         stops = [
+            *News(self._entry, self._tell_of_brain).start(),
             listen("safety.event", self._on_event),
             listen("command.updated", self._on_command),
             listen("job.updated", self._on_job),
@@ -210,8 +231,8 @@ class Bridge:
             return
         kind = _EVENT_TYPES[EventStatus(event["status"])]
         actor = {
-            "approved": (event["approved_by"] or [None])[-1],
-            "denied": event["denied_by"],
+            APPROVED: (event["approved_by"] or [None])[-1],
+            DENIED: event["denied_by"],
             REQUESTED: event["initiated_by"],
         }.get(kind)
         actor = self._proven(event["id"], actor)
@@ -246,7 +267,11 @@ class Bridge:
             return
         if (kind := _JOB_TYPES.get(job["status"])) is not None:
             about = {"file": job["file"], "job_id": job["id"], "error": job["error"]}
-            self._tell(PRINT.key, kind, job["device_id"], about, None)
+            command = self._coordinator.data.commands.get(job["command_id"] or "", {})
+            # Who asked for a print is who started it; its end is nobody's deed.
+            asked = job["requested_by"] if kind == STARTED else None
+            actor = self._proven(command.get("event_id"), asked)
+            self._tell(PRINT.key, kind, job["device_id"], about, actor)
 
     @callback
     def _on_seen(self, seen: Json) -> None:
@@ -339,10 +364,14 @@ class Bridge:
             "reason": event["reason"],
         }
 
+    def _tell_of_brain(self, topic: str, kind: str, about: Json) -> None:
+        """Tell of something that is of no device, and of nobody's doing."""
+        self._tell(topic, kind, None, about, None)
+
     def _tell(
         self, topic: str, kind: str, device_id: str | None, about: Json, actor: str | None
     ) -> None:
-        """Fire requests and alarms of the gate on the bus, and hand every change to the entities."""
+        """Fire requests and alarms of the gate on the bus, and hand every change to entities and triggers."""
         change = Change(
             topic=topic,
             type=kind,
@@ -355,6 +384,7 @@ class Bridge:
             self._hass.bus.async_fire(event_type, data, context=change.context)
         for listener in list(self._listeners):
             listener(change)
+        async_dispatcher_send(self._hass, SIGNAL_CHANGE, self._entry, change)
 
     def _where(self, device_id: str | None) -> Json:
         """Return the name and the registry ids of a device, by which Home Assistant finds it."""
@@ -406,8 +436,8 @@ class DeviceEvent(RecordEntity, EventEntity):
             self.async_write_ha_state()
 
 
-class AlarmEvent(KittyBrainEntity, EventEntity):
-    """The gate's alarms: somebody was forced, somebody is locked out."""
+class BrainEvent(KittyBrainEntity, EventEntity):
+    """The last alarm of the gate, end of a work of the brain, or limit of the house that was reached."""
 
     def __init__(
         self, coordinator: KittyCoordinator, description: EventEntityDescription, bridge: Bridge
@@ -424,7 +454,7 @@ class AlarmEvent(KittyBrainEntity, EventEntity):
 
     @callback
     def _on_change(self, change: Change) -> None:
-        """Take over an alarm."""
+        """Take over a change of this topic."""
         if change.topic == self.entity_description.key:
             self._trigger_event(change.type, change.attributes)
             self.async_write_ha_state()

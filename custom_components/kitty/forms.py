@@ -64,6 +64,8 @@ class OptionForm:
         """Return the fields; a secret that is known need not be typed again."""
         fields: dict[vol.Marker, Any] = {}
         for name, option in self.slots:
+            if self._has_nothing_to_choose(option):
+                continue
             kept = option["type"] == "secret" and (self.old or {}).get(option["name"])
             default = option.get("default")
             if option["type"] == "boolean":
@@ -111,6 +113,12 @@ class OptionForm:
         named = (one for one, option in self.slots if name and option["name"] == name)
         of_kind = (one for one, option in self.slots if kind and option["type"] == kind)
         return next(named, None) or next(of_kind, None)
+
+    def _has_nothing_to_choose(self, option: Json) -> bool:
+        """Tell whether a field would be shown without anything in it."""
+        return option["type"] == "device" and not (
+            option["required"] or kitty_devices(self.entry, option.get("filter") or ())
+        )
 
     def _selector(self, option: Json) -> Any:
         """Return the field that fits the type of an option; text where the type is unknown."""

@@ -24,6 +24,7 @@ from . import KittyConfigEntry
 from .const import LOGGER
 from .coordinator import KittyCoordinator
 from .entity import RecordEntity, async_add_device_entities
+from .errors import BrainUnavailable
 from .origin import SYSTEM
 from .protocol import Json, Kind
 from .workshop import artifact_on, printer_of, watchers
@@ -40,6 +41,9 @@ PREVIEW: Final = ImageEntityDescription(key="preview", translation_key="preview"
 
 # Where the path cannot be drawn, the picture that the slicer put into the file is better than none.
 _LOOKS: Final = ("preview", "thumbnail")
+
+# Stands for a picture that the brain surely does not have.
+NOTHING: Final = Image(content_type="image/png", content=b"")
 
 # By which command a picture is fetched, and by what it asks for it.
 _ROADS: Final = {
@@ -91,7 +95,13 @@ async def async_setup_entry(
 
 
 class KittyImage(RecordEntity, ImageEntity):
-    """A picture that the brain keeps; it is fetched when somebody looks."""
+    """A picture that the brain keeps; it is fetched when somebody looks.
+
+    Without one it is unavailable: whoever asked for it all the same would be told of an error of the server.
+    """
+
+    # Nothing to show: there never was anything, or the brain said that it has no such picture.
+    _empty = True
 
     def __init__(
         self, coordinator: KittyCoordinator, device: Json, description: ImageEntityDescription
@@ -100,26 +110,39 @@ class KittyImage(RecordEntity, ImageEntity):
         RecordEntity.__init__(self, coordinator, device, description)
         ImageEntity.__init__(self, coordinator.hass)
 
+    @property
+    @override
+    def available(self) -> bool:
+        """Tell whether the brain is connected and has something to show."""
+        return super().available and not self._empty
+
     async def _fetch(self, action: str, params: Json, seconds: float) -> Image | None:
-        """Return a picture of the brain, or none when there is none."""
+        """Return a picture of the brain, ``NOTHING`` where it has none, None where it cannot be asked now."""
         try:
             answer = await self._data.client.command(action, params, caller=SYSTEM, timeout=seconds)
-            return Image(
+            image = Image(
                 content_type=valid_image_content_type(answer["content_type"]),
                 content=base64.b64decode(answer["image"], validate=True),
             )
+        except BrainUnavailable as err:
+            LOGGER.debug("No picture for %s now: %s", self.entity_id, err)
+            return None
         except (HomeAssistantError, ImageContentTypeError, binascii.Error) as err:
             LOGGER.debug("No picture for %s: %s", self.entity_id, err)
-            return None
+            return NOTHING
+        return image if image.content else NOTHING
 
     @callback
     def _show(self, image: Image | None) -> bytes | None:
         """Keep a picture for the next who looks, and return its bytes."""
-        self._cached_image = image
-        if image is None:
+        self._cached_image = image if image is not NOTHING else None
+        if image is NOTHING:
+            self._empty = True
+            self.async_write_ha_state()
+        if self._cached_image is None:
             return None
-        self._attr_content_type = image.content_type
-        return image.content
+        self._attr_content_type = self._cached_image.content_type
+        return self._cached_image.content
 
 
 class FrameImage(KittyImage, RestoreEntity):
@@ -195,14 +218,14 @@ class FrameImage(KittyImage, RestoreEntity):
         if self._frame is not None and frame.at <= self._frame.at:
             return
         self._frame = frame
-        self._cached_image = None
+        self._empty, self._cached_image = False, None
         self._attr_image_last_updated = dt_util.utc_from_timestamp(frame.at)
 
 
 class PreviewImage(KittyImage):
     """What comes out of the file that a printer prints, or prints next."""
 
-    _artifact_id: str | None = None
+    _file: Json | None = None
     _drawing: asyncio.Task[None] | None = None
 
     @override
@@ -214,24 +237,28 @@ class PreviewImage(KittyImage):
     @override
     async def async_image(self) -> bytes | None:
         """Return the drawing; whoever comes while it is being drawn waits with the others."""
-        if self._artifact_id is None:
+        if self._file is None:
             return None
         if self._cached_image is None:
             if self._drawing is None or self._drawing.done():
                 self._drawing = self.coordinator.config_entry.async_create_background_task(
-                    self.hass, self._draw(self._artifact_id), "kitty preview"
+                    self.hass, self._draw(self._file), "kitty preview"
                 )
             await asyncio.shield(self._drawing)
         return self._cached_image.content if self._cached_image else None
 
-    async def _draw(self, artifact_id: str) -> None:
+    async def _draw(self, file: Json) -> None:
         """Have the file drawn; who could not wait for it is told that it is there."""
         began = time.monotonic()
-        image = None
+        image: Image | None = NOTHING
         for kind in _LOOKS:
-            params = {"artifact_id": artifact_id, "kind": kind}
-            image = image or await self._fetch("files.picture", params, DRAW_TIMEOUT_S)
-        if artifact_id != self._artifact_id or self._show(image) is None:
+            params = file | {"kind": kind}
+            found = await self._fetch("files.picture", params, DRAW_TIMEOUT_S)
+            if found is not NOTHING:
+                image = found
+            if found is not None and found is not NOTHING:
+                break
+        if file != self._file or self._show(image) is None:
             return
         if time.monotonic() - began > PATIENCE_S:
             self._attr_image_last_updated = dt_util.utcnow()
@@ -246,9 +273,10 @@ class PreviewImage(KittyImage):
 
     @callback
     def _look(self) -> None:
-        artifact_id = artifact_on(self.coordinator.data, self._device_id)
-        if artifact_id == self._artifact_id:
+        file = artifact_on(self.coordinator.data, self._device_id)
+        if file == self._file:
             return
-        self._artifact_id = artifact_id
+        self._file = file
+        self._empty = file is None
         self._cached_image = self._drawing = None
-        self._attr_image_last_updated = dt_util.utcnow() if artifact_id else None
+        self._attr_image_last_updated = dt_util.utcnow() if file else None

@@ -21,6 +21,7 @@ from homeassistant.core import (
 )
 from homeassistant.helpers import area_registry as ar, entity_registry as er, issue_registry as ir
 from homeassistant.helpers.start import async_at_started
+from homeassistant.helpers.translation import async_get_cached_translations
 
 from .const import (
     APPROVAL_KEYS,
@@ -30,33 +31,43 @@ from .const import (
     CONF_PEOPLE,
     CONF_POLICIES,
     CONF_REQUIRED_ROLES,
+    CONF_REQUIRES_DUAL_CONFIRM,
     CONF_ROLES,
+    CONF_VOICE_MAY_CONFIRM,
+    CONF_ZONE_ID,
     CONF_ZONES,
     DOMAIN,
     SUBENTRY_DEVICE,
 )
 from .origin import person
-from .protocol import INTENTS, Hazard, Json, Role
+from .protocol import INTENTS, Hazard, Json, Role, people_needed
 
+AREA_UNSET: Final = "area_unset"
 AUDIT_ROLLBACK: Final = "audit_rollback"
+BRAIN_RESTARTS: Final = "brain_restarts"
 BRAIN_TOO_NEW: Final = "brain_too_new"
 BRAIN_TOO_OLD: Final = "brain_too_old"
 BRAIN_UNREACHABLE: Final = "brain_unreachable"
 BUDGET_EXHAUSTED: Final = "budget_exhausted"
 CAMERA_BLIND: Final = "camera_blind"
+CLOCK_SKEW: Final = "clock_skew"
 EMAIL_TAKEN: Final = "email_taken"
 EXPOSED_APPROVAL: Final = "exposed_approval"
 EXPOSED_RAW_ENTITY: Final = "exposed_raw_entity"
 MODEL_MISSING: Final = "model_missing"
 MODEL_TOO_LARGE: Final = "model_too_large"
 NO_APPROVER: Final = "no_approver"
+PART_ILL: Final = "part_ill"
 PAIRING_REFUSED: Final = "pairing_refused"
 PRINTER_OFFLINE: Final = "printer_offline"
 PRINTER_READ_ONLY: Final = "printer_read_only"
+PRINTER_TROUBLE: Final = "printer_trouble"
 PROVIDER_ILL: Final = "provider_ill"
 PROVIDER_KEY_REFUSED: Final = "provider_key_refused"
 ROGUE_DISCOVERY: Final = "rogue_discovery"
 SPOOL_SHORT: Final = "spool_short"
+JOB_OVERDUE: Final = "job_overdue"
+DEAD_LETTERS: Final = "dead_letters"
 UNKNOWN_OUTCOME: Final = "unknown_outcome"
 
 # What ails a provider, by the code of its trouble; and the details that the words then need.
@@ -68,7 +79,6 @@ _ILLNESSES: Final = {
 PROVIDER_KINDS: Final = (PROVIDER_ILL, PROVIDER_KEY_REFUSED, MODEL_MISSING, MODEL_TOO_LARGE)
 
 ASSIST: Final = "conversation"
-PEOPLE_FOR_HIGH: Final = 2
 
 # Entities of these domains only show something; exposing one bypasses nothing.
 _READ_ONLY: Final = frozenset(
@@ -161,20 +171,46 @@ def delete_version_skew(hass: HomeAssistant, entry: Entry) -> None:
 
 
 @callback
+def has_version_skew(hass: HomeAssistant, entry: Entry) -> bool:
+    """Tell whether one of the two must be updated before they understand each other."""
+    known = ir.async_get(hass)
+    found = (
+        known.async_get_issue(DOMAIN, _issue_id(kind, entry.entry_id))
+        for kind in (BRAIN_TOO_NEW, BRAIN_TOO_OLD)
+    )
+    # Those of before a restart are kept, but say nothing of now.
+    return any(issue is not None and issue.active for issue in found)
+
+
+@callback
+def create_clock_skew(hass: HomeAssistant, entry: Entry) -> None:
+    """Say that the brain takes what was decided just now for old, so that nobody can approve anything."""
+    _create(hass, CLOCK_SKEW, (entry.entry_id,), {"name": entry.title})
+
+
+@callback
+def delete_clock_skew(hass: HomeAssistant, entry: Entry) -> None:
+    """Say that the brain takes decisions again."""
+    _delete(hass, CLOCK_SKEW, entry.entry_id)
+
+
+@callback
 def create_unknown_outcome(
     hass: HomeAssistant, entry: Entry, *, command_id: str, device_name: str, intent: str
 ) -> None:
     """Ask a person to look whether a command was carried out; only a person may settle it."""
+    words = async_get_cached_translations(hass, hass.config.language, "selector", DOMAIN)
+    deed = words.get(f"component.{DOMAIN}.selector.intent.options.{intent}", intent)
     _create(
         hass,
         UNKNOWN_OUTCOME,
         (entry.entry_id, command_id),
-        {"device": device_name, "intent": intent.replace("_", " ")},
+        {"device": device_name, "intent": deed},
         data={
             "entry_id": entry.entry_id,
             "command_id": command_id,
             "device": device_name,
-            "intent": intent.replace("_", " "),
+            "intent": deed,
         },
         severity=ir.IssueSeverity.WARNING,
     )
@@ -197,12 +233,6 @@ def create_no_approver(hass: HomeAssistant, entry: Entry, *, zone_id: str) -> No
         {"area": area.name if area else zone_id},
         data={"entry_id": entry.entry_id, "area": area.name if area else zone_id},
     )
-
-
-@callback
-def delete_no_approver(hass: HomeAssistant, entry: Entry, *, zone_id: str) -> None:
-    """Say that enough people can approve in an area."""
-    _delete(hass, NO_APPROVER, entry.entry_id, zone_id)
 
 
 @callback
@@ -245,12 +275,6 @@ def create_rogue_discovery(hass: HomeAssistant, entry: Entry, *, app: str, slug:
         severity=ir.IssueSeverity.CRITICAL,
         persistent=True,
     )
-
-
-@callback
-def delete_rogue_discovery(hass: HomeAssistant, entry: Entry, *, slug: str) -> None:
-    """Say that the app is what it says."""
-    _delete(hass, ROGUE_DISCOVERY, entry.entry_id, slug)
 
 
 @callback
@@ -347,8 +371,9 @@ def delete_all(hass: HomeAssistant, entry: Entry) -> None:
             ir.async_delete_issue(hass, DOMAIN, issue_id)
 
 
-async def async_check_approvers(hass: HomeAssistant, entry: Entry) -> None:
-    """Raise or clear the issue of each dangerous area with too few people who can approve."""
+async def async_check_rules(hass: HomeAssistant, entry: Entry) -> None:
+    """Raise or clear the issue of each area in which devices can do nothing, for want of rules or people."""
+    _check_areas(hass, entry)
     holders = {
         user_id: set(settings[CONF_ROLES])
         for user_id, settings in entry.options.get(CONF_PEOPLE, {}).items()
@@ -357,12 +382,44 @@ async def async_check_approvers(hass: HomeAssistant, entry: Entry) -> None:
     policies = entry.options.get(CONF_POLICIES, {})
     short = set()
     for zone_id, zone in entry.options.get(CONF_ZONES, {}).items():
-        needed = set(policies.get(zone_id, {}).get(CONF_REQUIRED_ROLES, Role))
+        policy = policies.get(zone_id, {})
+        needed = set(policy.get(CONF_REQUIRED_ROLES, Role))
         able = [user_id for user_id, roles in holders.items() if roles & needed]
-        if zone[CONF_HAZARD_LEVEL] == Hazard.HIGH and len(able) < PEOPLE_FOR_HIGH:
+        if len(able) < _people_needed(zone, policy):
             short.add(zone_id)
             create_no_approver(hass, entry, zone_id=zone_id)
     _delete_others(hass, _issue_id(NO_APPROVER, entry.entry_id), short)
+
+
+def _people_needed(zone: Json, policy: Json) -> int:
+    """Return how many people an area must trust, so that anything dangerous can be approved there."""
+    level = Hazard.HIGH if zone[CONF_HAZARD_LEVEL] == Hazard.HIGH else Hazard.MEDIUM
+    dual = bool(policy.get(CONF_REQUIRES_DUAL_CONFIRM))
+    needed = people_needed(level, dual_confirm=dual)
+    return 0 if needed == 1 and policy.get(CONF_VOICE_MAY_CONFIRM) else needed
+
+
+@callback
+def _check_areas(hass: HomeAssistant, entry: Entry) -> None:
+    """Have exactly one issue for each area with guarded devices of which nobody said how dangerous it is."""
+    areas = ar.async_get(hass)
+    unset: dict[str, list[str]] = {}
+    for title, data in _guarded(entry):
+        if data[CONF_ZONE_ID] not in entry.options.get(CONF_ZONES, {}):
+            unset.setdefault(data[CONF_ZONE_ID], []).append(title)
+    told = set()
+    for zone_id, titles in unset.items():
+        if area := areas.async_get_area(zone_id):
+            told.add(zone_id)
+            words = {"area": area.name, "devices": ", ".join(titles)}
+            _create(
+                hass,
+                AREA_UNSET,
+                (entry.entry_id, zone_id),
+                words,
+                data={"entry_id": entry.entry_id, **words},
+            )
+    _delete_others(hass, _issue_id(AREA_UNSET, entry.entry_id), told)
 
 
 def _delete_others(hass: HomeAssistant, prefix: str, keep: set[str]) -> None:
@@ -375,16 +432,21 @@ def _delete_others(hass: HomeAssistant, prefix: str, keep: set[str]) -> None:
 
 def raw_entities(entry: Entry) -> Iterator[tuple[str, str]]:
     """Yield each entity that acts on a guarded device directly, with the device's name."""
+    for title, data in _guarded(entry):
+        for value in data[CONF_OPTIONS].values():
+            entity_id = value if isinstance(value, str) and valid_entity_id(value) else ""
+            if entity_id and split_entity_id(entity_id)[0] not in _READ_ONLY:
+                yield entity_id, title
+
+
+def _guarded(entry: Entry) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield name and data of each device that can do something dangerous."""
     for subentry in entry.subentries.values():
         if subentry.subentry_type != SUBENTRY_DEVICE:
             continue
         intents = [INTENTS.get(name) for name in subentry.data[CONF_INFO].get("capabilities", ())]
-        if all(intent and intent.hazard is Hazard.LOW for intent in intents):
-            continue
-        for value in subentry.data[CONF_OPTIONS].values():
-            entity_id = value if isinstance(value, str) and valid_entity_id(value) else ""
-            if entity_id and split_entity_id(entity_id)[0] not in _READ_ONLY:
-                yield entity_id, subentry.title
+        if any(intent is None or intent.hazard is not Hazard.LOW for intent in intents):
+            yield subentry.title, subentry.data
 
 
 @callback

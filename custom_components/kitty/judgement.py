@@ -123,7 +123,7 @@ class Ground:
         if self.safe:
             return
         if worse(self.level, grant.level) is not grant.level:
-            raise Refused("grant_level_too_low", level=self.level)
+            raise Refused("grant_level_too_low")
         if len(set(grant.people)) != len(grant.people):
             raise Refused("grant_people_repeated")
         if self.needed == 0:

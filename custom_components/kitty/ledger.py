@@ -150,9 +150,16 @@ class Ledger:
             raise
 
     async def record_decision(
-        self, event: Json, user_id: str, decision: str, *, channel: str, ppe: bool
+        self,
+        event: Json,
+        user_id: str,
+        decision: str,
+        *,
+        channel: str,
+        ppe: bool,
+        anew: bool = False,
     ) -> Json:
-        """Record one person's decision and return it; the same decision again is the first one.
+        """Record one person's decision and return it; the same decision again is the first one, unless it is made anew.
 
         A denial takes the place of that person's approval, never the other way round.
         """
@@ -162,9 +169,9 @@ class Ledger:
             raise Refused("wrong_subject")
         old = known["decisions"].get(user_id)
         if old is not None and old["status"] != REFUSED:
-            if old["decision"] == decision:
+            if old["decision"] == decision and not anew:
                 return dict(old)
-            if old["decision"] == "deny":
+            if old["decision"] == "deny" != decision:
                 raise Refused("already_decided")
         made = known["decisions"][user_id] = {
             "decision": decision,

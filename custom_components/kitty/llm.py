@@ -1,127 +1,84 @@
-"""Tools for other agents: see the workshop, and ask for something; no tool here can approve anything."""
+"""What other agents are offered: some tools beside Home Assistant's own, and an API of KITTY with all of them."""
 
-from typing import Any, Final, override
+from typing import TYPE_CHECKING, Final, override
 
 from homeassistant.components.llm import LLMTools
-from homeassistant.core import HomeAssistant, callback
-from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers import device_registry as dr
-from homeassistant.helpers.llm import (
-    LLM_API_ASSIST,
-    LLMContext,
-    Tool,
-    ToolAnnotations,
-    ToolInput,
-    ToolResult,
-)
-import probatio as vol
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.helpers import llm
+from homeassistant.helpers.llm import API, LLM_API_ASSIST, APIInstance, LLMContext, Tool
 
-from . import KittyConfigEntry
+from .agent_tools import (
+    MaterialsTool,
+    MemoryTool,
+    QueueTool,
+    ReportTool,
+    RequestTool,
+    ResearchTool,
+    StatusTool,
+    controlled_names,
+)
 from .const import DOMAIN
 from .entries import loaded_brains
-from .protocol import INTENTS
+from .origin import person
 
-STATUS: Final = f"{DOMAIN}__status"
-REQUEST: Final = f"{DOMAIN}__request"
+if TYPE_CHECKING:
+    from . import KittyConfigEntry
 
-
-class StatusTool(Tool):
-    """Tells how the devices of the workshop are."""
-
-    name = STATUS
-    title = "Workshop status"
-    description = "Tells how the doors, power supplies, printers and cameras of the workshop are."
-    annotations = ToolAnnotations(
-        read_only=True, destructive=False, idempotent=True, open_world=False
-    )
-    integration = DOMAIN
-
-    def __init__(self, entry: KittyConfigEntry) -> None:
-        """Take the entry."""
-        self._entry = entry
-
-    @override
-    async def async_call(
-        self, hass: HomeAssistant, tool_input: ToolInput, llm_context: LLMContext
-    ) -> ToolResult:
-        """Return every device with its state."""
-        devices = self._entry.runtime_data.coordinator.data.devices.values()
-        known = ("name", "kind", "online", "state")
-        return ToolResult(
-            data={"devices": [{name: device[name] for name in known} for device in devices]}
-        )
-
-
-class RequestTool(Tool):
-    """Asks for something to be done; what is dangerous then waits for people."""
-
-    name = REQUEST
-    title = "Ask the workshop"
-    description = (
-        "Asks for something to be done with a device of the workshop. Unlocking, power, heat and prints wait "
-        "for people to approve them; this tool only asks and cannot approve."
-    )
-    annotations = ToolAnnotations(
-        read_only=False, destructive=True, idempotent=False, open_world=False
-    )
-    integration = DOMAIN
-
-    def __init__(self, devices: dict[str, str]) -> None:
-        """Take the devices by name, each with Home Assistant's id of it."""
-        self._devices = devices
-        self.parameters = vol.Schema(
-            {
-                vol.Required("device"): vol.In(sorted(devices)),
-                vol.Required("intent"): vol.In(sorted(INTENTS)),
-                vol.Optional("params"): dict,
-            }
-        )
-
-    @override
-    async def async_call(
-        self, hass: HomeAssistant, tool_input: ToolInput, llm_context: LLMContext
-    ) -> ToolResult:
-        """Ask, with the rights of the person behind the agent, and say what it waits for."""
-        given: dict[str, Any] = self.parameters(tool_input.tool_args)
-        asked = {
-            "device_id": self._devices[given["device"]],
-            "intent": given["intent"],
-            "params": given.get("params", {}),
-        }
-        try:
-            answer = await hass.services.async_call(
-                DOMAIN,
-                "request",
-                asked,
-                context=llm_context.context,
-                blocking=True,
-                return_response=True,
-            )
-        except HomeAssistantError as err:
-            return ToolResult(data={"error": str(err)}, error=True)
-        return ToolResult(data=answer or {})
+PROMPT: Final = (
+    "These tools are of KITTY, which guards a workshop. What is dangerous there waits for people, who approve it "
+    "elsewhere: after a request say that it waits, and never that it was done. What was done shows in the status."
+)
 
 
 @callback
 def async_get_tools(hass: HomeAssistant, llm_context: LLMContext, api_id: str) -> LLMTools | None:
-    """Return the tools for Assist's agents; asking needs a person."""
+    """Return the tools for Assist's agents: what is remembered and researched is in KITTY's own API alone."""
     if api_id != LLM_API_ASSIST:
         return None
     tools: list[Tool] = []
-    for entry in loaded_brains(hass):
-        tools.append(StatusTool(entry))
-        devices = _devices(hass, entry)
-        if devices and llm_context.context and llm_context.context.user_id:
-            tools.append(RequestTool(devices))
-    return LLMTools(tools=tools[:2]) if tools else None
+    known = llm_context.context is not None and llm_context.context.user_id is not None
+    for number, entry in enumerate(loaded_brains(hass), 1):
+        offered: list[Tool] = [StatusTool(entry), QueueTool(entry), MaterialsTool(entry)]
+        if known:
+            offered.append(RequestTool(entry))
+        for tool in offered if number > 1 else ():
+            tool.name = f"{tool.name}_{number}"
+            tool.title = f"{tool.title} ({entry.title})"
+        tools += offered
+    return LLMTools(tools=tools, prompt=PROMPT) if tools else None
 
 
-def _devices(hass: HomeAssistant, entry: KittyConfigEntry) -> dict[str, str]:
-    """Return Home Assistant's ids of the devices by their names."""
-    known = entry.runtime_data.coordinator.data.devices
-    registry = dr.async_get(hass)
-    return {
-        device.name_by_user or device.name or device.id: device.id
-        for device in dr.async_entries_for_config_entry(registry, entry.entry_id)
-        if any(domain == DOMAIN and one in known for domain, one in device.identifiers)
-    }
+class KittyAPI(API):
+    """Everything that another agent may do in one workshop, with the rights of the person behind it."""
+
+    def __init__(self, hass: HomeAssistant, entry: KittyConfigEntry) -> None:
+        """Take the entry."""
+        super().__init__(hass=hass, id=f"{DOMAIN}-{entry.entry_id}", name=entry.title)
+        self._entry = entry
+
+    @override
+    async def async_get_api_instance(self, llm_context: LLMContext) -> APIInstance:
+        """Return the tools of the person who asks; nobody asks for nothing, and remembers nothing."""
+        user_id = llm_context.context.user_id if llm_context.context else None
+        user = await person(self.hass, user_id)
+        entry = self._entry
+        tools: list[Tool] = []
+        if user_id is None or user is not None:
+            tools += [StatusTool(entry), QueueTool(entry), MaterialsTool(entry)]
+        if user is not None:
+            if names := controlled_names(self.hass, entry, user):
+                tools.append(RequestTool(entry, names))
+            tools += [MemoryTool(entry), ResearchTool(entry), ReportTool(entry)]
+        return APIInstance(
+            api=self,
+            api_prompt=PROMPT,
+            llm_context=llm_context,
+            tools=tools,
+            custom_serializer=llm.selector_serializer,
+        )
+
+
+@callback
+def async_offer_api(hass: HomeAssistant, entry: KittyConfigEntry) -> CALLBACK_TYPE:
+    """Offer the API of an entry to agents; returns the end of it."""
+    return llm.async_register_api(hass, KittyAPI(hass, entry))

@@ -11,8 +11,7 @@ from homeassistant.components.logbook import (
 from homeassistant.const import ATTR_ENTITY_ID, ATTR_NAME
 from homeassistant.core import Event, HomeAssistant, callback
 
-from .const import DOMAIN
-from .event import EVENT_KITTY
+from .const import DOMAIN, EVENT_KITTY
 from .protocol import Channel
 
 # What was done, and what was to be done, in the words after the device's name.
@@ -65,6 +64,9 @@ def async_describe_events(
 
     @callback
     def describe(event: Event) -> dict[str, Any]:
+        if (topic := event.data.get("topic")) is not None:
+            told = str(event.data.get(ATTR_NAME)).replace("_", " ")
+            return {LOGBOOK_ENTRY_NAME: "KITTY", LOGBOOK_ENTRY_MESSAGE: f"told of {topic}: {told}"}
         return {
             LOGBOOK_ENTRY_NAME: event.data.get(ATTR_NAME) or "KITTY",
             LOGBOOK_ENTRY_MESSAGE: message(event.data),

@@ -1,6 +1,7 @@
 """Actions of the mind: asking in words, memory, kept answers and money."""
 
 from collections.abc import Callable, Coroutine
+import json
 from typing import Any, Final
 
 from homeassistant.components.conversation import async_converse
@@ -22,10 +23,13 @@ from .actions import (
     brain_entry,
     given,
     hands_on,
+    paging,
+    tell,
     user_of_call,
 )
 from .const import CONF_INSTANCE_ID, DOMAIN
 from .errors import KittyError, Refused
+from .rights import every_item
 
 _AMOUNT: Final = vol.All(vol.Coerce(float), vol.Range(min=0))
 
@@ -65,17 +69,39 @@ def _own_memory(
     """Return an action on the memory of the person who calls; nobody reaches another's."""
 
     async def run(call: ServiceCall) -> ServiceResponse:
-        if await user_of_call(call) is None:
-            raise Refused("user_required")
+        await _person(call)
         return await answer(call, action, given(call, *names))
 
     return run
+
+
+async def _person(call: ServiceCall) -> None:
+    """Refuse whoever is nobody."""
+    if await user_of_call(call) is None:
+        raise Refused("user_required")
 
 
 async def _search_memory(call: ServiceCall) -> ServiceResponse:
     """Find what is remembered for the caller, or tell all of it."""
     action = "memory.search" if "query" in call.data else "memory.list"
     return await _own_memory(action, "query", "limit")(call)
+
+
+async def _get_memories(call: ServiceCall) -> ServiceResponse:
+    """Return what is remembered for the caller, newest first, and whether anything is remembered at all."""
+    await _person(call)
+    entry, page = brain_entry(call), given(call, "limit", "cursor")
+    told = await tell(call, entry, "memory.list", page | {"newest_first": True})
+    return told | {"status": await tell(call, entry, "memory.status", {})}
+
+
+async def _export_memories(call: ServiceCall) -> ServiceResponse:
+    """Return all that is kept of the caller's own memories as one text."""
+    await _person(call)
+    rows = await every_item(call, brain_entry(call), "memory.export")
+    text = json.dumps(rows, ensure_ascii=False, indent=1)
+    about = {"name": "memories.json", "content_type": "application/json"}
+    return {**about, "rows": len(rows), "text": text}
 
 
 ACTIONS: Final = (
@@ -119,6 +145,18 @@ ACTIONS: Final = (
             vol.Exclusive("all", "which"): vol.All(cv.boolean, vol.Equal(True)),
         },
         check=cv.has_at_least_one_key("memory_id", "all"),
+    ),
+    Action(
+        name="get_memories",
+        run=_get_memories,
+        schema=paging(100),
+        response=ONLY,
+    ),
+    Action(name="export_memories", run=_export_memories, schema=ENTRY, response=ONLY),
+    Action(
+        name="enable_memory",
+        run=_own_memory("memory.enable", "enabled"),
+        schema={**ENTRY, vol.Required("enabled"): cv.boolean},
     ),
     Action(
         name="clear_cache",

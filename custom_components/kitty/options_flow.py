@@ -44,6 +44,7 @@ from .const import (
     CONF_DOOR_IDS,
     CONF_ENERGY_PRICE,
     CONF_HAZARD_LEVEL,
+    CONF_LEAST_SEVERITY,
     CONF_NOTIFY,
     CONF_OCCUPANCY,
     CONF_PEOPLE,
@@ -63,6 +64,9 @@ from .const import (
     CONF_ZONES,
     DEFAULT_PRESENCE_TTL,
     DOMAIN,
+    LEAST_SEVERITY,
+    NO_SEVERITY,
+    SEVERITIES,
 )
 from .entity import person_name
 from .forms import kitty_devices, number
@@ -86,6 +90,13 @@ _AREA_SCHEMA: Final = vol.Schema({vol.Required(CONF_AREA_ID): AreaSelector()})
 _ROLES_FIELD: Final = SelectSelector(
     SelectSelectorConfig(
         options=list(Role), multiple=True, mode=SelectSelectorMode.LIST, translation_key="role"
+    )
+)
+_SEVERITY_FIELD: Final = SelectSelector(
+    SelectSelectorConfig(
+        options=[*SEVERITIES, NO_SEVERITY],
+        mode=SelectSelectorMode.DROPDOWN,
+        translation_key="least_severity",
     )
 )
 _CHECKS_FIELD: Final = ObjectSelector(
@@ -301,7 +312,8 @@ class KittyOptionsFlow(OptionsFlow):
         return self.async_show_form(
             step_id="person_settings",
             data_schema=self.add_suggested_values_to_schema(
-                self._person_schema(removable=bool(listed)), user_input or listed
+                self._person_schema(removable=bool(listed)),
+                user_input or {CONF_LEAST_SEVERITY: LEAST_SEVERITY} | listed,
             ),
             errors=errors,
             description_placeholders={"person": (user and user.name) or self._user_id},
@@ -402,6 +414,7 @@ class KittyOptionsFlow(OptionsFlow):
         fields: dict[vol.Marker, Any] = {
             vol.Required(CONF_ROLES, default=[]): _ROLES_FIELD,
             vol.Optional(CONF_EMAIL): TextSelector(TextSelectorConfig(type=TextSelectorType.EMAIL)),
+            vol.Optional(CONF_LEAST_SEVERITY): _SEVERITY_FIELD,
         }
         known = self._get(CONF_PEOPLE, self._user_id).get(CONF_NOTIFY) or ()
         phones = {*phones_of(self.hass, self._user_id), *known}
@@ -474,9 +487,9 @@ def _policy_of(form: dict[str, Any], *, high: bool) -> dict[str, Any]:
 
 
 def _form_of(policy: dict[str, Any], *, high: bool) -> dict[str, Any]:
-    """Turn a policy into what its form shows."""
+    """Turn a policy into what its form shows; a new one begins with what holds without one: every role."""
     checks = [{CONF_NAME: name, **check} for name, check in policy.get(CONF_CHECKS, {}).items()]
-    form = {**policy, CONF_CHECKS: checks}
+    form = {CONF_REQUIRED_ROLES: list(Role), **policy, CONF_CHECKS: checks}
     return form | _forced_by_high() if high else form
 
 

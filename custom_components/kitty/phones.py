@@ -130,6 +130,10 @@ class Phones:
         )
         return any(took)
 
+    def has_phone(self, user_id: str) -> bool:
+        """Tell whether there is a phone on which this person could be told something."""
+        return bool(self._phones_of(user_id)[1])
+
     async def _push(
         self, service: Any, webhook_id: str, message: str, title: str | None, data: Json
     ) -> bool:
@@ -205,7 +209,7 @@ class Phones:
         user = await self._hass.auth.async_get_user(user_id) if user_id else None
         who = person_name(self._hass, user_id) or (user and user.name) or words["nobody"]
         until = dt_util.as_local(dt_util.utc_from_timestamp(event["expires_at"]))
-        details = ", ".join(f"{name}: {value}" for name, value in event["params"].items())
+        details = ", ".join(_detail(words, *one) for one in event["params"].items())
         text = words["message"].format(
             who=who,
             have=len(event["people"]),
@@ -232,12 +236,21 @@ class Phones:
             ("notification", ""),
             ("intent", "intent_"),
             ("incident", "incident_"),
+            ("parameter", "parameter_"),
         ):
             start = f"component.{DOMAIN}.selector.{selector}.options."
             for key, text in found.items():
                 if key.startswith(start):
                     words[prefix + key.removeprefix(start)] = text
         return words
+
+
+def _detail(words: dict[str, str], name: str, value: Any) -> str:
+    """Return a parameter in words; one that has none is shown as it is: people approve all of it."""
+    text = words.get(f"parameter_{name}{'_not' if value is False else ''}")
+    if isinstance(value, float):
+        value = f"{value:g}"
+    return f"{name}: {value}" if text is None else text.replace("{value}", str(value))
 
 
 def _tag(event_id: str) -> str:

@@ -11,7 +11,7 @@ from enum import StrEnum
 import hashlib
 import json
 import math
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 SCHEMA: Final = 1
 MIN_SCHEMA: Final = 1
@@ -87,6 +87,22 @@ class CommandStatus(StrEnum):
     UNKNOWN = "unknown"
     DENIED = "denied"
     EXPIRED = "expired"
+
+
+# What was wrong with a print.
+type Reason = Literal[
+    "stringing",
+    "warping",
+    "layer_shift",
+    "under_extrusion",
+    "blobs",
+    "poor_adhesion",
+    "wrong_size",
+    "surface",
+    "spaghetti",
+    "clog",
+    "other",
+]
 
 
 class PresenceSource(StrEnum):
@@ -198,6 +214,7 @@ class Intent:
 
 
 _FILE: Final = Param(type=str)
+_PLATE: Final = Param(type=int, required=False, minimum=1, maximum=999)
 _CELSIUS: Final = Param(type=float, required=False, minimum=0, maximum=350)
 
 INTENTS: Final[Mapping[str, Intent]] = {
@@ -214,7 +231,8 @@ INTENTS: Final[Mapping[str, Intent]] = {
         kind=Kind.PRINTER,
         hazard=Hazard.MEDIUM,
         # ``ventilation``: somebody saw to moving air, for a material that needs it.
-        params={"file": _FILE, "ventilation": Param(type=bool, required=False)},
+        # ``plate``: which one of a project; without it that of the printer's options, else the first.
+        params={"file": _FILE, "plate": _PLATE, "ventilation": Param(type=bool, required=False)},
         deadline=60.0,
     ),
     "print_pause": Intent(kind=Kind.PRINTER, hazard=Hazard.LOW, safe=True, deadline=60.0),
@@ -296,9 +314,10 @@ def invalid_params(intent: str, params: Mapping[str, Any]) -> dict[str, str]:
         if value is None:
             if rule.required:
                 wrong[name] = "required"
-        elif rule.type is float:
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                wrong[name] = "must be a number"
+        elif rule.type in {int, float}:
+            kind = int if rule.type is int else int | float
+            if isinstance(value, bool) or not isinstance(value, kind):
+                wrong[name] = "must be a number" if rule.type is float else "must be a whole number"
             elif not math.isfinite(value) or not (
                 (rule.minimum is None or value >= rule.minimum)
                 and (rule.maximum is None or value <= rule.maximum)

@@ -8,6 +8,7 @@ from homeassistant.helpers.event import async_call_later
 
 from .const import (
     CONF_PROVIDER_ID,
+    CONF_PROVIDERS,
     CONF_REMOVED_PROVIDERS,
     LOGGER,
     SUBENTRY_PROVIDER,
@@ -58,8 +59,22 @@ def _remember(hass: HomeAssistant, entry: KittyConfigEntry, removed: set[str]) -
 
 
 @callback
+def async_note_removed(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
+    """Keep which providers were removed since the last look, also while nobody listened for that."""
+    ours = provider_subentries(entry).keys()
+    gone = {*entry.data.get(CONF_PROVIDERS, ())} - ours
+    data = {
+        **entry.data,
+        CONF_PROVIDERS: sorted(ours),
+        CONF_REMOVED_PROVIDERS: sorted(gone.union(entry.data.get(CONF_REMOVED_PROVIDERS, ()))),
+    }
+    hass.config_entries.async_update_entry(entry, data=data)
+
+
+@callback
 def async_forget_removed(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
-    """Tell the brain, now and whenever it comes back, what was removed while it was away."""
+    """Tell the brain, now and whenever it comes back, what was removed while it could not be told."""
+    async_note_removed(hass, entry)
 
     async def forget() -> None:
         for provider_id in entry.data.get(CONF_REMOVED_PROVIDERS, ()):

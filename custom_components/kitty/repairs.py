@@ -14,11 +14,13 @@ from homeassistant.components.repairs import (
     RepairsFlowResult,
 )
 from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryState
+from homeassistant.const import CONF_URL
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.hassio import is_hassio
 from homeassistant.helpers.http import current_request
 
-from .const import DOMAIN, SUBENTRY_PROVIDER
+from .const import CONF_SLUG, DOMAIN, LOGGER, SUBENTRY_PROVIDER
 from .issues import PROVIDER_KINDS, IssueData
 from .origin import Caller
 from .protocol import Channel, CommandStatus
@@ -139,6 +141,45 @@ class ReconfigureFlow(ExplainedFlow):
         return result["flow_id"]
 
 
+class UnreachableFlow(ReconfigureFlow):
+    """Offer to start the app, where the brain is one; else lead to the form of its address."""
+
+    @override
+    async def async_step_init(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
+        """Ask which of the two, where there are two."""
+        entry = self.hass.config_entries.async_get_entry(self._about["entry_id"])
+        if entry is None or self._slug() is None:
+            return await self.async_step_confirm()
+        return self.async_show_menu(
+            step_id="init",
+            menu_options=["start_app", "confirm"],
+            description_placeholders={"url": entry.data[CONF_URL]},
+        )
+
+    async def async_step_start_app(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Have the Supervisor start the app; the issue goes when the brain answers."""
+        from homeassistant.components.hassio import (  # noqa: PLC0415 - only where there is a Supervisor
+            AddonError,
+            AddonManager,
+        )
+
+        try:
+            await AddonManager(self.hass, LOGGER, "KITTY", self._slug() or "").async_start_addon()
+        except AddonError as err:
+            return self.async_abort(
+                reason="app_not_started", description_placeholders={"error": str(err)}
+            )
+        return self.async_abort(reason="app_started")
+
+    def _slug(self) -> str | None:
+        """Return the app that the brain came from; None where it is none, or there is no Supervisor."""
+        entry = self.hass.config_entries.async_get_entry(self._about["entry_id"])
+        slug: str | None = entry.data.get(CONF_SLUG) if entry else None
+        return slug if is_hassio(self.hass) else None
+
+
 class OptionsRepairFlow(ReconfigureFlow):
     """Lead to the options, where people and areas are set."""
 
@@ -208,10 +249,10 @@ async def async_create_fix_flow(
         case {"kind": "unknown_outcome"}:
             return OutcomeFlow(data)
         case {"kind": "brain_unreachable"}:
-            return ReconfigureFlow(data)
+            return UnreachableFlow(data)
         case {"kind": kind} if kind in PROVIDER_KINDS:
             return ProviderRepairFlow(data)
-        case {"kind": "no_approver"}:
+        case {"kind": "area_unset" | "no_approver"}:
             return OptionsRepairFlow(data)
         case {"kind": "audit_rollback"}:
             return AcceptAuditFlow(data)

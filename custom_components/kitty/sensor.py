@@ -25,7 +25,7 @@ from homeassistant.helpers.typing import StateType
 from homeassistant.util import dt as dt_util
 
 from . import KittyConfigEntry
-from .coordinator import KittyCoordinator, Snapshot
+from .coordinator import AUDIT_HEAD, MIND_UPDATED, KittyCoordinator, Snapshot
 from .entity import (
     KittyBrainEntity,
     KittyEntity,
@@ -36,6 +36,8 @@ from .entity import (
     async_load_names,
     person_name,
 )
+from .goal_sensor import async_add_goal_sensors
+from .job_sensor import async_add_job_sensors
 from .protocol import CommandStatus, EventStatus, Json, Kind, PrinterStatus
 from .provider_flow import TIERS
 from .workshop_sensor import async_add_house_sensors, printer_sensors
@@ -239,14 +241,14 @@ BRAIN: Final = (
         device_class=SensorDeviceClass.TIMESTAMP,
         value_fn=_last_decision,
     ),
-    # Home Assistant's recorder keeps this anchor: a brain whose audit was rolled back cannot hide it.
-    BrainSensorDescription(
-        key="audit_head",
-        translation_key="audit_head",
-        entity_category=EntityCategory.DIAGNOSTIC,
-        value_fn=lambda snapshot: snapshot.audit.get("seq"),
-        attributes_fn=lambda _hass, snapshot: {"hash": snapshot.audit.get("hash")},
-    ),
+)
+# Home Assistant's recorder keeps this anchor: a brain whose audit was rolled back cannot hide it.
+ANCHOR: Final = BrainSensorDescription(
+    key="audit_head",
+    translation_key="audit_head",
+    entity_category=EntityCategory.DIAGNOSTIC,
+    value_fn=lambda snapshot: snapshot.audit.get("seq"),
+    attributes_fn=lambda _hass, snapshot: {"hash": snapshot.audit.get("hash")},
 )
 
 
@@ -365,9 +367,13 @@ async def async_setup_entry(
     await async_load_names(hass)
     async_follow_devices(hass, entry)
     coordinator = entry.runtime_data.coordinator
-    async_add_entities(BrainSensor(coordinator, description) for description in (*BRAIN, *MIND))
+    async_add_entities(BrainSensor(coordinator, description) for description in BRAIN)
+    async_add_entities(QuietSensor(coordinator, one, MIND_UPDATED) for one in MIND)
+    async_add_entities([QuietSensor(coordinator, ANCHOR, AUDIT_HEAD)])
     async_add_entities(SpentSensor(coordinator, description) for description in SPENT)
     async_add_house_sensors(hass, entry, async_add_entities)
+    async_add_job_sensors(entry, async_add_entities)
+    async_add_goal_sensors(entry, async_add_entities)
 
     def build(coordinator: KittyCoordinator, device: Json) -> list[SensorEntity]:
         if device["kind"] == Kind.PRINTER:
@@ -395,6 +401,7 @@ class BrainSensor(KittyBrainEntity, SensorEntity):
 
     entity_description: BrainSensorDescription
 
+    _shows_doings = True
     _unrecorded_attributes = frozenset({"requests", "commands", "latency_ms"})
 
     @property
@@ -409,6 +416,28 @@ class BrainSensor(KittyBrainEntity, SensorEntity):
         """Return what the figure counts."""
         attributes_fn = self.entity_description.attributes_fn
         return attributes_fn(self.hass, self.coordinator.data) if attributes_fn else None
+
+
+class QuietSensor(BrainSensor):
+    """A figure that moves too often to wake all others: the head of the audit trail, the last answer."""
+
+    _shows_doings = False
+
+    def __init__(
+        self, coordinator: KittyCoordinator, description: BrainSensorDescription, topic: str
+    ) -> None:
+        """Take the topic that tells of it."""
+        super().__init__(coordinator, description)
+        self._topic = topic
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Follow it."""
+        await super().async_added_to_hass()
+        follow = self.coordinator.async_listen(
+            self._topic, lambda _data: self._handle_coordinator_update()
+        )
+        self.async_on_remove(follow)
 
 
 class SpentSensor(KittyBrainEntity, SensorEntity):

@@ -21,9 +21,21 @@ from homeassistant.helpers import (
 from homeassistant.helpers.service import (
     async_register_admin_service,
 )
+from homeassistant.util import dt as dt_util
 import probatio as vol
 
-from . import mind_services, stock_services, workshop_services
+from . import (
+    goal_services,
+    insight_services,
+    job_services,
+    mind_services,
+    notify_services,
+    record_services,
+    stock_services,
+    support_services,
+    voice_services,
+    workshop_services,
+)
 from .actions import (
     ATTR_EVENT_ID,
     ATTR_IDEMPOTENCY_KEY,
@@ -36,19 +48,25 @@ from .actions import (
     answer,
     brain_entry,
     controlled,
+    given,
     hands_on,
     may,
     one_device,
+    paging,
     registry_id,
     require_control,
+    tell,
     user_of_call,
+    user_of_person,
 )
+from .codes import take
 from .const import DOMAIN
 from .entity import person_name
 from .entries import loaded_brains
 from .errors import Refused
 from .origin import caller_from
 from .protocol import INTENTS, EventStatus, Json, PresenceSource, PresenceStatus
+from .rights import sees
 from .uploads import upload
 
 ATTR_PPE: Final = "ppe"
@@ -63,8 +81,15 @@ def async_setup_services(hass: HomeAssistant) -> None:
     for action in (
         *ACTIONS,
         *mind_services.ACTIONS,
+        *insight_services.ACTIONS,
+        *notify_services.ACTIONS,
         *workshop_services.ACTIONS,
         *stock_services.ACTIONS,
+        *record_services.ACTIONS,
+        *job_services.ACTIONS,
+        *goal_services.ACTIONS,
+        *support_services.ACTIONS,
+        *voice_services.ACTIONS,
     ):
         schema: Any = vol.Schema(action.schema)
         if action.check is not None:
@@ -171,7 +196,9 @@ async def _start_print(call: ServiceCall) -> ServiceResponse:
     )
     # Saying "no" is saying nothing: only a promise is part of what people approve.
     promised = {"ventilation": True} if call.data["ventilation"] else {}
-    return await _ask(call, "print_start", {"file": file, **promised}, target)
+    return await _ask(
+        call, "print_start", {"file": file, **given(call, "plate"), **promised}, target
+    )
 
 
 async def _upload_file(call: ServiceCall) -> ServiceResponse:
@@ -188,7 +215,11 @@ def _decides(decision: str) -> Callable[[ServiceCall], Coroutine[Any, Any, Servi
             raise Refused("user_required")
         target, event = await _open_event(call)
         decided = await target.entry.runtime_data.approvals.decide(
-            event["id"], decision, context=call.context, ppe=call.data.get(ATTR_PPE, False)
+            event["id"],
+            decision,
+            context=call.context,
+            ppe=call.data.get(ATTR_PPE, False),
+            pin=take(call.hass, call.context.user_id, event["id"]),
         )
         return {"event": _event_data(call.hass, decided)}
 
@@ -210,7 +241,7 @@ async def _set_presence(call: ServiceCall) -> None:
     """Say that a person is or is not in an area; for somebody else only administrators may."""
     user = await user_of_call(call)
     named = call.data.get("person")
-    user_id = _user_of(call.hass, named) if named else user and user.id
+    user_id = user_of_person(call.hass, named) if named else user and user.id
     # Whoever says so must be known: an automation would make a person present who is not.
     if user is None or user_id is None:
         raise Refused("user_required")
@@ -233,24 +264,26 @@ async def _set_presence(call: ServiceCall) -> None:
     )
 
 
-def _user_of(hass: HomeAssistant, entity_id: str) -> str:
-    """Return the user of a person entity."""
-    state = hass.states.get(entity_id)
-    user_id: str | None = state.attributes.get("user_id") if state else None
-    if user_id is None:
-        raise Refused("person_without_user", person=entity_id)
-    return user_id
+async def _reset_code(call: ServiceCall) -> None:
+    """Clear the codes of another person, who has forgotten them."""
+    await tell(
+        call,
+        brain_entry(call),
+        "safety.pin_reset",
+        {"user_id": user_of_person(call.hass, call.data["person"])},
+    )
 
 
 async def _get_audit(call: ServiceCall) -> ServiceResponse:
     """Return rows of the audit chain, newest cursor last."""
-    params: Json = {key: call.data[key] for key in ("kind", "limit", "cursor") if key in call.data}
+    params: Json = given(call, "kind", "limit", "cursor", "newest_first")
     if ATTR_DEVICE_ID in call.data:
         params["device_id"] = (await controlled(call)).device_id
     if "person" in call.data:
-        params["user_id"] = _user_of(call.hass, call.data["person"])
-    if "since" in call.data:
-        params["since"] = call.data["since"].timestamp()
+        params["user_id"] = user_of_person(call.hass, call.data["person"])
+    for bound in ("since", "until"):
+        if bound in call.data:
+            params[bound] = dt_util.as_utc(call.data[bound]).timestamp()
     return await answer(call, "audit.list", params)
 
 
@@ -279,6 +312,22 @@ async def _pending(call: ServiceCall) -> ServiceResponse:
     }
 
 
+async def _get_requests(call: ServiceCall) -> ServiceResponse:
+    """Return requests, decided ones too, the newest first, of the devices that the caller may see."""
+    user = await user_of_call(call)
+    entry = brain_entry(call)
+    asked = given(call, "status", "limit", "cursor") | {"newest_first": True}
+    told = await tell(call, entry, "safety.events", asked)
+    return {
+        "items": [
+            _event_data(call.hass, event) | {"has_evidence": event["evidence_key"] is not None}
+            for event in told["items"]
+            if sees(call, entry, user, event["device_id"])
+        ],
+        "cursor": told["cursor"],
+    }
+
+
 ACTIONS: Final = (
     Action(
         name="request",
@@ -304,6 +353,7 @@ ACTIONS: Final = (
             **DEVICE,
             **_FILE_SOURCE,
             vol.Exclusive("file", "source"): cv.string,
+            vol.Optional("plate"): vol.All(vol.Coerce(int), vol.Range(min=1, max=999)),
             vol.Optional("ventilation", default=False): cv.boolean,
             vol.Optional(ATTR_IDEMPOTENCY_KEY): cv.string,
         },
@@ -344,18 +394,23 @@ ACTIONS: Final = (
         response=SupportsResponse.NONE,
     ),
     Action(
+        name="reset_code",
+        run=_reset_code,
+        schema={**ENTRY, vol.Required("person"): cv.entity_domain("person")},
+        response=SupportsResponse.NONE,
+        admin=True,
+    ),
+    Action(
         name="get_audit",
         run=_get_audit,
         schema={
-            **ENTRY,
+            **paging(100, 1000),
             vol.Optional(ATTR_DEVICE_ID): one_device,
             vol.Optional("person"): cv.entity_domain("person"),
             vol.Optional("kind"): cv.string,
             vol.Optional("since"): cv.datetime,
-            vol.Optional("limit", default=100): vol.All(
-                vol.Coerce(int), vol.Range(min=1, max=1000)
-            ),
-            vol.Optional("cursor"): cv.string,
+            vol.Optional("until"): cv.datetime,
+            vol.Optional("newest_first"): cv.boolean,
         },
         response=ONLY,
         admin=True,
@@ -375,4 +430,14 @@ ACTIONS: Final = (
         admin=True,
     ),
     Action(name="pending", run=_pending, schema=ENTRY, response=ONLY),
+    Action(
+        name="get_requests",
+        run=_get_requests,
+        schema={
+            **paging(),
+            vol.Optional("status"): vol.In([str(status) for status in EventStatus]),
+        },
+        response=ONLY,
+    ),
+    Action(name="get_times", run=hands_on("system.times"), schema=ENTRY, response=ONLY),
 )

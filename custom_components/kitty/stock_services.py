@@ -110,7 +110,7 @@ async def _get_stock(call: ServiceCall) -> ServiceResponse:
     entry = brain_entry(call)
     only = given(call, "material")
     stock = await every_item(call, entry, "stock.list")
-    spools = await every_item(call, entry, "spools.list", only)
+    spools = await every_item(call, entry, "spools.list", given(call, "material", "archived"))
     wanted = await every_item(call, entry, "procurements.list")
     # The brain names a material in its own way, and its spools bear that name.
     names = {spool["material"] for spool in spools} | {only.get("material", "").upper()}
@@ -228,7 +228,11 @@ ACTIONS: Final = (
     Action(
         name="get_stock",
         run=_get_stock,
-        schema={**ENTRY, vol.Optional("material"): _WORD},
+        schema={
+            **ENTRY,
+            vol.Optional("material"): _WORD,
+            vol.Optional("archived", default=False): cv.boolean,
+        },
         response=ONLY,
     ),
     Action(

@@ -1,4 +1,4 @@
-"""Power outlets as switches: on asks people, off waits until what they feed is cool."""
+"""Power outlets as switches: on asks people, off waits until what they feed is cool. And parts of the brain."""
 
 from typing import Any, Final, override
 
@@ -11,6 +11,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from . import KittyConfigEntry
+from .capability import async_add_capabilities
 from .coordinator import KittyCoordinator
 from .entity import LocalEntity, async_add_device_entities
 from .protocol import CommandStatus, Json, Kind
@@ -28,12 +29,13 @@ async def async_setup_entry(
     entry: KittyConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add a switch for each power outlet."""
+    """Add a switch for each power outlet, and for each part of the brain."""
 
     def build(coordinator: KittyCoordinator, device: Json) -> list[KittySwitch]:
         return [KittySwitch(coordinator, device, POWER)] if device["kind"] == Kind.POWER else []
 
     async_add_device_entities(entry, async_add_entities, build)
+    async_add_capabilities(entry, async_add_entities)
 
 
 class KittySwitch(LocalEntity, SwitchEntity):

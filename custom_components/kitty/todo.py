@@ -1,13 +1,16 @@
-"""To-do lists: the print queue, and what should be bought.
+"""To-do lists: the print queue, what should be bought, and what people are asked to do with their hands.
 
 Ticking or deleting an item of the queue takes it out; nothing that is on its way to a printer is touched.
 Of the shopping list, a tick says that it was bought, and deleting rejects the proposal.
+Of the tasks, a tick says that it was done; what a task wants of a device is no item of any list.
 """
 
 from collections import defaultdict
 from datetime import date, datetime, time
 from typing import Final, override
 
+from homeassistant.components.conversation import DOMAIN as ASSIST
+from homeassistant.components.homeassistant.exposed_entities import async_expose_entity
 from homeassistant.components.todo import (
     TodoItem,
     TodoItemStatus,
@@ -15,6 +18,7 @@ from homeassistant.components.todo import (
     TodoListEntityFeature,
 )
 from homeassistant.core import Context, HomeAssistant
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.util import dt as dt_util
@@ -24,6 +28,7 @@ from .const import CONF_TODO_ENTITY
 from .coordinator import KittyCoordinator, Snapshot
 from .entity import KittyBrainEntity
 from .errors import BrainError, Refused
+from .goals import found_before, to_do
 from .origin import caller_from
 from .protocol import Json
 from .shopping import Mirror, async_words, description, summary
@@ -33,6 +38,10 @@ PARALLEL_UPDATES = 0
 
 QUEUE: Final = EntityDescription(key="print_queue", translation_key="print_queue")
 SHOPPING: Final = EntityDescription(key="shopping", translation_key="shopping")
+TASKS: Final = EntityDescription(key="tasks", translation_key="tasks")
+
+# Where Home Assistant keeps that an entity is exposed.
+EXPOSE: Final = "should_expose"
 
 # A due time that is nearer than this to what it was is the same: people set minutes.
 _SAME_S: Final = 60.0
@@ -50,6 +59,7 @@ async def async_setup_entry(
         [
             PrintQueue(coordinator, QUEUE, await async_words(hass, "print_queue")),
             ShoppingList(coordinator, SHOPPING, words),
+            TaskList(coordinator, TASKS, {}),
         ]
     )
     if chosen := entry.options.get(CONF_TODO_ENTITY):
@@ -72,7 +82,19 @@ class WorkshopList(KittyBrainEntity, TodoListEntity):
         await self.coordinator.client.command(action, params, caller=caller)
 
 
-class PrintQueue(WorkshopList):
+class QuietList(WorkshopList):
+    """A list that is left out of Assist until somebody wants it there: by voice, nobody knows who ticks."""
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Take the list out of Assist, where nobody has said anything about it."""
+        await super().async_added_to_hass()
+        entry = er.async_get(self.hass).async_get(self.entity_id)
+        if entry is not None and EXPOSE not in entry.options.get(ASSIST, {}):
+            async_expose_entity(self.hass, ASSIST, self.entity_id, should_expose=False)
+
+
+class PrintQueue(QuietList):
     """What is to be printed, in the order in which it will be."""
 
     _attr_supported_features = (
@@ -184,6 +206,33 @@ class ShoppingList(WorkshopList):
             await self._say("procurements.decide", {"proposal_id": uid, "decision": "reject"})
 
 
+class TaskList(QuietList):
+    """What projects wait for, that only hands can do."""
+
+    _attr_supported_features = TodoListEntityFeature.UPDATE_TODO_ITEM
+
+    @property
+    @override
+    def todo_items(self) -> list[TodoItem]:
+        """Return what waits, with what it is for and what was found before it."""
+        return [
+            TodoItem(
+                summary=task["title"],
+                uid=task["id"],
+                status=TodoItemStatus.NEEDS_ACTION,
+                description="\n".join([project["title"], *found_before(project, task)]),
+            )
+            for project, task in to_do(self.coordinator.data)
+        ]
+
+    @override
+    async def async_update_todo_item(self, item: TodoItem) -> None:
+        """Say that it was done, as whoever ticks; Refused ``task_fixed`` for another name or text."""
+        if item.status != TodoItemStatus.COMPLETED:
+            raise Refused("task_fixed")
+        await self._say("tasks.answer", {"task_id": item.uid, "done": True})
+
+
 def in_words(row: Json, words: dict[str, str], snapshot: Snapshot) -> str:
     """Return where and when an item is printed, and why, a line each."""
     lines = []
@@ -200,6 +249,7 @@ def _line(row: Json, reason: Json, words: dict[str, str], snapshot: Snapshot) ->
     told: Json = {
         "material": words["any_filament"],
         **{name: value for name, value in reason.items() if value is not None},
+        "error": words.get(f"error_{reason.get('error')}") or reason.get("error") or "?",
         "start": _clock(row["planned_start"]),
         "end": _clock(row["planned_end"]),
         "deadline": _clock(row["deadline"]),

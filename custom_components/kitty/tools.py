@@ -27,13 +27,14 @@ from homeassistant.helpers.json import json_bytes
 from homeassistant.util.json import json_loads_object
 import probatio as vol
 
+from .assent import agrees
 from .client import BrainClient
 from .const import DOMAIN
 from .errors import Refused
 from .hazards import judge
 from .home import HomeCommands
 from .protocol import Json
-from .turns import YES, Turn, fingerprint, plain
+from .turns import Turn, fingerprint, plain
 
 MOST_STATES: Final = 60
 MOST_TOOLS: Final = 64
@@ -116,7 +117,7 @@ class HouseTools:
         given: Json = params.get("arguments") or {}
         call = fingerprint(name, given)
         # The brain's word is not enough: the person's own must be a yes to the question about this very call.
-        if confirmed and not (turn.answers == call and plain(turn.text) in YES):
+        if confirmed and not (turn.answers == call and agrees(turn.text)):
             raise Refused("not_said")
         arguments = {key: one for key, one in given.items() if key not in _NOT_THEIRS}
         tool = next(one for one in api.tools if one.name == turn.names[name])

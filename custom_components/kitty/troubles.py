@@ -10,14 +10,20 @@ from homeassistant.helpers.translation import async_get_translations
 from homeassistant.util import dt as dt_util
 
 from .const import DOMAIN
-from .coordinator import Snapshot
+from .coordinator import LINK_UP, Snapshot
 from .issues import (
+    BRAIN_RESTARTS,
     CAMERA_BLIND,
+    DEAD_LETTERS,
+    JOB_OVERDUE,
+    PART_ILL,
     PRINTER_OFFLINE,
     PRINTER_READ_ONLY,
+    PRINTER_TROUBLE,
     SPOOL_SHORT,
     report_warnings,
 )
+from .jobs import dead
 from .protocol import Json, Kind, OnlineState
 from .workshop import WAITING, blind, device_name, in_order, job_on
 
@@ -26,7 +32,15 @@ if TYPE_CHECKING:
 
 BLIND_S: Final = 30 * 60
 OFFLINE_S: Final = 4 * 3600
+# So many starts of the brain within so many seconds are no updates.
+STARTS: Final = 4
+STARTS_S: Final = 600
 HEALTH: Final = "camera_health"
+FLEET: Final = "fleet_trouble"
+PART: Final = "brain_part"
+# Parts without which nothing is safe or nothing goes on; what ails the others has words of its own.
+VITAL: Final = ("brain_database", "safety_database", "tasks")
+ILL_S: Final = 120
 EVERY: Final = timedelta(minutes=1)
 # The one driver whose printers can be told to take orders again.
 _LOCKABLE: Final = "bambu"
@@ -45,6 +59,8 @@ class Troubles:
         # Since when each thing has been so, by what it is.
         self._since: dict[tuple[str, str], float] = {}
         self._locked: set[str] = set()
+        # When each life of the brain was first met, by its epoch.
+        self._lives: dict[str, float] = {}
         self._words: dict[str, str] = {}
 
     async def start(self) -> None:
@@ -53,7 +69,16 @@ class Troubles:
         self._words = await async_get_translations(self._hass, language, "selector", {DOMAIN})
         on_unload = self._entry.async_on_unload
         on_unload(self._coordinator.async_add_listener(self._look))
+        on_unload(self._coordinator.async_listen(LINK_UP, self._on_link))
         on_unload(async_track_time_interval(self._hass, self._on_time, EVERY))
+        self._on_link({})
+
+    @callback
+    def _on_link(self, _data: Json) -> None:
+        """Remember the life of the brain that answers now."""
+        hello = self._entry.runtime_data.client.hello
+        if hello is not None:
+            self._lives.setdefault(hello.epoch, dt_util.utcnow().timestamp())
         self._look()
 
     @callback
@@ -70,7 +95,12 @@ class Troubles:
             (CAMERA_BLIND, self._blind(data)),
             (PRINTER_OFFLINE, self._offline(data)),
             (PRINTER_READ_ONLY, self._read_only(data)),
+            (PRINTER_TROUBLE, self._fleet(data)),
             (SPOOL_SHORT, _short(data)),
+            (JOB_OVERDUE, _overdue(data)),
+            (DEAD_LETTERS, _given_up(data)),
+            (BRAIN_RESTARTS, self._restarts()),
+            (PART_ILL, self._ill(data)),
         ):
             report_warnings(self._hass, self._entry, kind, found)
 
@@ -88,7 +118,7 @@ class Troubles:
             found[camera_id] = {
                 "camera": device_name(data, camera_id) or camera_id,
                 "printer": device_name(data, printer_id) or printer_id,
-                "health": self._in_words(row["health"]),
+                "health": self._in_words(HEALTH, row["health"], row["health"]),
                 "minutes": str(BLIND_S // 60),
             }
         return found
@@ -106,9 +136,7 @@ class Troubles:
         return {
             device_id: {
                 "printer": away[device_id]["name"],
-                "since": dt_util.as_local(
-                    dt_util.utc_from_timestamp(self._since[PRINTER_OFFLINE, device_id])
-                ).strftime("%Y-%m-%d %H:%M"),
+                "since": _local(self._since[PRINTER_OFFLINE, device_id]),
             }
             for device_id in self._for_long(PRINTER_OFFLINE, away, OFFLINE_S)
         }
@@ -128,6 +156,38 @@ class Troubles:
         }
         return {device_id: {"printer": printers[device_id]["name"]} for device_id in self._locked}
 
+    def _fleet(self, data: Snapshot) -> Words:
+        """Return what the brain found at its last look; who is away is seen here, and sooner."""
+        return {
+            f"{row['device_id']}:{row['code']}": {
+                "printer": device_name(data, row["device_id"]) or row["name"],
+                "trouble": self._in_words(FLEET, row["code"], row["text"]),
+                "since": _local(row["since"]),
+            }
+            for row in data.fleet
+            if row["code"] != "offline" and row["device_id"] in data.devices
+        }
+
+    def _ill(self, data: Snapshot) -> Words:
+        """Return the vital parts of the brain that have been ill for long."""
+        parts = data.health.get("parts", {})
+        ill = {name: parts[name] for name in VITAL if name in parts and not parts[name]["ok"]}
+        return {
+            name: {
+                "part": self._in_words(PART, name, name),
+                "detail": str(ill[name]["detail"]),
+            }
+            for name in self._for_long(PART_ILL, ill, ILL_S)
+        }
+
+    def _restarts(self) -> Words:
+        """Return whether the brain begins again and again; old lives are forgotten."""
+        oldest = dt_util.utcnow().timestamp() - STARTS_S
+        self._lives = {epoch: at for epoch, at in self._lives.items() if at > oldest}
+        if len(self._lives) < STARTS:
+            return {}
+        return {"brain": {"count": str(len(self._lives)), "minutes": str(STARTS_S // 60)}}
+
     def _for_long(self, kind: str, things: Iterable[str], seconds: float) -> list[str]:
         """Return what has been so for so many seconds; what no longer is so is forgotten."""
         now = dt_util.utcnow().timestamp()
@@ -139,8 +199,15 @@ class Troubles:
             if now - self._since.setdefault((kind, thing), now) >= seconds
         ]
 
-    def _in_words(self, health: str) -> str:
-        return self._words.get(f"component.{DOMAIN}.selector.{HEALTH}.options.{health}", health)
+    def _in_words(self, group: str, code: str, otherwise: str) -> str:
+        """Return a code in words; a newer brain may have one without."""
+        return self._words.get(f"component.{DOMAIN}.selector.{group}.options.{code}", otherwise)
+
+
+def _local(moment: float) -> str:
+    """Return a moment as people of this house write it."""
+    local = dt_util.as_local(dt_util.utc_from_timestamp(moment))
+    return local.strftime("%Y-%m-%d %H:%M")
 
 
 def _printers(data: Snapshot) -> dict[str, Json]:
@@ -168,6 +235,25 @@ def _short(data: Snapshot) -> Words:
         for reason in row["reasons"]
         if reason["code"] == "filament_short"
     }
+
+
+def _overdue(data: Snapshot) -> Words:
+    """Return the jobs that should have run and did not."""
+    return {
+        row["name"]: {
+            "job": row["name"],
+            "due": _local(row["last_at"] if row["last"] else row["next_at"]),
+        }
+        for row in data.schedule.values()
+        if row["overdue"]
+    }
+
+
+def _given_up(data: Snapshot) -> Words:
+    """Return all dead work as one thing: whatever broke has often broken much of it."""
+    found = dead(data)
+    kinds = ", ".join(sorted({row["kind"] for row in found}))
+    return {"work": {"count": str(len(found)), "kinds": kinds}} if found else {}
 
 
 def _next(data: Snapshot) -> Iterator[Json]:

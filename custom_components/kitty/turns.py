@@ -3,30 +3,12 @@
 import contextvars
 from dataclasses import dataclass, field
 import hashlib
-from typing import Final
 
 from homeassistant.core import Context
 from homeassistant.helpers import llm
 
 from .origin import Caller
 from .protocol import Json, canonical
-
-# What counts as a yes to our own question, and nothing else does: the brain cannot widen it.
-YES: Final = frozenset(
-    {
-        "yes",
-        "confirm",
-        "confirmed",
-        "approve",
-        "do it",
-        "go ahead",
-        "ok",
-        "okay",
-        "sure",
-        "please do",
-        "yes please",
-    }
-)
 
 
 @dataclass(slots=True, kw_only=True)

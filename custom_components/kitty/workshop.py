@@ -59,11 +59,12 @@ def is_clear(snapshot: Snapshot, device_id: str) -> bool:
     return said and not is_in_use(snapshot, device_id)
 
 
-def artifact_on(snapshot: Snapshot, device_id: str) -> str | None:
-    """Return the file that a printer prints, or prints next."""
+def artifact_on(snapshot: Snapshot, device_id: str) -> Json | None:
+    """Return the file that a printer prints, or prints next, as its picture is asked for."""
     for row in (job_on(snapshot, device_id), next(_of(snapshot, device_id), None)):
         if row is not None and row.get("artifact_id"):
-            return str(row["artifact_id"])
+            plate = {"plate": row["plate"]} if row.get("plate") else {}
+            return {"artifact_id": str(row["artifact_id"]), **plate}
     return None
 
 

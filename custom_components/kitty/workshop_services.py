@@ -1,9 +1,10 @@
 """Actions of the workshop: the print queue, what becomes of prints, and the cameras that watch them."""
 
 import base64
+import binascii
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from homeassistant.const import ATTR_DEVICE_ID
 from homeassistant.core import ServiceCall, ServiceResponse
@@ -27,9 +28,9 @@ from .actions import (
 )
 from .disk import where_to, write
 from .errors import Refused
-from .protocol import Json
+from .protocol import Json, Reason
 from .rights import brain_with, every_item, require_printer, require_sight
-from .uploads import add_file, photo
+from .uploads import MAX_PHOTO, add_file, photo
 from .workshop import printer_of
 
 if TYPE_CHECKING:
@@ -37,19 +38,7 @@ if TYPE_CHECKING:
 
 PLAN_TIMEOUT_S: Final = 60.0
 LOOK_TIMEOUT_S: Final = 60.0
-REASONS: Final = (
-    "stringing",
-    "warping",
-    "layer_shift",
-    "under_extrusion",
-    "blobs",
-    "poor_adhesion",
-    "wrong_size",
-    "surface",
-    "spaghetti",
-    "clog",
-    "other",
-)
+MOST_BASE64: Final = MAX_PHOTO * 4 // 3
 _WISHES: Final = ("title", "priority", "start", "material", "nozzle_mm", "grams")
 _METRICS: Final = ("layers", "surface", "size")
 _WATCHING: Final = (
@@ -76,6 +65,15 @@ def _whole(low: int, high: int) -> Any:
 
 def _word(most: int) -> Any:
     return vol.All(cv.string, vol.Length(min=1, max=most))
+
+
+def _base64(value: str) -> str:
+    """Take what is base64."""
+    try:
+        base64.b64decode(value, validate=True)
+    except binascii.Error as err:
+        raise vol.Invalid("this is no base64") from err
+    return value
 
 
 def _or_nothing(kind: Any) -> Any:
@@ -114,7 +112,7 @@ def _seconds(moment: datetime | None) -> float | None:
 
 async def _queue_print(call: ServiceCall) -> ServiceResponse:
     """Put a file into the queue of one printer, or of whichever is best."""
-    wishes = _wishes(call) | given(call, "file", "artifact_id", "ventilation")
+    wishes = _wishes(call) | given(call, "file", "artifact_id", "plate", "ventilation")
     if ATTR_DEVICE_ID in call.data:
         target = await controlled(call)
         entry, wishes["device_id"] = target.entry, target.device_id
@@ -199,8 +197,8 @@ async def _review_print(call: ServiceCall) -> ServiceResponse:
     await require_printer(call, entry, told["job"]["device_id"])
     review = given(call, "job_id", "good", "rating", "reasons", "note")
     review["quality"] = given(call, *_METRICS)
-    if "path" in call.data or "media" in call.data:
-        image = await photo(call.hass, call.data)
+    if "picture" in call.data or "path" in call.data or "media" in call.data:
+        image = call.data.get("picture") or await photo(call.hass, call.data)
         # The brain looks at the picture itself, and believes no name.
         review["picture"] = {"content_type": "image/jpeg", "image": image}
     return await tell(call, entry, "reviews.put", review)
@@ -285,6 +283,7 @@ ACTIONS: Final = (
             vol.Exclusive("file", "source"): _word(255),
             vol.Exclusive("artifact_id", "source"): cv.string,
             vol.Optional("name"): cv.string,
+            vol.Optional("plate"): _whole(1, 999),
             vol.Optional(ATTR_DEVICE_ID): one_device,
             vol.Optional("ventilation", default=False): cv.boolean,
         },
@@ -316,9 +315,12 @@ ACTIONS: Final = (
         schema={
             **_JOB,
             **SOURCE,
+            vol.Exclusive("picture", "source"): vol.All(
+                cv.string, vol.Length(max=MOST_BASE64), _base64
+            ),
             vol.Required("good"): cv.boolean,
             vol.Optional("rating"): _whole(1, 5),
-            vol.Optional("reasons"): vol.All(cv.ensure_list, [vol.In(REASONS)]),
+            vol.Optional("reasons"): vol.All(cv.ensure_list, [vol.In(get_args(Reason.__value__))]),
             vol.Optional("note"): vol.All(cv.string, vol.Length(max=2000)),
             **{vol.Optional(name): _number(0, 100) for name in _METRICS},
         },

@@ -70,6 +70,18 @@ async def people(hass: HomeAssistant) -> dict[str, MockUser]:
     }
 
 
+@pytest.fixture
+def administrator(people: dict[str, MockUser]) -> None:
+    """Let Ada be one; Eve is none."""
+    people[ADA].is_owner = True
+
+
+@pytest.fixture
+def onlooker(workshop: MockConfigEntry, people: dict[str, MockUser]) -> None:
+    """Let Eve see everything and control nothing."""
+    people[EVE].mock_policy({"entities": {"all": {"read": True}}})
+
+
 def door_subentry(**options: Any) -> ConfigSubentryData:
     """Return the door as a person added it: a lock of Home Assistant in the workshop."""
     return ConfigSubentryData(
@@ -203,7 +215,7 @@ async def until(entry: MockConfigEntry, true: Callable[[Snapshot], object]) -> S
     news = asyncio.Event()
     stop = coordinator.async_add_listener(news.set)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not true(coordinator.data):
                 news.clear()
                 await news.wait()
@@ -215,7 +227,7 @@ async def until(entry: MockConfigEntry, true: Callable[[Snapshot], object]) -> S
 
 async def eventually(true: Callable[[], object]) -> None:
     """Wait until something is true of which nobody sends news."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not true():  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.01)
 

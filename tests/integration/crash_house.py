@@ -6,7 +6,6 @@ import json
 import os
 from pathlib import Path
 import signal
-import socket
 import sys
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,6 +18,7 @@ from pytest_homeassistant_custom_component.common import MockUser, async_test_ho
 
 from custom_components.kitty.gate import Executor
 from custom_components.kitty.ledger import Ledger
+from tests.standins.server import free_port
 
 from .conftest import ADA, BOB, DOOR_ENTITY, kitty_entry, set_up
 from .fake_brain import FakeBrain
@@ -67,14 +67,6 @@ def offer_door(hass: HomeAssistant, effects: Path, step: str) -> None:
         hass.states.async_set(DOOR_ENTITY, "unlocked", force_update=True)
 
     hass.services.async_register("lock", "unlock", unlock)
-
-
-def free_port() -> int:
-    """Return a port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def live(config_dir: str, brain: dict[str, str], step: str) -> None:

@@ -29,7 +29,7 @@ from custom_components.kitty.protocol import (
 )
 
 TOKEN: Final = "a-token"
-WAIT: Final = 5.0
+WAIT: Final = 20.0
 
 
 class FakeError(Exception):
@@ -78,6 +78,8 @@ class FakeBrain:
         self.providers: dict[str, Json] = {}
         self.budget: Json = {}
         self.mind: Json = {}
+        # What it tells others, oldest first.
+        self.outbox: list[Json] = []
         # The open rows of the workshop by part: queue, spools, stock, ...
         self.workshop: dict[str, list[Json]] = {}
         self.received: list[Received] = []
@@ -111,6 +113,7 @@ class FakeBrain:
             "devices.request": self._request,
             "safety.decide": self._decide,
             "drivers.list": lambda _params, _caller: {"items": []},
+            "outbox.read": self._read,
             "quality.list": lambda _params, _caller: {"items": [], "printers": []},
             "costs.get": lambda _params, _caller: {"parts": []},
             "predictions.get": lambda _params, _caller: _even_chance(),
@@ -299,6 +302,13 @@ class FakeBrain:
         } | changes
 
     # The scripted answers.
+
+    def _read(self, params: Json, _caller: Json | None) -> Json:
+        newest = self.outbox[-1] if self.outbox else {"id": 0, "at": 0.0}
+        after = params.get("after", newest["id"])
+        items = [one for one in self.outbox if one["id"] > after]
+        last = {"after": newest["id"], "at": newest["at"]}
+        return {"items": items[: params.get("limit", 100)], "last": last}
 
     def _register(self, params: Json, _caller: Json | None) -> Json:
         if self.integration_key not in (None, params["public_key"]):

@@ -8,7 +8,11 @@ from typing import Any, Final
 
 from homeassistant import data_entry_flow
 from homeassistant.components.repairs import RepairsFlowManager
-from homeassistant.config_entries import ConfigSubentryFlowManager, OptionsFlowManager
+from homeassistant.config_entries import (
+    SOURCE_IGNORE,
+    ConfigSubentryFlowManager,
+    OptionsFlowManager,
+)
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import issue_registry as ir
@@ -118,6 +122,10 @@ def _missing(words: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[st
             used += [step.get("menu_options", {}).get(option) for option in result["menu_options"]]
         case FlowResultType.ABORT:
             used = [words.get("abort", {}).get(result["reason"])]
+        case FlowResultType.CREATE_ENTRY if "create_entry" in words:
+            if result.get("context", {}).get("source") == SOURCE_IGNORE:
+                return
+            used = [words["create_entry"].get(result["description"] or "default")]
     filled = set(result.get("description_placeholders") or {})
     for text in used:
         if text is None:

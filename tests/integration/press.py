@@ -42,6 +42,8 @@ class Phones:
         self.reachable.set()
         # What the push service answers.
         self.status = HTTPStatus.CREATED
+        # Phones that it cannot reach, whatever it answers for the others.
+        self.failing: set[str] = set()
         self._url = ""
         self._runner: web.AppRunner
 
@@ -111,7 +113,9 @@ class Phones:
         data = await request.json()
         await self.reachable.wait()
         self.pushes[data["push_token"]].append(data)
-        return web.json_response({}, status=self.status)
+        lost = data["push_token"] in self.failing
+        status = HTTPStatus.INTERNAL_SERVER_ERROR if lost else self.status
+        return web.json_response({}, status=status)
 
 
 def approve(push: Json) -> str:

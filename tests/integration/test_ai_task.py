@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
@@ -23,7 +24,7 @@ from custom_components.kitty import pictures
 from custom_components.kitty.errors import BrainUnavailable, Refused
 from custom_components.kitty.protocol import MAX_FRAME_BYTES, Json
 
-from .conftest import ADA
+from .conftest import ADA, BOB
 from .fake_brain import FakeBrain
 from .test_subentry_flow import refuse
 from .workshop import gone, push, snapshot_fixture, state, workshop_fixture  # noqa: F401 - fixtures are asked for by name
@@ -64,7 +65,12 @@ async def generate(hass: HomeAssistant, **more: Any) -> ai_task.GenDataTaskResul
 
 async def attach(hass: HomeAssistant, *attachments: Attachment) -> Any:
     """Have a task done with files."""
-    with patch(RESOLVE, return_value=list(attachments)):
+
+    def resolved(_hass: HomeAssistant, _session: Any, given: list[Json] | None) -> list[Attachment]:
+        return list(attachments) if given else []
+
+    # Home Assistant would look the file up in a media source and a camera; what comes of that is given here.
+    with patch(RESOLVE, side_effect=resolved):
         return await generate(hass, attachments=[{"media_content_id": "x"}])
 
 
@@ -212,6 +218,28 @@ async def test_a_picture_that_never_fits_is_refused(
     with pytest.raises(Refused) as refused:
         await attach(hass, Attachment("x", "image/png", file))
     assert refused.value.code == "attachment_too_large"
+
+
+async def test_a_task_is_of_who_began_it_whoever_begins_one_meanwhile(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, tmp_path: Path
+) -> None:
+    """Its picture comes only after the next one is done."""
+    brain.answers["generate.data"] = lambda _params, _caller: {"text": "A cat."}
+    slow = tmp_path / "cat.png"
+    os.mkfifo(slow)
+    first = hass.async_create_task(attach(hass, Attachment("x", "image/png", slow)))
+    await ai_task.async_generate_data(
+        hass,
+        task_name="Dogs",
+        entity_id=TASKS,
+        instructions="How many dogs?",
+        context=Context(user_id=BOB),
+    )
+    await hass.async_add_executor_job(slow.write_bytes, picture())
+    await first
+    assert [sent["task_name"] for sent in brain.sent("generate.data")] == ["Dogs", "Count"]
+    callers = brain.callers("generate.data")
+    assert [caller and caller["user_id"] for caller in callers] == [BOB, ADA]
 
 
 async def test_an_error_of_the_brain_ends_the_task(

@@ -61,8 +61,9 @@ async def test_a_request_shows_at_once(kitty: MockConfigEntry, brain: FakeBrain)
 
     brain.answers["devices.request"] = quiet
     await request(kitty, "unlock", ADA)
-    assert kitty.runtime_data.coordinator.pending_for(DOOR) is not None
-    assert kitty.runtime_data.coordinator.running_for(DOOR) is not None
+    known = kitty.runtime_data.coordinator.data
+    assert [one["device_id"] for one in known.events.values()] == [DOOR]
+    assert [one["device_id"] for one in known.commands.values()] == [DOOR]
 
 
 async def test_an_answer_about_something_else_is_not_recorded(
@@ -501,6 +502,30 @@ async def test_a_denial_stands_whatever_the_brain_answers(
     assert caught.value.code == "already_decided"
 
 
+@pytest.mark.parametrize(("decision", "status"), [("approve", "approved"), ("deny", "denied")])
+async def test_what_never_arrived_and_is_said_again_much_later_is_said_now(
+    kitty: MockConfigEntry,
+    brain: FakeBrain,
+    issue_registry: ir.IssueRegistry,
+    decision: str,
+    status: str,
+) -> None:
+    """The first press was lost with the wire, and is too old by the second; no clock is wrong."""
+    event = (await request(kitty, "unlock", ADA))["event"]
+    ledger, takes = kitty.runtime_data.ledger, brain.answers["safety.decide"]
+    lost = await ledger.record_decision(event, BOB, decision, channel="dashboard", ppe=False)
+
+    def too_old(params: Json, caller: Json | None) -> Json:
+        if params["at"] == lost["at"]:
+            raise FakeError("stale_decision")
+        return takes(params, caller)
+
+    brain.answers["safety.decide"] = too_old
+    assert (await decide(kitty, event, decision, BOB))["status"] == status
+    assert ledger.event(event["id"])["decisions"][BOB]["status"] == "accepted"
+    assert issue_registry.async_get_issue("kitty", f"clock_skew.{kitty.entry_id}") is None
+
+
 async def test_a_requester_is_filled_in(kitty: MockConfigEntry, brain: FakeBrain) -> None:
     """A decision that was recorded before the request's answer came hides nobody."""
     ledger = kitty.runtime_data.ledger
@@ -512,3 +537,24 @@ async def test_a_requester_is_filled_in(kitty: MockConfigEntry, brain: FakeBrain
     known = ledger.event(event["id"])
     assert known is not None
     assert (known["requester"], list(known["decisions"])) == (ADA, [BOB])
+
+
+async def test_clocks_that_differ_are_named_until_a_decision_is_taken(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """What was decided just now came to the brain as too old."""
+    issues = ir.async_get(hass)
+    skew = f"clock_skew.{kitty.entry_id}"
+    event = (await request(kitty, "unlock", ADA))["event"]
+    takes = brain.answers.pop("safety.decide")
+
+    def refuse(_params: Json, _caller: Json | None) -> Json:
+        raise FakeError("stale_decision")
+
+    brain.answers["safety.decide"] = refuse
+    with pytest.raises(BrainError):
+        await decide(kitty, event, "approve", BOB)
+    assert issues.async_get_issue("kitty", skew) is not None
+    brain.answers["safety.decide"] = takes
+    await decide(kitty, event, "approve", BOB)
+    assert issues.async_get_issue("kitty", skew) is None

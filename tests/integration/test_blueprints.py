@@ -1,11 +1,13 @@
 """The ready automations: Home Assistant takes each, and each does what it says with real entities and phones."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 import re
 from typing import Any, Final
 
+from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.automation.config import AUTOMATION_BLUEPRINT_SCHEMA
 from homeassistant.components.blueprint.models import Blueprint
 from homeassistant.const import Platform
@@ -24,15 +26,18 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.kitty.protocol import Json
 
-from .conftest import ADA, eventually
+from .conftest import ADA, BOB, DOOR, ZONE, eventually
 from .fake_brain import FakeBrain
 from .press import Phones
 from .shop import ITEM, JOB, camera, incident, item, job, review, stock
 from .workshop import (  # noqa: F401 - fixtures are asked for by name
     PRINTER,
+    RealLock,
     change,
+    gone,
     printing,
     push,
+    real_lock_fixture,
     settled,
     state,
     workshop_fixture,
@@ -43,6 +48,11 @@ FILES: Final = sorted(path.name for path in HERE.glob("*.yaml"))
 SOURCE: Final = "https://github.com/kitty-home/kitty/blob/main/blueprints/automation/kitty/"
 
 PRINTS: Final = "event.workshop_printer_prints"
+DOOR_LOCK: Final = "lock.workshop_door"
+ALARM: Final = "alarm_control_panel.house"
+LASER: Final = "switch.laser"
+PRESENCE: Final = "binary_sensor.laser_room"
+WATER: Final = "sensor.cooling_water"
 INCIDENTS: Final = "event.workshop_printer_incidents"
 FRAME: Final = "image.workshop_printer_last_frame"
 PLUG: Final = "switch.plug"
@@ -56,6 +66,7 @@ def platforms() -> tuple[Platform, ...]:
         Platform.BUTTON,
         Platform.EVENT,
         Platform.IMAGE,
+        Platform.LOCK,
         Platform.SENSOR,
     )
 
@@ -103,7 +114,7 @@ def phone(hass: HomeAssistant, phones: Phones) -> str:
     return found.id
 
 
-async def automate(hass: HomeAssistant, name: str, **given: Any) -> None:
+async def automate(hass: HomeAssistant, name: str, *, works: bool = True, **given: Any) -> None:
     """Set up an automation from a blueprint, as a person does."""
     folder = Path(hass.config.path("blueprints", "automation", "kitty"))
     await hass.async_add_executor_job(_copy, folder, name)
@@ -111,7 +122,7 @@ async def automate(hass: HomeAssistant, name: str, **given: Any) -> None:
     assert await async_setup_component(hass, "automation", {"automation": [config]})
     await hass.async_block_till_done()
     [automation] = hass.states.async_entity_ids("automation")
-    assert state(hass, automation).state == "on"
+    assert (state(hass, automation).state == "on") is works
 
 
 def _copy(folder: Path, name: str) -> None:
@@ -140,7 +151,12 @@ async def test_home_assistant_takes_the_blueprint(hass: HomeAssistant, name: str
 async def test_there_is_an_automation_for_each_thing_that_people_ask_for() -> None:
     """The documentation names these."""
     assert FILES == [
+        "arm_away_locks.yaml",
+        "ask_for_filament.yaml",
+        "confirm_on_phone.yaml",
+        "daily_digest.yaml",
         "incident.yaml",
+        "laser_off_when_empty.yaml",
         "low_filament.yaml",
         "off_when_cool.yaml",
         "print_failed.yaml",
@@ -353,5 +369,378 @@ async def test_a_printer_for_which_something_waits_stays_on(
     """It would only be switched on again."""
     await push(hass, brain, "queue.updated", item())
     await change(hass, brain, PRINTER, state=printing(status="completed", **COLD))
+    await later(hass, minutes=16)
+    assert cooling == []
+
+
+# -- approvals ----------------------------------------------------------------------------------------
+
+
+async def test_a_request_is_shown_with_a_picture_and_then_how_it_was_decided(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, phones: Phones, phone: str
+) -> None:
+    """The second message takes the place of the first; neither has a button, so nothing here decides."""
+    given = {"devices": {"area_id": ZONE}, "phone": phone, "picture": "camera.door"}
+    await automate(hass, "confirm_on_phone.yaml", **given)
+    event = brain.event(DOOR, "power_on", initiated_by=ADA)
+    await push(hass, brain, "safety.event", event)
+    await push(hass, brain, "safety.event", event | {"status": "approved", "approved_by": [BOB]})
+    asked, decided = [one for one in phones.pushes["wall"] if _is_of(one, event)]
+    assert (asked["title"], asked["message"]) == ("Door", "Ada asks: power on")
+    assert asked["data"]["image"] == "/api/camera_proxy/camera.door"
+    assert asked["data"]["clickAction"] == "/kitty/approvals"
+    assert decided["message"] == "Approved by Bob: power on"
+    assert "actions" not in asked["data"] | decided["data"]
+    assert brain.sent("safety.decide") == []
+
+
+@pytest.mark.parametrize(
+    ("decided", "message"),
+    [
+        ({"status": "denied", "denied_by": BOB}, "Denied by Bob: unlock"),
+        ({"status": "denied", "denied_by": None}, "Denied by KITTY: unlock"),
+        ({"status": "expired"}, "Nobody decided in time: unlock"),
+    ],
+)
+async def test_a_request_that_came_to_nothing_is_told(
+    hass: HomeAssistant, brain: FakeBrain, phones: Phones, phone: str, decided: Json, message: str
+) -> None:
+    """Who asked is not always known."""
+    await automate(hass, "confirm_on_phone.yaml", devices={"area_id": ZONE}, phone=phone)
+    event = brain.event(DOOR, "unlock")
+    await push(hass, brain, "safety.event", event)
+    await push(hass, brain, "safety.event", event | decided)
+    asked, told = [one for one in phones.pushes["wall"] if _is_of(one, event)]
+    assert (asked["message"], told["message"]) == ("Somebody asks: unlock", message)
+    assert "image" not in asked["data"]
+
+
+def _is_of(shown: Json, event: Json) -> bool:
+    """Tell whether the automation has shown this; KITTY itself asks Ada, too."""
+    return bool(shown["data"]["tag"] == f"kitty-asked-{event['id']}")
+
+
+# -- leaving ------------------------------------------------------------------------------------------
+
+
+async def leave(hass: HomeAssistant, phone: str, *locks: str) -> None:
+    """Leave the house: everything is to be locked."""
+    hass.states.async_set(ALARM, "disarmed")
+    given = {"alarm": ALARM, "locks": list(locks), "phone": phone}
+    await automate(hass, "arm_away_locks.yaml", **given)
+    hass.states.async_set(ALARM, "armed_away")
+
+
+async def out_of_patience(hass: HomeAssistant) -> None:
+    """Let time pass until the automation has done what it does; when it waits is not seen."""
+    # Not under a timeout, which would pass with the time.
+    for _ in range(50):
+        if not state(hass, "automation.arm_away_locks_yaml").attributes["current"]:
+            return
+        async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
+        await asyncio.sleep(0.05)
+    pytest.fail("The automation still runs")
+
+
+def door(*, locked: bool) -> Json:
+    """Return what is seen of the door."""
+    return {"state": {"locked": locked, "open": False, "jammed": False}}
+
+
+async def obey(hass: HomeAssistant, brain: FakeBrain) -> None:
+    """Let the brain lock the door."""
+    [command] = brain.commands.values()
+    await brain.push("device.updated", brain.devices[DOOR] | door(locked=True))
+    await brain.push("command.updated", command | {"status": "acked"})
+    await eventually(lambda: state(hass, DOOR_LOCK).state == "locked")
+
+
+async def test_the_workshop_is_locked_when_the_house_is_left(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, phones: Phones, phone: str
+) -> None:
+    """Nobody has to approve that, and nobody is told."""
+    await change(hass, brain, DOOR, **door(locked=False))
+    await leave(hass, phone, DOOR_LOCK)
+    asked = await brain.received_command("devices.request")
+    assert (asked["device_id"], asked["intent"]) == (DOOR, "lock")
+    await obey(hass, brain)
+    await out_of_patience(hass)
+    assert phones.pushes["wall"] == []
+
+
+async def test_the_workshop_is_locked_also_without_the_brain(
+    hass: HomeAssistant,
+    real_lock: RealLock,
+    workshop: MockConfigEntry,
+    brain: FakeBrain,
+    phone: str,
+) -> None:
+    """The way out is not its affair."""
+    real_lock.show(locked=False)
+    await gone(hass, brain, workshop)
+    await leave(hass, phone, DOOR_LOCK)
+    await eventually(lambda: real_lock.calls)
+    await out_of_patience(hass)
+    assert state(hass, DOOR_LOCK).state == "locked"
+
+
+async def test_doors_that_do_not_lock_are_told_and_keep_no_other_open(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, phones: Phones, phone: str
+) -> None:
+    """One is not there at all, one is stuck, the third one locks."""
+    hass.states.async_set("lock.gate", "unavailable")
+    hass.states.async_set("lock.shed", "unlocked", {"friendly_name": "Shed"})
+    await change(hass, brain, DOOR, **door(locked=False))
+    await leave(hass, phone, "lock.gate", "lock.shed", DOOR_LOCK)
+    assert (await brain.received_command("devices.request"))["intent"] == "lock"
+    await obey(hass, brain)
+    await out_of_patience(hass)
+    shown = await phones.shown("wall")
+    assert shown["message"] == "lock.gate: unavailable, Shed: unlocked"
+
+
+async def test_whoever_comes_back_at_once_is_not_told(
+    hass: HomeAssistant, workshop: MockConfigEntry, phones: Phones, phone: str
+) -> None:
+    """The alarm is off again, and so the door may be open."""
+    hass.states.async_set("lock.shed", "unlocked")
+    await leave(hass, phone, "lock.shed")
+    running = "automation.arm_away_locks_yaml"
+    await eventually(lambda: state(hass, running).attributes["current"] == 1)
+    hass.states.async_set(ALARM, "disarmed")
+    await out_of_patience(hass)
+    assert phones.pushes["wall"] == []
+
+
+# -- the laser ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def forgotten(hass: HomeAssistant, phone: str, freezer: FrozenDateTimeFactory) -> list[Any]:
+    """Leave a laser that is on; returns the calls that switch it off."""
+    hass.states.async_set(LASER, "on")
+    hass.states.async_set(PRESENCE, "on")
+    hass.states.async_set(WATER, "55", {"unit_of_measurement": "°C"})
+    calls: list[Any] = async_mock_service(hass, "switch", "turn_off")
+    given = {"laser": LASER, "presence": [PRESENCE], "temperature": WATER, "phone": phone}
+    await automate(hass, "laser_off_when_empty.yaml", **given)
+    hass.states.async_set(PRESENCE, "off")
+    await hass.async_block_till_done()
+    return calls
+
+
+async def pass_time(hass: HomeAssistant, freezer: FrozenDateTimeFactory, minutes: int) -> None:
+    """Let time pass on every clock."""
+    freezer.tick(timedelta(minutes=minutes))
+    async_fire_time_changed(hass)
+    await hass.async_block_till_done()
+
+
+async def test_a_laser_that_was_forgotten_goes_off_when_it_is_cool(
+    hass: HomeAssistant, forgotten: list[Any], freezer: FrozenDateTimeFactory
+) -> None:
+    """Not while it is hot, and not at once."""
+    await pass_time(hass, freezer, 12)
+    assert forgotten == []
+    hass.states.async_set(WATER, "25", {"unit_of_measurement": "°C"})
+    await hass.async_block_till_done()
+    assert [one.data["entity_id"] for one in forgotten] == [[LASER]]
+
+
+@pytest.mark.parametrize("seen", ["on", "unavailable", "unknown"])
+async def test_a_laser_stays_on_while_somebody_is_there_or_nobody_knows(
+    hass: HomeAssistant, forgotten: list[Any], freezer: FrozenDateTimeFactory, seen: str
+) -> None:
+    """Only what is seen to be empty is empty."""
+    hass.states.async_set(PRESENCE, seen)
+    hass.states.async_set(WATER, "25", {"unit_of_measurement": "°C"})
+    await pass_time(hass, freezer, 30)
+    await pass_time(hass, freezer, 61)
+    assert forgotten == []
+
+
+@pytest.mark.parametrize(
+    ("water", "told"),
+    [
+        ("55", "It is not cool: 55 °C. Have a look."),
+        ("unavailable", "The thermometer tells nothing. Have a look."),
+    ],
+)
+async def test_a_laser_that_does_not_get_cool_is_told_and_stays_on(
+    hass: HomeAssistant,
+    forgotten: list[Any],
+    freezer: FrozenDateTimeFactory,
+    phones: Phones,
+    water: str,
+    told: str,
+) -> None:
+    """A thermometer that is away knows of no coolness."""
+    hass.states.async_set(WATER, water, {"unit_of_measurement": "°C"})
+    for _ in range(7):
+        await pass_time(hass, freezer, 10)
+    assert forgotten == []
+    [shown] = phones.pushes["wall"]
+    assert shown["message"] == told
+
+
+async def test_a_laser_that_was_forgotten_before_a_restart_goes_off(
+    hass: HomeAssistant, phone: str, freezer: FrozenDateTimeFactory
+) -> None:
+    """Nothing changes any more, and still it is looked at."""
+    for entity_id, seen in ((LASER, "on"), (PRESENCE, "off"), (WATER, "25")):
+        hass.states.async_set(entity_id, seen)
+    calls: list[Any] = async_mock_service(hass, "switch", "turn_off")
+    given = {"laser": LASER, "presence": [PRESENCE], "temperature": WATER, "phone": phone}
+    await automate(hass, "laser_off_when_empty.yaml", **given)
+    await pass_time(hass, freezer, 16)
+    assert len(calls) == 1
+
+
+# -- the day ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def evening(hass: HomeAssistant, workshop: MockConfigEntry, phone: str) -> None:
+    """Have the day told in an hour."""
+    at = (dt_util.now() + timedelta(hours=1)).strftime("%H:%M:00")
+    await automate(hass, "daily_digest.yaml", phone=phone, at=at)
+
+
+async def test_the_day_is_told(
+    hass: HomeAssistant, brain: FakeBrain, evening: None, phones: Phones
+) -> None:
+    """What was printed since yesterday, what waits, what runs low."""
+    now = dt_util.utcnow().timestamp()
+    rows = [
+        job(status="completed", completed_at=now),
+        job(status="failed", file="dog.gcode", completed_at=now),
+        job(status="completed", file="old.gcode", completed_at=now - 90_000),
+        job(file="running.gcode"),
+    ]
+    brain.answers |= {
+        "jobs.list": lambda _params, _caller: {"items": rows},
+        "stock.list": lambda _params, _caller: {"items": [stock(low=True)]},
+        "spools.list": lambda _params, _caller: {"items": []},
+        "procurements.list": lambda _params, _caller: {"items": []},
+        "reviews.list": lambda _params, _caller: {"items": [review()]},
+    }
+    await push(hass, brain, "safety.event", brain.event(DOOR))
+    await later(hass, hours=1, minutes=1)
+    await eventually(lambda: _of_day(phones))
+    assert _of_day(phones)[0]["message"].splitlines() == [
+        "Printed: cat.gcode",
+        "Failed: dog.gcode",
+        "Waiting for approval: 1",
+        "Running low: PLA",
+        "Prints to judge: 1",
+    ]
+
+
+async def test_a_day_without_anything_is_not_told(
+    hass: HomeAssistant, brain: FakeBrain, evening: None, phones: Phones
+) -> None:
+    """Unless somebody wants that."""
+    names = ("jobs.list", "stock.list", "spools.list", "procurements.list", "reviews.list")
+    brain.answers |= {name: lambda _params, _caller: {"items": []} for name in names}
+    await later(hass, hours=1, minutes=1)
+    await brain.received_command("reviews.list")
+    await settled(hass, brain)
+    assert _of_day(phones) == []
+
+
+async def test_that_the_brain_is_away_in_the_evening_is_told(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, evening: None, phones: Phones
+) -> None:
+    """No news would look like good news."""
+    await gone(hass, brain, workshop)
+    await later(hass, hours=1, minutes=1)
+    await eventually(lambda: _of_day(phones))
+    assert _of_day(phones)[0]["message"] == "KITTY could not be asked. Is its brain running?"
+
+
+def _of_day(phones: Phones) -> list[Json]:
+    return [one for one in phones.pushes["wall"] if one["data"]["tag"] == "kitty-day"]
+
+
+# -- bad days -----------------------------------------------------------------------------------------
+
+WITH_PHONE: Final[dict[str, Json]] = {
+    "arm_away_locks.yaml": {"alarm": ALARM, "locks": [DOOR_LOCK]},
+    "confirm_on_phone.yaml": {"devices": {"area_id": ZONE}},
+    "daily_digest.yaml": {},
+    "incident.yaml": {"incidents": INCIDENTS},
+    "laser_off_when_empty.yaml": {
+        "laser": LASER,
+        "presence": [PRESENCE],
+        "temperature": WATER,
+    },
+    "low_filament.yaml": {"low": "binary_sensor.brain_filament_low"},
+    "print_failed.yaml": {"prints": PRINTS},
+    "print_finished.yaml": {"prints": PRINTS},
+    "review_reminder.yaml": {"reviews": "sensor.brain_reviews_waiting"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(WITH_PHONE))
+async def test_a_phone_that_is_gone_shows_at_once_and_not_when_it_matters(
+    hass: HomeAssistant, workshop: MockConfigEntry, phones: Phones, name: str
+) -> None:
+    """Home Assistant says that the automation is broken, and why."""
+    await automate(hass, name, works=False, phone="no-such-device", **WITH_PHONE[name])
+    [automation] = hass.states.async_entity_ids("automation")
+    assert state(hass, automation).state == "unavailable"
+
+
+async def test_a_phone_that_is_not_reached_stops_nothing_else(
+    hass: HomeAssistant, brain: FakeBrain, phones: Phones, phone: str
+) -> None:
+    """What is to happen then happens."""
+    calls = async_mock_service(hass, "light", "turn_on")
+    extra = [{"action": "light.turn_on", "target": {"entity_id": "light.bench"}}]
+    await automate(hass, "print_finished.yaml", prints=PRINTS, phone=phone, extra=extra)
+    phones.failing.add("wall")
+    await push(hass, brain, "job.updated", job(status="completed"))
+    await eventually(lambda: calls)
+    assert len(calls) == 1
+
+
+async def test_a_brain_that_goes_and_comes_is_no_news_of_filament(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, phones: Phones, phone: str
+) -> None:
+    """What was low before is low after it."""
+    low = "binary_sensor.brain_filament_low"
+    await push(hass, brain, "stock.updated", stock(low=True))
+    await automate(hass, "low_filament.yaml", low=low, phone=phone)
+    brain.workshop["stock"] = [stock(low=True)]
+    await gone(hass, brain, workshop)
+    assert state(hass, low).state == "unavailable"
+    brain.restarted()
+    await brain.start()
+    await brain.until(lambda: len(brain.subscriptions) == 2)
+    await settled(hass, brain)
+    assert state(hass, low).state == "on"
+    assert phones.pushes["wall"] == []
+
+
+async def test_a_price_that_is_not_known_releases_nothing(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Unavailable is not cheap."""
+    held = item(status="held", reasons=[{"code": "held_by_person", "user_id": ADA}])
+    await push(hass, brain, "queue.updated", held)
+    [queue] = [one for one in hass.states.async_entity_ids("sensor") if one.endswith("print_queue")]
+    hass.states.async_set("sensor.price", "0.30")
+    given = {"price": "sensor.price", "limit": 0.2, "queue": queue}
+    await automate(hass, "start_when_cheap.yaml", **given)
+    hass.states.async_set("sensor.price", "unavailable")
+    await settled(hass, brain)
+    assert brain.sent("queue.release") == []
+
+
+async def test_a_printer_of_which_nothing_is_known_stays_on(
+    hass: HomeAssistant, brain: FakeBrain, cooling: list[Any]
+) -> None:
+    """It may be printing."""
+    await change(hass, brain, PRINTER, online="offline")
     await later(hass, minutes=16)
     assert cooling == []

@@ -14,7 +14,7 @@ from custom_components.kitty.protocol import Json
 
 from .conftest import ADA, BOB, DOOR, ZONE, rules
 from .fake_brain import FakeBrain
-from .workshop import (  # noqa: F401
+from .workshop import (  # noqa: F401 - fixtures are asked for by name
     PRINTER,
     change,
     printing,
@@ -66,6 +66,15 @@ async def test_without_a_request_nothing_can_be_decided(
     hass: HomeAssistant, workshop: MockConfigEntry, button: str
 ) -> None:
     """A button that decides nothing is unavailable."""
+    assert state(hass, button).state == "unavailable"
+
+
+@pytest.mark.parametrize("button", [APPROVE, DENY])
+async def test_a_request_that_is_not_what_it_shows_cannot_be_decided(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, button: str
+) -> None:
+    """What a person reads is what is signed, or nothing is."""
+    await requested(hass, brain, subject="0" * 64)
     assert state(hass, button).state == "unavailable"
 
 

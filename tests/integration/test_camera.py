@@ -15,7 +15,7 @@ from syrupy.assertion import SnapshotAssertion
 from custom_components.kitty import camera
 
 from .fake_brain import FakeBrain, FakeError
-from .workshop import (  # noqa: F401
+from .workshop import (  # noqa: F401 - fixtures are asked for by name
     CAMERA,
     PRINTER,
     snapshot_fixture,

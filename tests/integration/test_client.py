@@ -4,7 +4,10 @@ import asyncio
 from typing import Any
 
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
+from homeassistant.helpers.aiohttp_client import (
+    async_create_clientsession,
+    async_get_clientsession,
+)
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -32,6 +35,16 @@ async def test_the_hello_tells_who_the_brain_is(hass: HomeAssistant, brain: Fake
     """The first frame is read and kept."""
     hello = await validate(async_get_clientsession(hass), brain.url, TOKEN)
     assert (hello.instance_id, hello.public_key) == (brain.instance_id, brain.public_key)
+
+
+async def test_while_home_assistant_stops_there_is_no_socket(
+    hass: HomeAssistant, brain: FakeBrain
+) -> None:
+    """Its session is closed before the last of what was opened with it ends."""
+    session = async_create_clientsession(hass)
+    session.detach()
+    with pytest.raises(CannotConnect):
+        await validate(session, brain.url, TOKEN)
 
 
 async def test_a_wrong_token_is_told_apart(hass: HomeAssistant, brain: FakeBrain) -> None:
@@ -309,9 +322,9 @@ async def test_a_quiet_brain_is_asked_whether_it_is_there(
     kitty: MockConfigEntry, brain: FakeBrain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Silence alone is no break: the ping is answered, and the socket stays."""
-    monkeypatch.setattr(client_module, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(client_module, "HEARTBEAT", 1.0)
     await heard(kitty)
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(2.5)  # over two such silences
     assert brain.connections == 1
 
 

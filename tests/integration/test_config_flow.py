@@ -69,6 +69,7 @@ def announced(brain: FakeBrain, *, slug: str = SLUG, **changes: Any) -> HassioSe
         "port": int(port),
         "token": brain.token,
         "instance_id": brain.instance_id,
+        "public_key": brain.public_key,
     }
     return HassioServiceInfo(config=config | changes, name="KITTY", slug=slug, uuid="u")
 
@@ -140,6 +141,28 @@ async def test_a_wrong_token_can_be_corrected(hass: HomeAssistant, brain: FakeBr
     assert result["type"] is FlowResultType.CREATE_ENTRY
 
 
+async def test_a_token_may_be_copied_with_what_is_around_it(
+    hass: HomeAssistant, brain: FakeBrain
+) -> None:
+    """The end of a line is no part of it, and is not kept."""
+    result = await answer(hass, await start_brain(hass), url=brain.url, token=f" {TOKEN}\n")
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["data"]["token"] == TOKEN
+
+
+async def test_a_token_for_something_else_is_named_as_such(
+    hass: HomeAssistant, brain: FakeBrain
+) -> None:
+    """The brain knows it, so copying it again would be of no use."""
+    flow = await start_brain(hass)
+    brain.scope = "control"
+    result = await answer(hass, flow, url=brain.url, token=TOKEN)
+    assert result["errors"] == {"base": "wrong_scope"}
+    brain.scope = "integration"
+    result = await answer(hass, flow, url=brain.url, token=TOKEN)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
 async def test_a_wrong_address_can_be_corrected(hass: HomeAssistant, brain: FakeBrain) -> None:
     """Nobody listens on port 9."""
     flow = await start_brain(hass)
@@ -167,7 +190,9 @@ async def test_an_old_brain_is_named_as_such(hass: HomeAssistant, brain: FakeBra
     brain.schema = 0
     result = await answer(hass, flow, url=brain.url, token=TOKEN)
     assert result["errors"] == {"base": "schema_mismatch"}
-    assert result["description_placeholders"] == {"error": "", "brain": "0", "integration": "1"}
+    shown = dict(result["description_placeholders"] or {})
+    assert shown.pop("example").startswith("http://")
+    assert shown == {"error": "", "brain": "0", "integration": "1"}
     brain.schema = 1
     result = await answer(hass, flow, url=brain.url, token=TOKEN)
     assert result["type"] is FlowResultType.CREATE_ENTRY
@@ -207,7 +232,12 @@ async def test_an_address_that_is_none_is_refused_at_its_field(
     [
         ("http://brain:8100", "http://brain:8100"),
         (" https://brain.example/kitty/ ", "https://brain.example/kitty"),
-        ("brain:8100", None),
+        ("brain:8100", "http://brain:8100"),
+        ("192.168.1.20:8100/", "http://192.168.1.20:8100"),
+        ("brain", None),
+        ("ada:secret@brain:8100", None),
+        ("brain:8100/?token=secret", None),
+        ("brain:99999", None),
         ("ftp://brain", None),
         ("http://", None),
         ("http://ada:secret@brain", None),
@@ -218,7 +248,7 @@ async def test_an_address_that_is_none_is_refused_at_its_field(
     ],
 )
 def test_an_address_is_an_address_and_nothing_more(text: str, url: str | None) -> None:
-    """A password in an address would end in logs."""
+    """Its beginning may be left out; a password in an address would end in logs."""
     assert clean_url(text) == url
 
 
@@ -244,10 +274,21 @@ async def test_an_app_that_has_not_started_yet_can_be_added_later(
     flow = await start(hass, SOURCE_HASSIO, announced(brain))
     await brain.stop()
     result = await answer(hass, flow)
-    assert result["errors"] == {"base": "cannot_connect"}
+    assert result["errors"] == {"base": "app_unreachable"}
     await brain.start()
     result = await answer(hass, flow)
     assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+@pytest.mark.parametrize(("token", "scope"), [("wrong", "integration"), (TOKEN, "control")])
+async def test_an_app_with_a_token_of_no_use_is_named(
+    hass: HomeAssistant, brain: FakeBrain, token: str, scope: str
+) -> None:
+    """Nobody has typed one, so nobody is told to copy it again."""
+    brain.scope = scope
+    flow = await start(hass, SOURCE_HASSIO, announced(brain, token=token))
+    result = await answer(hass, flow)
+    assert result["errors"] == {"base": "app_auth"}
 
 
 async def test_an_app_that_announces_nonsense_is_left_alone(
@@ -265,6 +306,25 @@ async def test_an_app_that_announces_another_brain_than_it_has_is_left_alone(
     flow = await start(hass, SOURCE_HASSIO, announced(brain, instance_id="other"))
     result = await answer(hass, flow)
     assert result["reason"] == "wrong_brain"
+
+
+async def test_an_app_whose_brain_holds_another_key_than_it_announces_is_left_alone(
+    hass: HomeAssistant, brain: FakeBrain
+) -> None:
+    """Somebody else answers at its address."""
+    flow = await start(hass, SOURCE_HASSIO, announced(brain, public_key="another"))
+    result = await answer(hass, flow)
+    assert result["reason"] == "wrong_brain"
+
+
+async def test_our_own_app_with_another_key_is_refused_without_a_call(
+    hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry
+) -> None:
+    """Even if all the rest is as before."""
+    result = await start(hass, SOURCE_HASSIO, announced(brain, public_key="another"))
+    assert result["reason"] == "rogue_discovery"
+    assert brain.connections == 0
+    assert rogues(hass) == [f"rogue_discovery.{entry.entry_id}.{SLUG}"]
 
 
 async def test_a_brain_that_was_added_by_hand_meanwhile_is_not_added_twice(
@@ -317,7 +377,8 @@ async def test_a_brain_with_another_key_cannot_take_the_place_of_the_brain(
     """Not even from the same app; and our token is not shown to it."""
     impostor = await FakeBrain().start()
     impostor.instance_id, impostor.token = brain.instance_id, "theirs"
-    result = await start(hass, SOURCE_HASSIO, announced(impostor))
+    claim = announced(impostor, public_key=brain.public_key)
+    result = await start(hass, SOURCE_HASSIO, claim)
     await impostor.stop()
     assert result["reason"] == "rogue_discovery"
     assert entry.data["url"] == brain.url
@@ -325,11 +386,24 @@ async def test_a_brain_with_another_key_cannot_take_the_place_of_the_brain(
     assert rogues(hass) == [f"rogue_discovery.{entry.entry_id}.{SLUG}"]
 
 
-@pytest.mark.parametrize(("token", "reason"), [("wrong", "invalid_auth"), (None, "cannot_connect")])
+@pytest.mark.parametrize(
+    ("token", "scope", "reason"),
+    [
+        ("wrong", "integration", "invalid_auth"),
+        ("new", "control", "wrong_scope"),
+        (None, "integration", "cannot_connect"),
+    ],
+)
 async def test_a_move_to_where_the_brain_does_not_answer_is_not_followed(
-    hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry, token: str | None, reason: str
+    hass: HomeAssistant,
+    brain: FakeBrain,
+    entry: MockConfigEntry,
+    token: str | None,
+    scope: str,
+    reason: str,
 ) -> None:
     """That is a mishap and no impostor."""
+    brain.token, brain.scope = "new", scope
     changes: dict[str, Any] = {"token": token} if token else {"port": 9}
     result = await start(hass, SOURCE_HASSIO, announced(brain, **changes))
     assert result["reason"] == reason
@@ -370,7 +444,7 @@ async def test_a_new_token_revives_a_brain_that_refused_the_old_one(
     assert flow["step_id"] == "reauth_confirm"
     result = await answer(hass, flow, token="wrong")
     assert result["errors"] == {"base": "invalid_auth"}
-    result = await answer(hass, flow, token="new")
+    result = await answer(hass, flow, token="new ")
     assert result["reason"] == "reauth_successful"
     assert entry.data["token"] == "new"
     assert state(entry) is ConfigEntryState.LOADED
@@ -379,11 +453,11 @@ async def test_a_new_token_revives_a_brain_that_refused_the_old_one(
 async def test_a_new_token_is_only_for_the_same_brain(
     hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry
 ) -> None:
-    """Another one at its address is refused until the right one is back."""
+    """Another one at its address is refused until the right one is back; the words name the way to the address."""
     result = await entry.start_reauth_flow(hass)
     mine, brain.instance_id = brain.instance_id, "other"
     result = await answer(hass, result, token=TOKEN)
-    assert result["errors"] == {"base": "wrong_brain"}
+    assert result["errors"] == {"base": "another_brain"}
     brain.instance_id = mine
     result = await answer(hass, result, token=TOKEN)
     assert result["reason"] == "reauth_successful"
@@ -415,6 +489,20 @@ async def test_a_brain_that_moved_is_found_again_by_hand(
     assert (entry.data["url"], entry.data["token"]) == (elsewhere.url, TOKEN)
     assert state(entry) is ConfigEntryState.LOADED
     assert elsewhere.connections == 2
+
+
+async def test_where_the_kept_token_is_not_known_may_be_another_brain(
+    hass: HomeAssistant, brain: FakeBrain, elsewhere: FakeBrain, entry: MockConfigEntry
+) -> None:
+    """Nobody is told to make a token for a brain that would be refused; one that was typed is as wrong as anywhere."""
+    elsewhere.token = "theirs"
+    flow = await entry.start_reconfigure_flow(hass)
+    result = await answer(hass, flow, url=elsewhere.url)
+    assert result["errors"] == {"base": "kept_token"}
+    result = await answer(hass, flow, url=elsewhere.url, token="typed")
+    assert result["errors"] == {"base": "invalid_auth"}
+    result = await answer(hass, result, url=brain.url)
+    assert result["reason"] == "reconfigure_successful"
 
 
 async def test_a_brain_that_never_loaded_is_loaded_at_its_new_address(

@@ -195,6 +195,32 @@ async def test_nobody_goes_on_with_the_conversation_of_another(
     assert len(brain.sent("conversation.process")) == 1
 
 
+async def test_in_a_conversation_of_the_brain_the_brain_knows_who_speaks(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Who was let in goes on there under the id that everybody knows."""
+    answers(brain, "Good.")
+    for user in (ADA, BOB, ADA):
+        await speak(hass, user_id=user, conversation_id=BRAIN_ID)
+    assert [one["conversation_id"] for one in brain.sent("conversation.process")] == [BRAIN_ID] * 3
+    callers = brain.callers("conversation.process")
+    assert [caller and caller["user_id"] for caller in callers] == [ADA, BOB, ADA]
+
+
+async def test_a_yes_to_what_another_person_was_asked_approves_nothing(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Though both speak in one conversation."""
+    event = brain.event(DOOR, "unlock", initiated_by=ADA)
+    await push(hass, brain, "safety.event", event)
+    answered = asks(brain, event)
+    await speak(hass, "unlock the door", conversation_id=BRAIN_ID)
+    await speak(hass, "yes", user_id=BOB, conversation_id=BRAIN_ID)
+    assert [one["error"]["code"] for one in answered] == ["not_said"]
+    await speak(hass, "yes", conversation_id=BRAIN_ID)
+    assert answered[1]["data"]["status"] == "approved"
+
+
 async def test_a_conversation_that_is_over_is_forgotten(
     hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
 ) -> None:
@@ -373,7 +399,7 @@ def asks(brain: FakeBrain, event: Json, text: str = "Shall I play music?") -> li
     return answered
 
 
-@pytest.mark.parametrize("words", ["Confirm.", "yes, please!", "OK"])
+@pytest.mark.parametrize("words", ["Confirm.", "yes, please!", "OK", "ja", "Oui !"])
 async def test_a_yes_to_our_own_question_approves(
     hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, words: str
 ) -> None:
@@ -388,7 +414,18 @@ async def test_a_yes_to_our_own_question_approves(
     assert answered[0]["data"]["status"] == "approved"
 
 
-@pytest.mark.parametrize("words", ["what time is it", "no", "yes but wait", "yesterday"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "what time is it",
+        "no",
+        "yes but wait",
+        "yesterday",
+        "yes?",
+        "ja aber nicht jetzt",
+        "oui non",
+    ],
+)
 async def test_other_words_are_no_yes(
     hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, words: str
 ) -> None:
@@ -421,15 +458,22 @@ async def test_a_yes_to_no_question_approves_nothing(
     assert codes == ["not_said", "not_said"]
 
 
+@pytest.mark.parametrize(
+    ("params", "what"),
+    [
+        ({"file": "bracket.gcode"}, "bracket.gcode"),
+        ({"file": "box.3mf", "plate": 2}, "plate 2 of box.3mf"),
+    ],
+)
 async def test_the_question_names_the_file(
-    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, params: Json, what: str
 ) -> None:
-    """What was streamed before it does not replace it."""
-    event = brain.event(PRINTER, "print_start", params={"file": "bracket.gcode"})
+    """With its plate. What was streamed before it does not replace it."""
+    event = brain.event(PRINTER, "print_start", params=params)
     await push(hass, brain, "safety.event", event)
     answers(brain, "Well. ", data={"asks": event["id"]})
     result = await speak(hass, "print the bracket")
-    assert said(result) == "Start bracket.gcode on Printer? Say confirm or cancel."
+    assert said(result) == f"Start {what} on Printer? Say confirm or cancel."
     assert [one.content for one in log(hass, result)] == ["Well. ", said(result)]
 
 

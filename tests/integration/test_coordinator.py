@@ -1,6 +1,7 @@
 """What the coordinator knows, and how it says that it knows nothing any more."""
 
 from datetime import timedelta
+from functools import partial
 import logging
 from typing import Any
 
@@ -17,12 +18,21 @@ from pytest_homeassistant_custom_component.common import (
 
 from custom_components.kitty import coordinator as coordinator_module
 from custom_components.kitty.const import DOMAIN
-from custom_components.kitty.coordinator import KEEP, LINK_DOWN, LINK_UP, SNAPSHOT, Snapshot
+from custom_components.kitty.coordinator import (
+    KEEP,
+    LINK_DOWN,
+    LINK_UP,
+    NO_DEVICE,
+    SNAPSHOT,
+    Snapshot,
+)
 from custom_components.kitty.protocol import Json
 
 from .conftest import DOOR, eventually, heard, kitty_entry, set_up, until
 from .fake_brain import FakeBrain
 from .shop import incident, item
+
+CABINET = "ca" * 16
 
 
 def _coordinator(entry: MockConfigEntry) -> Any:
@@ -54,6 +64,71 @@ async def test_each_event_changes_its_part(kitty: MockConfigEntry, brain: FakeBr
     assert data.commands[command["id"]] == command
     assert data.jobs["j"]["status"] == "printing"
     assert (data.health["status"], data.audit["seq"]) == ("degraded", 9)
+
+
+@pytest.mark.parametrize(
+    ("topic", "part", "told"),
+    [
+        ("audit.head", "audit", {"seq": 9, "hash": "h9", "at": 1.0}),
+        ("mind.updated", "mind", {"last": {"tier": "local"}, "memories": 9}),
+    ],
+)
+async def test_what_comes_with_each_step_or_answer_wakes_no_entity(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, topic: str, part: str, told: Json
+) -> None:
+    """Whoever shows it listens for it."""
+    woken: list[None] = []
+    stop = _coordinator(kitty).async_add_listener(lambda: woken.append(None))
+    await brain.push(topic, told)
+    await heard(kitty)
+    await hass.async_block_till_done()
+    stop()
+    assert woken == []
+    assert getattr(_coordinator(kitty).data, part) == told
+
+
+def _listeners(entry: MockConfigEntry, brain: FakeBrain) -> list[str]:
+    """Return where those note that they were woken who show all, the door, the cabinet, and no device."""
+    woken: list[str] = []
+    for name, context in (("all", None), ("door", DOOR), ("cabinet", CABINET), ("none", NO_DEVICE)):
+        _coordinator(entry).async_add_listener(partial(woken.append, name), context)
+    return woken
+
+
+async def test_what_a_device_does_wakes_nobody_who_shows_another(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Its state, what is asked of it, and what became of that."""
+    woken = _listeners(kitty, brain)
+    door = _coordinator(kitty).data.devices[DOOR]
+    await brain.push("device.updated", door | {"state": {"bolt": "unlocked"}, "last_seen": 9.0})
+    await brain.push("safety.event", brain.event(DOOR))
+    await brain.push("command.updated", brain.command(DOOR, "unlock"))
+    await heard(kitty)
+    assert woken == ["all", "door"] * 3
+
+
+@pytest.mark.parametrize("change", [{"name": "Front door"}, {"id": "new"}])
+async def test_what_a_device_is_may_show_anywhere(
+    kitty: MockConfigEntry, brain: FakeBrain, change: Json
+) -> None:
+    """As its name does, in the words about the work of others; and so does a device that is new."""
+    woken = _listeners(kitty, brain)
+    await brain.push("device.updated", _coordinator(kitty).data.devices[DOOR] | change)
+    await heard(kitty)
+    assert woken == ["all", "door", "cabinet", "none"]
+
+
+async def test_that_the_brain_is_away_shows_everywhere(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Also where the last thing that it told was of one device."""
+    await brain.push("safety.event", brain.event(DOOR))
+    await heard(kitty)
+    woken = _listeners(kitty, brain)
+    await brain.stop()
+    await until(kitty, lambda data: not data.connected)
+    assert woken == ["all", "door", "cabinet", "none"]
 
 
 @pytest.mark.parametrize(
@@ -133,29 +208,6 @@ async def test_an_unknown_outcome_is_never_forgotten(
     assert "u" in _coordinator(kitty).data.commands
 
 
-async def test_the_newest_pending_event_of_a_device(
-    kitty: MockConfigEntry, brain: FakeBrain
-) -> None:
-    """Of several requests the newest that still waits is the one to show."""
-    await brain.push("safety.event", brain.event(DOOR, id="old", created_at=1.0))
-    await brain.push("safety.event", brain.event(DOOR, id="new", created_at=2.0))
-    over = brain.event(DOOR, id="over", created_at=3.0, status="denied")
-    await brain.push("safety.event", over)
-    await heard(kitty)
-    assert _coordinator(kitty).pending_for(DOOR)["id"] == "new"
-    assert _coordinator(kitty).pending_for(DOOR, "lock") is None
-
-
-async def test_the_running_command_of_a_device(kitty: MockConfigEntry, brain: FakeBrain) -> None:
-    """A command that is under way is found; one that is over or unknown is not."""
-    for number, status in enumerate(("acked", "sent", "unknown")):
-        changes = {"id": status, "status": status, "created_at": float(number)}
-        await brain.push("command.updated", brain.command(DOOR, "unlock", **changes))
-    await heard(kitty)
-    assert _coordinator(kitty).running_for(DOOR)["id"] == "sent"
-    assert _coordinator(kitty).running_for(DOOR, "lock") is None
-
-
 async def test_a_listener_hears_its_event_until_it_stops(
     kitty: MockConfigEntry, brain: FakeBrain
 ) -> None:
@@ -230,6 +282,34 @@ async def test_a_token_that_no_longer_works_asks_for_a_new_one(
     progress = hass.config_entries.flow.async_progress_by_handler
     await eventually(lambda: progress(DOMAIN))
     assert [flow["context"]["source"] for flow in progress(DOMAIN)] == ["reauth"]
+
+
+async def test_a_brain_that_refuses_the_token_is_not_said_to_be_away(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, issue_registry: ir.IssueRegistry
+) -> None:
+    """It answers, so only the new token is asked for, and what was said before is taken back."""
+    issue = (DOMAIN, f"brain_unreachable.{kitty.entry_id}")
+    await brain.stop()
+    await until(kitty, lambda data: not data.connected)
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=61))
+    await hass.async_block_till_done()
+    assert issue in issue_registry.issues
+    brain.token = "another"
+    await brain.start()
+    await eventually(lambda: hass.config_entries.flow.async_progress_by_handler(DOMAIN))
+    await eventually(lambda: issue not in issue_registry.issues)
+
+
+async def test_a_refused_token_never_becomes_a_brain_that_is_away(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, issue_registry: ir.IssueRegistry
+) -> None:
+    """Not after a minute either."""
+    brain.token = "another"
+    await brain.drop()
+    await eventually(lambda: hass.config_entries.flow.async_progress_by_handler(DOMAIN))
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=61))
+    await hass.async_block_till_done()
+    assert (DOMAIN, f"brain_unreachable.{kitty.entry_id}") not in issue_registry.issues
 
 
 async def test_another_brain_at_the_address_is_not_used(

@@ -13,7 +13,8 @@ from pytest_homeassistant_custom_component.common import (
 )
 from syrupy.assertion import SnapshotAssertion
 
-from custom_components.kitty.event import EVENT_ALARM, EVENT_KITTY
+from custom_components.kitty.const import EVENT_KITTY
+from custom_components.kitty.event import EVENT_ALARM
 from custom_components.kitty.origin import Caller
 from custom_components.kitty.protocol import Channel, Json
 
@@ -320,6 +321,16 @@ async def test_a_person_who_was_forced_is_an_alarm_and_not_in_the_logbook(
     assert (kind(hass, ALARMS), state(hass, ALARMS).attributes["person"]) == ("duress", "Ada")
     assert [(one.data["type"], one.data["name"]) for one in alarms] == [("duress", "Door")]
     assert fired == []
+
+
+async def test_a_person_who_was_forced_to_change_their_code_is_an_alarm(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """There is no request and no device then."""
+    forced = {"user_id": ADA, "event_id": None, "device_id": None}
+    await push(hass, brain, "safety.duress", forced)
+    shown = state(hass, ALARMS).attributes
+    assert (shown["event_type"], shown["person"], shown["event_id"]) == ("duress", "Ada", None)
 
 
 async def test_a_person_who_is_locked_out_is_an_alarm(

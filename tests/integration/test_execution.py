@@ -427,6 +427,24 @@ async def test_power_goes_off_without_the_brain_only_when_the_load_was_cool(
     assert hass.states.is_state("switch.power", "off") is allowed
 
 
+async def test_power_that_feeds_nothing_goes_off_without_the_brain(
+    hass: HomeAssistant, no_platforms: None, brain: FakeBrain
+) -> None:
+    """There is nothing that could be hot."""
+    hass.states.async_set("switch.power", "on")
+
+    async def turn_off(_call: object) -> None:
+        hass.states.async_set("switch.power", "off")
+
+    hass.services.async_register("switch", "turn_off", turn_off)
+    subentry = door_subentry(entity_id="switch.power")
+    entry = await set_up(hass, kitty_entry(brain, subentries=(subentry,)))
+    await brain.received_command("devices.observe")
+    await _leave(entry, brain)
+    answer = await entry.runtime_data.executor.run_safe(DOOR, "power_off", of(None))
+    assert answer["command"]["status"] == "acked"
+
+
 @pytest.mark.parametrize(
     ("online", "seconds"), [("offline", 1.0), ("online", 121.0)], ids=["off the net", "long ago"]
 )

@@ -101,7 +101,7 @@ async def test_before_anything_was_seen_there_is_no_frame(
     hass: HomeAssistant, workshop: MockConfigEntry
 ) -> None:
     """And nobody is shown another picture instead."""
-    assert state(hass, FRAME).state == "unknown"
+    assert state(hass, FRAME).state == "unavailable"
     with pytest.raises(HomeAssistantError):
         await look(hass, FRAME)
 
@@ -148,7 +148,7 @@ async def test_an_alarm_without_a_picture_of_this_printer_is_no_frame(
 ) -> None:
     """It is told elsewhere."""
     await push(hass, brain, "incident.updated", incident(**changes))
-    assert state(hass, FRAME).state == "unknown"
+    assert state(hass, FRAME).state == "unavailable"
 
 
 async def test_the_last_frame_is_there_after_a_restart(
@@ -168,7 +168,7 @@ async def test_without_a_frame_nothing_is_kept_over_a_restart(
     """There is nothing to find again."""
     await hass.config_entries.async_reload(workshop.entry_id)
     await settled(hass, brain)
-    assert state(hass, FRAME).state == "unknown"
+    assert state(hass, FRAME).state == "unavailable"
 
 
 @pytest.mark.parametrize(
@@ -176,16 +176,18 @@ async def test_without_a_frame_nothing_is_kept_over_a_restart(
     [
         {"content_type": "image/png", "image": "no base64!"},
         {"content_type": "text/html", "image": picture()["image"]},
+        {"content_type": "image/png", "image": ""},
     ],
 )
 async def test_what_is_no_picture_is_not_shown(
     hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, answer: Json
 ) -> None:
-    """Nobody's browser gets a page from a camera."""
+    """Nobody's browser gets a page from a camera, and nobody is invited to ask again."""
     brain.answers["prints.picture"] = lambda _params, _caller: answer
     await push(hass, brain, "print.event", seen())
     with pytest.raises(HomeAssistantError):
         await look(hass, FRAME)
+    assert state(hass, FRAME).state == "unavailable"
 
 
 async def test_a_frame_that_was_altered_is_not_shown(
@@ -251,7 +253,7 @@ async def test_without_a_file_there_is_no_preview(
     hass: HomeAssistant, workshop: MockConfigEntry
 ) -> None:
     """Nothing is printed or waits."""
-    assert state(hass, PREVIEW).state == "unknown"
+    assert state(hass, PREVIEW).state == "unavailable"
     with pytest.raises(HomeAssistantError):
         await look(hass, PREVIEW)
 
@@ -261,7 +263,7 @@ async def test_the_preview_shows_the_next_print(
 ) -> None:
     """Drawn by the brain, once."""
     await push(hass, brain, "queue.updated", item())
-    assert state(hass, PREVIEW).state != "unknown"
+    assert state(hass, PREVIEW).state != "unavailable"
     assert [await look(hass, PREVIEW), await look(hass, PREVIEW)] == [PIXEL, PIXEL]
     assert brain.sent("files.picture") == [{"artifact_id": FILE, "kind": "preview"}]
 
@@ -277,7 +279,19 @@ async def test_what_is_printed_comes_before_what_is_next(
     await push(hass, brain, "job.updated", job(artifact_id="f2" * 16, status="completed"))
     await push(hass, brain, "queue.updated", item(status="cancelled"))
     assert [one["artifact_id"] for one in brain.sent("files.picture")] == [FILE, "f2" * 16]
-    assert state(hass, PREVIEW).state == "unknown"
+    assert state(hass, PREVIEW).state == "unavailable"
+
+
+async def test_the_preview_is_that_of_the_plate(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """And another one for the next plate of the same file."""
+    await push(hass, brain, "job.updated", job(artifact_id=FILE, plate=2))
+    await look(hass, PREVIEW)
+    await push(hass, brain, "job.updated", job(artifact_id=FILE, plate=3))
+    await look(hass, PREVIEW)
+    wanted = {"artifact_id": FILE, "kind": "preview"}
+    assert brain.sent("files.picture") == [wanted | {"plate": 2}, wanted | {"plate": 3}]
 
 
 async def test_a_print_whose_file_nobody_knows_shows_the_item_of_the_queue(
@@ -373,6 +387,41 @@ async def test_a_file_that_was_removed_has_no_preview(
             await look(hass, PREVIEW)
     asked = [one["kind"] for one in brain.sent("files.picture")]
     assert asked == ["preview", "thumbnail"] * 2
+    assert state(hass, PREVIEW).state == "unavailable"
+
+
+async def test_a_file_without_a_picture_gives_way_to_the_next(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """That one may have a picture."""
+
+    def refuse(_params: Json, _caller: Json | None) -> Json:
+        raise FakeError("no_picture_of_file")
+
+    brain.answers["files.picture"] = refuse
+    await push(hass, brain, "queue.updated", item())
+    with pytest.raises(HomeAssistantError):
+        await look(hass, PREVIEW)
+    brain.answers["files.picture"] = lambda _params, _caller: picture()
+    await push(hass, brain, "queue.updated", item(artifact_id="f2" * 16))
+    assert state(hass, PREVIEW).state != "unavailable"
+    assert await look(hass, PREVIEW) == PIXEL
+
+
+@pytest.mark.parametrize("busy", ["preview", "thumbnail"])
+async def test_a_brain_that_is_busy_does_not_say_that_there_is_no_picture(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, busy: str
+) -> None:
+    """Whoever looks later may see it."""
+
+    def answer(params: Json, _caller: Json | None) -> Json:
+        raise FakeError("overloaded" if params["kind"] == busy else "no_picture_of_file")
+
+    brain.answers["files.picture"] = answer
+    await push(hass, brain, "queue.updated", item())
+    with pytest.raises(HomeAssistantError):
+        await look(hass, PREVIEW)
+    assert state(hass, PREVIEW).state != "unavailable"
 
 
 async def test_a_printer_that_is_off_shows_what_it_would_print(

@@ -1,6 +1,7 @@
 """Setting an entry up, changing it, and letting it go."""
 
 import asyncio
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
@@ -9,14 +10,20 @@ from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
 from homeassistant.helpers.storage import Store
+from homeassistant.util import dt as dt_util
 from homeassistant.util.file import WriteError
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    MockUser,
+    async_fire_time_changed,
+)
 
 from custom_components.kitty import async_remove_config_entry_device, incident_push, shopping
 from custom_components.kitty.const import DOMAIN
+from custom_components.kitty.issues import create_brain_unreachable
 
-from .conftest import DOOR, heard, kitty_entry, rules, set_up, until
+from .conftest import DOOR, eventually, heard, kitty_entry, rules, set_up, until
 from .fake_brain import FakeBrain
 
 
@@ -55,11 +62,26 @@ async def test_a_version_that_does_not_fit_is_a_repair_issue(
     schema: int,
     issue: str,
 ) -> None:
-    """Which of the two must be updated is said."""
+    """Which of the two must be updated is said; the brain answers, so nothing else is said of it."""
     brain.schema = brain.min_schema = schema
+    entry = kitty_entry(brain)
+    entry.add_to_hass(hass)
+    create_brain_unreachable(hass, entry)
+    await set_up(hass, entry)
+    assert entry.state is ConfigEntryState.SETUP_RETRY
+    assert list(issue_registry.issues) == [(DOMAIN, f"{issue}.{entry.entry_id}")]
+
+
+async def test_a_brain_that_was_updated_connects_by_itself(
+    hass: HomeAssistant, no_platforms: None, brain: FakeBrain, issue_registry: ir.IssueRegistry
+) -> None:
+    """As the issue says: nobody has to reload anything."""
+    brain.schema = 0
     entry = await set_up(hass, kitty_entry(brain))
-    assert entry.state is ConfigEntryState.SETUP_ERROR
-    assert (DOMAIN, f"{issue}.{entry.entry_id}") in issue_registry.issues
+    brain.schema = 1
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
+    await eventually(lambda: entry.state is ConfigEntryState.LOADED)
+    assert (DOMAIN, f"brain_too_old.{entry.entry_id}") not in issue_registry.issues
 
 
 async def test_another_brain_at_the_address_is_refused(

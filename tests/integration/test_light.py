@@ -9,7 +9,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from .conftest import ADA
 from .fake_brain import FakeBrain
-from .workshop import LIGHT, change, gone, snapshot_fixture, state, workshop_fixture  # noqa: F401
+from .workshop import LIGHT, change, gone, snapshot_fixture, state, workshop_fixture  # noqa: F401 - fixtures are asked for by name
 
 ENTITY = "light.workshop_bench"
 

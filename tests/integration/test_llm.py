@@ -61,6 +61,8 @@ async def test_tools_are_prefixed_and_honest(
     found = await tools(hass, ADA)
     assert {name: tool.annotations.read_only for name, tool in found.items()} == {
         "kitty__status": True,
+        "kitty__queue": True,
+        "kitty__materials": True,
         "kitty__request": False,
     }
     assert found["kitty__request"].annotations.destructive
@@ -69,7 +71,7 @@ async def test_tools_are_prefixed_and_honest(
 async def test_without_a_person_there_is_nothing_to_ask_with(
     hass: HomeAssistant, workshop: MockConfigEntry
 ) -> None:
-    assert list(await tools(hass, None)) == ["kitty__status"]
+    assert list(await tools(hass, None)) == ["kitty__status", "kitty__queue", "kitty__materials"]
 
 
 async def test_other_apis_get_no_tools(hass: HomeAssistant, workshop: MockConfigEntry) -> None:

@@ -13,7 +13,7 @@ from custom_components.kitty.protocol import Json
 
 from .conftest import ADA, BOB, DOOR
 from .fake_brain import FakeBrain
-from .workshop import (  # noqa: F401
+from .workshop import (  # noqa: F401 - fixtures are asked for by name
     NOW,
     RealLock,
     change,

@@ -1,24 +1,15 @@
-"""What hassfest would say, and more: the files beside the code agree with the code."""
+"""The files beside the code agree with the code: words, icons, codes and keys; see also test_hassfest."""
 
 import ast
 from collections.abc import Iterator
 import json
 from pathlib import Path
 import re
-import struct
 import sys
 import tomllib
 from typing import Any, Final
 
-from awesomeversion import AwesomeVersion
-from homeassistant import loader
-from homeassistant.components.brands.const import ALLOWED_IMAGES
 from homeassistant.const import Platform
-from homeassistant.core import HomeAssistant
-from homeassistant.helpers import service
-from homeassistant.helpers.translation import async_get_translations
-from homeassistant.util.yaml import load_yaml_dict
-import probatio as vol
 import pytest
 
 from custom_components.kitty import const
@@ -32,108 +23,8 @@ EN: Final[dict[str, Any]] = json.loads((HERE / "translations" / "en.json").read_
 MANIFEST: Final[dict[str, Any]] = json.loads((HERE / "manifest.json").read_text())
 PLATFORMS: Final = sorted(const.PLATFORMS)
 
-# Parts of Home Assistant that are always there, and need no dependency.
-BUILT_IN: Final = {
-    "diagnostics",
-    "homeassistant",
-    "logbook",
-    "persistent_notification",
-    "person",
-    "repairs",
-    "system_health",
-    "websocket_api",
-    *Platform,
-}
 # Words that only a person's own text can fill: names that are placeholders as a whole.
 PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
-
-TEXT: Final = vol.All(
-    str,
-    vol.Match(r"(?s)^\S(.*\S)?$", msg="space at an end"),
-    vol.Match(r"(?s)^(?!.*<[a-zA-Z/]).*$", msg="HTML"),
-    vol.Match(r"(?s)^(?!.*\[%key:).*$", msg="reference"),
-    vol.Match(r"(?s)^(?!.*'\{).*$", msg="quoted placeholder"),
-)
-WORDS: Final = {vol.Match(r"^[a-z0-9_-]+$"): TEXT}
-STEP: Final = {
-    vol.Optional("title"): TEXT,
-    vol.Optional("description"): TEXT,
-    vol.Optional("data"): WORDS,
-    vol.Optional("data_description"): WORDS,
-    vol.Optional("sections"): {
-        str: {
-            vol.Optional("name"): TEXT,
-            vol.Optional("description"): TEXT,
-            vol.Optional("data"): WORDS,
-            vol.Optional("data_description"): WORDS,
-        }
-    },
-    vol.Optional("menu_options"): WORDS,
-    vol.Optional("submit"): TEXT,
-}
-FLOW: Final = {
-    vol.Optional("step"): {str: STEP},
-    vol.Optional("error"): WORDS,
-    vol.Optional("abort"): WORDS,
-}
-ISSUE: Final = vol.Any(
-    {vol.Required("title"): TEXT, vol.Required("description"): TEXT},
-    {vol.Required("title"): TEXT, vol.Required("fix_flow"): FLOW},
-)
-ENTITY: Final = {
-    vol.Optional("name"): TEXT,
-    vol.Optional("state"): WORDS,
-    vol.Optional("unit_of_measurement"): TEXT,
-    vol.Optional("state_attributes"): {
-        str: {vol.Optional("name"): TEXT, vol.Optional("state"): WORDS}
-    },
-}
-FIELDS: Final = {str: {vol.Required("name"): TEXT, vol.Required("description"): TEXT}}
-STRINGS: Final = vol.Schema(
-    {
-        vol.Required("title"): TEXT,
-        vol.Required("config"): FLOW | {vol.Optional("flow_title"): TEXT},
-        vol.Optional("config_subentries"): {
-            str: FLOW
-            | {
-                vol.Required("entry_type"): TEXT,
-                vol.Required("initiate_flow"): {
-                    vol.Required("user"): TEXT,
-                    vol.Optional("reconfigure"): TEXT,
-                },
-            }
-        },
-        vol.Optional("options"): FLOW,
-        vol.Optional("selector"): {
-            str: {vol.Optional("options"): WORDS, vol.Optional("fields"): {str: {"name": TEXT}}}
-        },
-        vol.Optional("entity"): {vol.In(list(Platform)): {str: ENTITY}},
-        vol.Optional("device"): {str: {vol.Required("name"): TEXT}},
-        vol.Optional("exceptions"): {str: {vol.Required("message"): TEXT}},
-        vol.Optional("issues"): {str: ISSUE},
-        vol.Optional("services"): {
-            str: {
-                vol.Required("name"): TEXT,
-                vol.Required("description"): TEXT,
-                vol.Optional("fields"): FIELDS,
-                vol.Optional("sections"): FIELDS,
-            }
-        },
-        vol.Optional("system_health"): {vol.Required("info"): WORDS},
-    }
-)
-ICON: Final = vol.Match(r"^mdi:[a-z0-9-]+$")
-STATE_ICONS: Final = {vol.Required("default"): ICON, vol.Optional("state"): {str: ICON}}
-ICONS: Final = vol.Schema(
-    {
-        vol.Optional("entity"): {
-            vol.In(list(Platform)): {
-                str: STATE_ICONS | {vol.Optional("state_attributes"): {str: STATE_ICONS}}
-            }
-        },
-        vol.Optional("services"): {str: {vol.Required("service"): ICON}},
-    }
-)
 
 
 def calls(tree: ast.Module) -> Iterator[ast.Call]:
@@ -214,51 +105,10 @@ OURS: Final = codes(
 THEIRS: Final = codes(BRAIN, error_classes(BRAIN, "KittyError") | {"Refusal"})
 
 
-def test_the_manifest_has_its_keys_in_the_order_that_hassfest_wants() -> None:
-    """Domain and name first, then the alphabet."""
-    rest = [key for key in MANIFEST if key not in ("domain", "name")]
-    assert list(MANIFEST) == ["domain", "name", *sorted(rest)]
-
-
-def test_the_manifest_has_only_keys_that_home_assistant_knows() -> None:
-    """An unknown key is an error of hassfest."""
-    assert set(MANIFEST) <= set(loader.Manifest.__annotations__) - {"is_built_in"}
-
-
-async def test_home_assistant_loads_the_manifest(
-    hass: HomeAssistant, enable_custom_integrations: None
-) -> None:
-    """The loader itself accepts the integration, with its version and its flow."""
-    integration = await loader.async_get_integration(hass, "kitty")
-    assert integration.version == AwesomeVersion(MANIFEST["version"])
-    assert integration.config_flow
-    assert integration.integration_type == "hub"
-    assert integration.iot_class == "local_push"
-
-
 def test_the_version_is_the_version_of_the_project() -> None:
     """One release has one version."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert MANIFEST["version"] == project["version"]
-
-
-def test_the_addresses_and_owners_of_the_manifest_have_the_form_that_is_asked_for() -> None:
-    """HACS and hassfest both look at these."""
-    assert MANIFEST["documentation"].startswith("https://")
-    assert MANIFEST["issue_tracker"].startswith("https://")
-    assert all(owner.startswith("@") for owner in MANIFEST["codeowners"])
-    assert MANIFEST["domain"] == HERE.name
-
-
-def test_every_component_that_is_imported_is_a_dependency() -> None:
-    """Else it might not be set up when it is used."""
-    declared = {*MANIFEST["dependencies"], *MANIFEST["after_dependencies"]}
-    imported = {
-        match.group(1)
-        for path in HERE.glob("*.py")
-        for match in re.finditer(r"homeassistant\.components(?:\.| import )(\w+)", path.read_text())
-    }
-    assert imported - BUILT_IN <= declared
 
 
 def test_the_integration_imports_nothing_but_itself_home_assistant_and_its_requirements() -> None:
@@ -279,35 +129,6 @@ def test_the_integration_imports_nothing_but_itself_home_assistant_and_its_requi
     assert imported - set(sys.stdlib_module_names) <= allowed
 
 
-def test_the_english_texts_have_the_form_that_home_assistant_wants() -> None:
-    """No HTML, no references, no unknown part; an issue has a description or a fix flow."""
-    STRINGS(EN)
-
-
-async def test_home_assistant_reads_the_english_texts(
-    hass: HomeAssistant, enable_custom_integrations: None
-) -> None:
-    """The texts are found under the names by which the frontend asks for them."""
-    found = await async_get_translations(hass, "en", "issues", {"kitty"})
-    assert "component.kitty.issues.brain_unreachable.title" in found
-
-
-def test_no_key_stands_twice_in_a_file() -> None:
-    """The second would silently win."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        assert len(dict(pairs)) == len(pairs)
-        return dict(pairs)
-
-    for path in (*HERE.glob("*.json"), *HERE.glob("translations/*.json")):
-        json.loads(path.read_text(), object_pairs_hook=once)
-
-
-def test_no_strings_json_is_shipped() -> None:
-    """A custom integration has literal texts only."""
-    assert not (HERE / "strings.json").exists()
-
-
 def test_every_field_of_a_form_is_explained() -> None:
     """Each label has its sentence of help, and no sentence is left over."""
     steps = [
@@ -320,26 +141,6 @@ def test_every_field_of_a_form_is_explained() -> None:
     assert [set(step["data"]) for step in fields] == [
         set(step["data_description"]) for step in fields
     ]
-
-
-def test_the_services_file_has_the_form_that_home_assistant_wants() -> None:
-    """Checked by the very schema that Home Assistant uses."""
-    service._SERVICES_SCHEMA(load_yaml_dict(str(HERE / "services.yaml")))
-
-
-def test_every_action_and_field_has_its_words_and_every_action_its_icon() -> None:
-    """services.yaml, en.json and icons.json name the same things."""
-    described = load_yaml_dict(str(HERE / "services.yaml"))
-    icons = json.loads((HERE / "icons.json").read_text())
-    fields = {name: set((item or {}).get("fields") or {}) for name, item in described.items()}
-    words = {name: set(item.get("fields", {})) for name, item in EN["services"].items()}
-    assert words == fields
-    assert set(icons["services"]) == set(fields)
-
-
-def test_the_icons_have_the_form_that_home_assistant_wants() -> None:
-    """Only Material Design icons, for parts that there are."""
-    ICONS(json.loads((HERE / "icons.json").read_text()))
 
 
 def test_every_icon_of_an_entity_belongs_to_an_entity() -> None:
@@ -389,7 +190,11 @@ def test_every_choice_of_a_form_has_words() -> None:
         for call in calls(MODULES[name])
         if name_of(call).endswith("SelectorConfig") and (key := keyword(call, "translation_key"))
     }
-    in_actions = set(re.findall(r"translation_key: (\w+)", (HERE / "services.yaml").read_text()))
+    in_actions = {
+        key
+        for name in ("services.yaml", "triggers.yaml")
+        for key in re.findall(r"translation_key: (\w+)", (HERE / name).read_text())
+    }
     by_name = {name for name in EN["selector"] if f'"{name}"' in SOURCE}
     assert used | in_actions | by_name == set(EN["selector"])
 
@@ -448,31 +253,3 @@ def test_every_issue_has_words_and_no_words_are_left_over() -> None:
 def test_a_text_tells_people_about_apps_not_add_ons() -> None:
     """Home Assistant calls them apps."""
     assert [path for path, text in texts(EN) if "add-on" in text.lower()] == []
-
-
-def test_the_quality_scale_answers_every_rule() -> None:
-    """54 rules; each is done, or exempt with a reason."""
-    scale = load_yaml_dict(str(HERE / "quality_scale.yaml"))["rules"]
-    vol.Schema(
-        {
-            str: vol.Any(
-                "done",
-                {
-                    vol.Required("status"): vol.In(["done", "exempt"]),
-                    vol.Required("comment"): vol.All(str, vol.Length(min=10)),
-                },
-            )
-        }
-    )(scale)
-    assert len(scale) == 54
-
-
-@pytest.mark.parametrize("image", sorted(ALLOWED_IMAGES))
-def test_every_image_of_the_brand_is_there_in_its_size(image: str) -> None:
-    """Icons are square; the sharp ones twice as large."""
-    header = (HERE / "brand" / image).read_bytes()[:24]
-    width, height = struct.unpack(">II", header[16:24])
-    side = 512 if "@2x" in image else 256
-    assert header.startswith(b"\x89PNG")
-    assert height == side
-    assert (width == side) is ("icon" in image)

@@ -13,7 +13,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.kitty.protocol import Json
 
-from .conftest import ADA, EVE
+from .conftest import EVE
 from .fake_brain import FakeBrain
 from .test_subentry_flow import refuse
 from .workshop import act, workshop_fixture  # noqa: F401 - fixtures are asked for by name
@@ -25,12 +25,6 @@ BRAIN_ID: Final = "c0" * 16
 def platforms() -> tuple[Platform, ...]:
     """Load only what these tests are about."""
     return (Platform.CONVERSATION,)
-
-
-@pytest.fixture
-def administrator(people: dict[str, Any]) -> None:
-    """Let Ada be one; Eve is none."""
-    people[ADA].is_owner = True
 
 
 def answers(brain: FakeBrain, **more: Any) -> None:
@@ -60,6 +54,25 @@ async def test_an_answer_tells_how_it_came_about(
     caller = brain.callers("conversation.process")[0]
     assert caller is not None
     assert caller["user_id"] == EVE
+
+
+async def test_what_the_brain_keeps_can_be_gone_on_with(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """By its own id, long after the session of Home Assistant is over; the brain knows whose it is."""
+    answers(brain)
+    answer = await act(hass, "ask", EVE, text="And then?", conversation_id=BRAIN_ID)
+    assert brain.sent("conversation.process")[0]["conversation_id"] == BRAIN_ID
+    assert answer["conversation_id"] == BRAIN_ID
+
+
+async def test_an_id_of_home_assistant_is_no_conversation_of_the_brain(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """It makes one of its own."""
+    answers(brain)
+    await act(hass, "ask", EVE, text="Hello", conversation_id="talk")
+    assert "conversation_id" not in brain.sent("conversation.process")[0]
 
 
 async def test_a_model_can_be_named(

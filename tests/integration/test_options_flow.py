@@ -308,6 +308,18 @@ async def test_a_person_who_is_gone_can_be_taken_off_the_list(
     assert result["data"]["people"] == {}
 
 
+async def test_a_person_chooses_how_important_a_notification_must_be(
+    hass: HomeAssistant, hass_admin_user: MockUser
+) -> None:
+    """A warning, where nothing was chosen before."""
+    entry, who = make_entry(hass), {"user_id": hass_admin_user.id}
+    form = await walk(hass, entry, "person", who)
+    (field,) = (key for key in form["data_schema"].schema if key == "least_severity")
+    assert field.description == {"suggested_value": "warning"}
+    result = await walk(hass, entry, "person", who, {"roles": ["admin"], "least_severity": "info"})
+    assert result["data"]["people"][hass_admin_user.id]["least_severity"] == "info"
+
+
 async def test_the_phones_of_a_person_are_offered(
     hass: HomeAssistant, hass_admin_user: MockUser
 ) -> None:

@@ -30,6 +30,10 @@ RANGE = "must be between 0 and 350"
             {"file": "cube.gcode", "ventilation": "yes"},
             {"ventilation": "must be of type bool"},
         ),
+        ("print_start", {"file": "box.3mf", "plate": 2}, {}),
+        ("print_start", {"file": "box.3mf", "plate": 0}, {"plate": "must be between 1 and 999"}),
+        ("print_start", {"file": "box.3mf", "plate": 2.0}, {"plate": "must be a whole number"}),
+        ("print_start", {"file": "box.3mf", "plate": True}, {"plate": "must be a whole number"}),
         ("gcode", {"script": "M" * 4097}, {"script": "must have 1 to 4096 characters"}),
     ],
 )

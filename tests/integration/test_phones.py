@@ -383,7 +383,32 @@ async def test_the_parameters_are_shown(
     bob = await phones.add(BOB, "bob")
     event = brain.event(DOOR, "heat", params={"nozzle": 210.0}, eligible=[BOB])
     await brain.push("safety.event", event)
-    assert (await phones.shown(bob))["message"].endswith("\nnozzle: 210.0")
+    assert (await phones.shown(bob))["message"].endswith("\nNozzle: 210 °C")
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        (
+            {"file": "part.gcode", "ventilation": True},
+            "File: part.gcode, Somebody says that the air moves",
+        ),
+        (
+            {"file": "part.gcode", "ventilation": False},
+            "File: part.gcode, Nobody says that the air moves",
+        ),
+        ({"file": "box.3mf", "plate": 2}, "File: box.3mf, Plate 2"),
+        ({"file": "{nozzle} {0}", "speed": 1.5}, "File: {nozzle} {0}, speed: 1.5"),
+    ],
+)
+async def test_a_start_is_shown_in_words(
+    phones: Phones, kitty: MockConfigEntry, brain: FakeBrain, params: Json, words: str
+) -> None:
+    """What has no words is shown all the same, and no name is taken for a place to fill in."""
+    bob = await phones.add(BOB, "bob")
+    event = brain.event(DOOR, "print_start", params=params, eligible=[BOB])
+    await brain.push("safety.event", event)
+    assert (await phones.shown(bob))["message"].endswith(f"\n{words}")
 
 
 async def test_a_person_without_a_phone_is_asked_on_the_dashboard(

@@ -446,7 +446,7 @@ async def test_removing_it_here_removes_it_from_the_brain(
     """With its secret."""
     hass.config_entries.async_remove_subentry(entry, added.subentry_id)
     await hass.async_block_till_done()
-    assert brain.sent("providers.remove") == [{"provider_id": ID}]
+    await eventually(lambda: brain.sent("providers.remove") == [{"provider_id": ID}])
     assert entry.state is ConfigEntryState.LOADED
 
 
@@ -464,6 +464,40 @@ async def test_what_is_removed_while_the_brain_is_away_is_removed_when_it_is_bac
     await eventually(lambda: entry.data["removed_providers"] == [])
 
 
+async def test_what_is_removed_while_nobody_listens_is_removed_from_the_brain(
+    hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry, added: ConfigSubentry
+) -> None:
+    """As between the end of one life of the entry and the next, which a change of something else begins."""
+    await hass.config_entries.async_unload(entry.entry_id)
+    hass.config_entries.async_remove_subentry(entry, added.subentry_id)
+    await hass.async_block_till_done()
+    assert brain.sent("providers.remove") == []
+    await hass.config_entries.async_setup(entry.entry_id)
+    assert await brain.received_command("providers.remove") == {"provider_id": ID}
+    await eventually(lambda: entry.data["removed_providers"] == [])
+
+
+async def test_of_several_that_are_removed_one_after_the_other_the_brain_keeps_none(
+    hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry, added: ConfigSubentry
+) -> None:
+    """The second goes while the entry is loaded anew because of the first."""
+    other = provider_subentry() | {"unique_id": "other"}
+    other["data"] = {**other["data"], "provider_id": "other"}
+    second = ConfigSubentry(**other)
+    hass.config_entries.async_add_subentry(entry, second)
+    await hass.async_block_till_done()
+
+    def remove_second() -> None:
+        remove = hass.config_entries.async_remove_subentry
+        hass.loop.call_soon(remove, entry, second.subentry_id)
+
+    entry.async_on_unload(remove_second)
+    hass.config_entries.async_remove_subentry(entry, added.subentry_id)
+    await hass.async_block_till_done()
+    await eventually(lambda: entry.data["removed_providers"] == [])
+    assert {one["provider_id"] for one in brain.sent("providers.remove")} == {ID, "other"}
+
+
 async def test_a_provider_that_the_brain_does_not_know_any_more_is_forgotten(
     hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry, added: ConfigSubentry
 ) -> None:
@@ -475,7 +509,8 @@ async def test_a_provider_that_the_brain_does_not_know_any_more_is_forgotten(
     brain.answers["providers.remove"] = unknown
     hass.config_entries.async_remove_subentry(entry, added.subentry_id)
     await hass.async_block_till_done()
-    assert entry.data["removed_providers"] == []
+    await brain.received_command("providers.remove")
+    await eventually(lambda: entry.data["removed_providers"] == [])
 
 
 def provider_subentry() -> ConfigSubentryData:

@@ -1,9 +1,11 @@
 """Repair issues: there while something is wrong, gone when it is mended, by one tap where one can."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import patch
 
+from aiohasupervisor import SupervisorError
 from aiohttp.test_utils import TestClient
 from homeassistant.components.homeassistant.exposed_entities import (
     async_expose_entity,
@@ -25,14 +27,17 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.kitty import issues
 from custom_components.kitty.const import DOMAIN
+from custom_components.kitty.protocol import Json
 
 from .conftest import DOOR
 from .fake_brain import FakeBrain, FakeError
-from .flows import flows_are_translated, house  # noqa: F401
+from .flows import flows_are_translated, house  # noqa: F401 - fixtures are asked for by name
 
 pytestmark = pytest.mark.usefixtures("house", "flows_are_translated", "no_platforms")
 
 RAW = "lock.front_door"
+# A policy that needs nobody.
+VOICE: Json = {"voice_may_confirm": True}
 
 
 def device(capabilities: list[str], **options: Any) -> ConfigSubentryData:
@@ -135,31 +140,14 @@ async def test_an_issue_is_there_until_it_is_deleted(
     assert open_issues(hass) == {}
 
 
-@pytest.mark.parametrize(
-    ("create", "delete", "about", "key"),
-    [
-        (
-            issues.create_unknown_outcome,
-            issues.delete_unknown_outcome,
-            {"device_name": "Door", "intent": "power_on"},
-            "command_id",
-        ),
-        (issues.create_no_approver, issues.delete_no_approver, {}, "zone_id"),
-        (issues.create_rogue_discovery, issues.delete_rogue_discovery, {"app": "Evil"}, "slug"),
-    ],
-)
 async def test_issues_about_different_things_stand_side_by_side(
-    hass: HomeAssistant,
-    entry: MockConfigEntry,
-    create: Callable[..., None],
-    delete: Callable[..., None],
-    about: dict[str, Any],
-    key: str,
+    hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
     """Deleting one leaves the other."""
-    create(hass, entry, **{key: "one"}, **about)
-    create(hass, entry, **{key: "two"}, **about)
-    delete(hass, entry, **{key: "one"})
+    about = {"device_name": "Door", "intent": "power_on"}
+    issues.create_unknown_outcome(hass, entry, command_id="one", **about)
+    issues.create_unknown_outcome(hass, entry, command_id="two", **about)
+    issues.delete_unknown_outcome(hass, entry, command_id="one")
     assert [issue_id.rpartition(".")[2] for issue_id in open_issues(hass)] == ["two"]
 
 
@@ -202,6 +190,69 @@ async def test_an_unreachable_brain_leads_to_its_address(
     assert open_issues(hass) == {"brain_unreachable.kitty1": "brain_unreachable"}
 
 
+class Supervisor:
+    """The Supervisor, as far as it starts apps; it may refuse."""
+
+    def __init__(self) -> None:
+        """Start without orders."""
+        self.started: list[str] = []
+        self.refuses: SupervisorError | None = None
+        self.addons = self
+
+    async def start_addon(self, slug: str) -> None:
+        """Start an app."""
+        if self.refuses is not None:
+            raise self.refuses
+        self.started.append(slug)
+
+
+@pytest.fixture(name="supervisor")
+def supervisor_fixture(hass: HomeAssistant, entry: MockConfigEntry) -> Iterator[Supervisor]:
+    """Return the Supervisor of a house whose brain came with an app."""
+    supervisor = Supervisor()
+    hass.config_entries.async_update_entry(entry, data={**entry.data, "slug": "abc_kitty"})
+    hassio = "homeassistant.components.hassio.addon_manager.get_supervisor_client"
+    with (
+        patch(hassio, return_value=supervisor),
+        patch("custom_components.kitty.repairs.is_hassio", return_value=True),
+    ):
+        yield supervisor
+
+
+async def test_an_app_that_does_not_run_is_started(
+    hass: HomeAssistant, entry: MockConfigEntry, supervisor: Supervisor
+) -> None:
+    """One choice; the issue stays until the brain answers."""
+    issues.create_brain_unreachable(hass, entry)
+    menu = await start_fix(hass, "brain_unreachable.kitty1")
+    assert menu["menu_options"] == ["start_app", "confirm"]
+    result = await go_on(hass, menu, {"next_step_id": "start_app"})
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "app_started")
+    assert supervisor.started == ["abc_kitty"]
+    assert open_issues(hass) == {"brain_unreachable.kitty1": "brain_unreachable"}
+
+
+async def test_an_app_that_cannot_be_started_says_why(
+    hass: HomeAssistant, entry: MockConfigEntry, supervisor: Supervisor
+) -> None:
+    supervisor.refuses = SupervisorError("out of memory")
+    issues.create_brain_unreachable(hass, entry)
+    menu = await start_fix(hass, "brain_unreachable.kitty1")
+    result = await go_on(hass, menu, {"next_step_id": "start_app"})
+    assert result["reason"] == "app_not_started"
+    assert "out of memory" in result["description_placeholders"]["error"]
+
+
+async def test_a_brain_of_an_app_may_have_another_address_all_the_same(
+    hass: HomeAssistant, entry: MockConfigEntry, supervisor: Supervisor
+) -> None:
+    issues.create_brain_unreachable(hass, entry)
+    menu = await start_fix(hass, "brain_unreachable.kitty1")
+    result = await go_on(hass, menu, {"next_step_id": "confirm"})
+    assert result["step_id"] == "confirm"
+    assert (await go_on(hass, result, {}))["next_flow"][0] == "config_flow"
+
+
 async def test_an_issue_of_an_entry_that_is_gone_is_closed(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
@@ -242,7 +293,7 @@ async def test_a_dangerous_area_without_two_approvers_is_an_issue(
             other.id: {"roles": ["operator"]},
         },
     )
-    await issues.async_check_approvers(hass, entry)
+    await issues.async_check_rules(hass, entry)
     assert open_issues(hass) == {f"no_approver.kitty1.{area.id}": "no_approver"}
     result = await start_fix(hass, f"no_approver.kitty1.{area.id}")
     assert result["description_placeholders"]["area"] == "Laser room"
@@ -257,12 +308,82 @@ async def test_a_second_approver_clears_the_issue(
     second = MockUser(name="Second").add_to_hass(hass)
     people = {hass_admin_user.id: {"roles": ["operator"]}}
     entry = make_entry(zones={"lab": {"hazard_level": "high"}}, people=people)
-    await issues.async_check_approvers(hass, entry)
+    await issues.async_check_rules(hass, entry)
     assert open_issues(hass) == {"no_approver.kitty1.lab": "no_approver"}
     hass.config_entries.async_update_entry(
         entry, options=entry.options | {"people": people | {second.id: {"roles": ["admin"]}}}
     )
-    await issues.async_check_approvers(hass, entry)
+    await issues.async_check_rules(hass, entry)
+    assert open_issues(hass) == {}
+
+
+@pytest.mark.parametrize(
+    ("policy", "short"),
+    [
+        ({}, True),
+        ({"voice_may_confirm": True}, False),
+        ({"voice_may_confirm": True, "requires_dual_confirm": True}, True),
+    ],
+)
+async def test_an_area_without_anybody_who_could_approve_is_an_issue(
+    hass: HomeAssistant, make_entry: Callable[..., MockConfigEntry], policy: Json, short: bool
+) -> None:
+    """Unless a voice may do it, whose nobody asks."""
+    entry = make_entry(zones={"lab": {"hazard_level": "medium"}}, policies={"lab": policy})
+    await issues.async_check_rules(hass, entry)
+    assert ("no_approver.kitty1.lab" in open_issues(hass)) is short
+
+
+async def test_an_area_that_wants_two_people_of_whom_there_is_one_is_an_issue(
+    hass: HomeAssistant, make_entry: Callable[..., MockConfigEntry], hass_admin_user: MockUser
+) -> None:
+    """Also where its hazard is not high."""
+    entry = make_entry(
+        zones={"lab": {"hazard_level": "medium"}, "hall": {"hazard_level": "medium"}},
+        policies={"lab": {"requires_dual_confirm": True}},
+        people={hass_admin_user.id: {"roles": ["operator"]}},
+    )
+    await issues.async_check_rules(hass, entry)
+    assert open_issues(hass) == {"no_approver.kitty1.lab": "no_approver"}
+
+
+async def test_an_area_whose_danger_nobody_told_is_an_issue_that_leads_to_the_options(
+    hass: HomeAssistant, make_entry: Callable[..., MockConfigEntry], area_registry: ar.AreaRegistry
+) -> None:
+    """Everything dangerous is refused there; the issue goes when somebody has told it."""
+    hall = area_registry.async_create("Hall")
+    entry = make_entry(device(["lock", "unlock"]))
+    await issues.async_check_rules(hass, entry)
+    issue_id = f"area_unset.kitty1.{hall.id}"
+    assert open_issues(hass) == {issue_id: "area_unset"}
+    result = await start_fix(hass, issue_id)
+    assert result["description_placeholders"]["devices"] == "Front door"
+    result = await go_on(hass, result, {})
+    assert (result["reason"], result["next_flow"][0]) == ("form_opened", "options_flow")
+    told = {"zones": {hall.id: {"hazard_level": "low"}}, "policies": {hall.id: VOICE}}
+    hass.config_entries.async_update_entry(entry, options=told)
+    await issues.async_check_rules(hass, entry)
+    assert open_issues(hass) == {}
+
+
+@pytest.mark.parametrize("capabilities", [["lock"], []])
+async def test_an_area_with_nothing_dangerous_is_no_issue(
+    hass: HomeAssistant,
+    make_entry: Callable[..., MockConfigEntry],
+    area_registry: ar.AreaRegistry,
+    capabilities: list[str],
+) -> None:
+    """A camera needs no rules."""
+    area_registry.async_create("Hall")
+    await issues.async_check_rules(hass, make_entry(device(capabilities)))
+    assert open_issues(hass) == {}
+
+
+async def test_an_area_that_is_gone_is_no_issue(
+    hass: HomeAssistant, make_entry: Callable[..., MockConfigEntry]
+) -> None:
+    """No form could be opened for it."""
+    await issues.async_check_rules(hass, make_entry(device(["unlock"])))
     assert open_issues(hass) == {}
 
 
@@ -442,7 +563,7 @@ async def test_a_person_says_what_happened(
     page = "/api/repairs/issues/fix"
     flow = await (await browser.post(page, json={"handler": DOMAIN, "issue_id": unknown})).json()
     assert flow["menu_options"] == ["happened", "did_not_happen"]
-    assert flow["description_placeholders"] == {"device": "Workshop door", "intent": "unlock"}
+    assert flow["description_placeholders"] == {"device": "Workshop door", "intent": "Unlock"}
     await browser.post(f"{page}/{flow['flow_id']}", json={"next_step_id": answer[0]})
     assert brain.sent("commands.settle") == [
         {"command_id": unknown.rpartition(".")[2], "outcome": answer[1]}

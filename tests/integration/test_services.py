@@ -349,6 +349,19 @@ async def test_presence_that_cannot_be_is_refused(
     assert caught.value.translation_key == code
 
 
+async def test_an_administrator_clears_the_code_of_somebody_else(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, hass_admin_user: MockUser
+) -> None:
+    """In their own name; nobody else may."""
+    hass.states.async_set("person.bob", "home", {"user_id": BOB})
+    brain.answers["safety.pin_reset"] = lambda _params, _caller: {}
+    with pytest.raises(Unauthorized):
+        await act(hass, "reset_code", ADA, silent=True, person="person.bob")
+    await act(hass, "reset_code", hass_admin_user.id, silent=True, person="person.bob")
+    assert brain.sent("safety.pin_reset") == [{"user_id": BOB}]
+    assert (brain.received[-1].caller or {})["user_id"] == hass_admin_user.id
+
+
 async def test_an_administrator_reads_the_audit(
     hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, hass_admin_user: MockUser
 ) -> None:
@@ -364,6 +377,8 @@ async def test_an_administrator_reads_the_audit(
         person="person.bob",
         kind="decision",
         since="2026-11-18T11:06:40+00:00",
+        until="2026-11-18T11:06:50+00:00",
+        newest_first=True,
         limit=5,
         cursor="1",
     )
@@ -376,6 +391,8 @@ async def test_an_administrator_reads_the_audit(
             "device_id": DOOR,
             "user_id": BOB,
             "since": NOW,
+            "until": NOW + 10,
+            "newest_first": True,
         }
     ]
 
@@ -404,6 +421,42 @@ async def test_the_brain_answers_an_administrator(
     brain.answers[action] = lambda _params, _caller: {"ok": True}
     answer = await act(hass, name, hass_admin_user.id, config_entry_id=workshop.entry_id)
     assert answer == {"ok": True}
+
+
+async def test_everybody_reads_how_long_the_brain_takes(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Its figures are about nobody."""
+    times = {"checks": {"at": [], "parts": {}}, "commands": []}
+    brain.answers["system.times"] = lambda _params, _caller: times
+    assert await act(hass, "get_times", EVE) == times
+
+
+async def test_requests_are_told_the_newest_first_with_how_they_were_decided(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Without anything by which one could be approved, and with names for ids."""
+    event = brain.event(DOOR, status="approved", approved_by=[BOB], evidence_key="k")
+    answer = {"items": [event], "cursor": "next"}
+    brain.answers["safety.events"] = lambda _params, _caller: answer
+    told = await act(hass, "get_requests", status="approved", limit=5, cursor="c")
+    assert brain.sent("safety.events") == [
+        {"status": "approved", "limit": 5, "cursor": "c", "newest_first": True}
+    ]
+    (row,) = told["items"]
+    assert (row["approved_by"], row["has_evidence"], told["cursor"]) == (["Bob"], True, "next")
+    assert not {"nonce", "subject", "eligible"} & row.keys()
+
+
+async def test_requests_of_devices_that_one_may_not_see_are_not_told(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, people: dict[str, MockUser]
+) -> None:
+    """Nor of a device that is gone, but to administrators."""
+    people[EVE].mock_policy({"entities": {"entity_ids": {"lock.workshop_door": {"read": True}}}})
+    events = [brain.event(one) for one in (DOOR, PRINTER, "0" * 32)]
+    brain.answers["safety.events"] = lambda _params, _caller: {"items": events, "cursor": None}
+    told = await act(hass, "get_requests", EVE)
+    assert [row["device_id"] for row in told["items"]] == [DOOR]
 
 
 @pytest.mark.parametrize("name", ["get_audit", "verify_audit", "diagnose"])

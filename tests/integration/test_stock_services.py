@@ -4,7 +4,7 @@ import base64
 from collections.abc import AsyncIterator
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
@@ -15,7 +15,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.kitty.protocol import Json
 
-from .conftest import ADA, EVE
+from .conftest import EVE
 from .fake_brain import Answer, FakeBrain
 from .shop import PROPOSAL, SPOOL, proposal, spool, stock
 from .workshop import PRINTER, act, at, workshop_fixture  # noqa: F401 - fixtures by name
@@ -57,18 +57,6 @@ async def brain(socket_enabled: None) -> AsyncIterator[FakeBrain]:
     fake.answers["procurements.list"] = listing(PROPOSALS)
     yield fake
     await fake.stop()
-
-
-@pytest.fixture
-def administrator(people: dict[str, Any]) -> None:
-    """Let Ada be one; Eve is none."""
-    people[ADA].is_owner = True
-
-
-@pytest.fixture
-def onlooker(workshop: MockConfigEntry, people: dict[str, Any]) -> None:
-    """Let Eve see everything and control nothing."""
-    people[EVE].mock_policy({"entities": {"all": {"read": True}}})
 
 
 @pytest.fixture
@@ -163,6 +151,14 @@ async def test_the_stock_is_told_with_its_spools_and_what_should_be_bought(
     """Everybody may look."""
     found = await act(hass, "get_stock", EVE)
     assert found == {"stock": STOCK, "spools": SPOOLS, "procurements": PROPOSALS}
+
+
+async def test_spools_that_were_put_away_are_told_to_who_asks_for_them(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """They can be taken back."""
+    await act(hass, "get_stock", EVE, archived=True)
+    assert brain.sent("spools.list") == [{"archived": True}]
 
 
 async def test_the_stock_of_one_material(hass: HomeAssistant, workshop: MockConfigEntry) -> None:

@@ -205,6 +205,16 @@ async def test_a_device_may_have_another_name_and_every_option(
     assert brain.sent("devices.probe")[0]["options"] == OPTIONS | {"port": 5000, "verify": False}
 
 
+async def test_a_choice_of_devices_is_not_shown_while_there_are_none(
+    hass: HomeAssistant, entry: MockConfigEntry, area_id: str
+) -> None:
+    """A label with nothing below it would only be in the way."""
+    assert {"option_3", "option_4"} & set(fields(await form(hass, entry, "everything"))) == set()
+    await answer(hass, await form(hass, entry), zone_id=area_id, **ANSWERS)
+    shown_now = set(fields(await form(hass, entry, "everything")))
+    assert {"option_3", "option_4"} & shown_now == {"option_4"}
+
+
 async def test_a_device_needs_an_area(hass: HomeAssistant, entry: MockConfigEntry) -> None:
     """Without one it could do nothing dangerous."""
     flow = await form(hass, entry)

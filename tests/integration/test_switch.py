@@ -10,7 +10,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from .conftest import ADA
 from .fake_brain import FakeBrain
-from .workshop import (  # noqa: F401
+from .workshop import (  # noqa: F401 - fixtures are asked for by name
     POWER,
     PRINTER,
     RealPlug,

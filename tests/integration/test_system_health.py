@@ -12,7 +12,7 @@ from custom_components.kitty.const import DOMAIN
 
 from .conftest import DOOR, kitty_entry, set_up
 from .fake_brain import FakeBrain
-from .flows import house  # noqa: F401
+from .flows import house  # noqa: F401 - fixtures are asked for by name
 from .test_manifest import EN
 
 pytestmark = pytest.mark.usefixtures("house", "no_platforms")

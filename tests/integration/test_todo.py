@@ -5,6 +5,10 @@ from pathlib import Path
 import re
 from typing import Any, Final
 
+from homeassistant.components.homeassistant.exposed_entities import (
+    async_expose_entity,
+    async_should_expose,
+)
 from homeassistant.components.todo import (
     TodoItem,
     TodoItemStatus,
@@ -96,6 +100,24 @@ async def test_the_lists_are_as_they_were(
     await snapshot_platform(hass, entity_registry, snapshot, workshop.entry_id)
 
 
+async def test_assist_is_shown_what_to_buy_and_not_what_is_printed(
+    hass: HomeAssistant, workshop: MockConfigEntry
+) -> None:
+    """Home Assistant itself would show both."""
+    shown = [async_should_expose(hass, "conversation", one) for one in (QUEUE, SHOPPING)]
+    assert shown == [False, True]
+
+
+async def test_who_wants_the_queue_in_assist_keeps_it_there(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """The word of a person is not taken back by a restart."""
+    async_expose_entity(hass, "conversation", QUEUE, should_expose=True)
+    await hass.config_entries.async_reload(workshop.entry_id)
+    await settled(hass, brain)
+    assert async_should_expose(hass, "conversation", QUEUE)
+
+
 async def test_the_queue_is_a_list_in_the_order_of_the_plan(
     hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain
 ) -> None:
@@ -137,6 +159,23 @@ async def test_today_needs_no_date(
     now = datetime.now(UTC).timestamp()
     said = await lines(hass, brain, reasons=[], planned_start=now, planned_end=now)
     assert re.fullmatch(r"On Printer from \d\d:\d\d to \d\d:\d\d\.", said[0])
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("does_not_fit", "the file does not fit this printer"),
+        ("The printer is printing", "The printer is printing"),
+        (None, "?"),
+    ],
+)
+async def test_why_a_start_failed_is_said_in_words(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, error: str | None, words: str
+) -> None:
+    """What the printer itself said is said as it was."""
+    reasons = [{"code": "start_failed", "device_id": PRINTER, "error": error}]
+    said = await lines(hass, brain, reasons=reasons, planned_start=None)
+    assert said == [f"It did not start on Printer: {words}."]
 
 
 async def test_what_has_no_plan_has_only_its_reasons(

@@ -305,11 +305,22 @@ async def test_a_confirmed_hazard_runs(house: House) -> None:
     assert house.was_done() == ["lock.unlock lock.front"]
 
 
+@pytest.mark.parametrize("words", ["Ja, bitte.", "oui"])
+async def test_a_hazard_is_confirmed_in_the_languages_that_are_asked_in(
+    house: House, words: str
+) -> None:
+    await house.call(OFF, {"asks": True, "text": "unlock the front door"}, name="Front door")
+    await house.call(OFF, {"text": words, "confirmed": True}, name="Front door")
+    assert house.was_done() == ["lock.unlock lock.front"]
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
         ({"asks": False}, {"text": "yes"}),
         ({"asks": True}, {"text": "what is the weather"}),
+        ({"asks": True}, {"text": "ja?"}),
+        ({"asks": True}, {"text": "oui mais pas maintenant"}),
         ({"asks": True}, {"text": "yes", "conversation_id": "another talk"}),
         ({"asks": True, "confirmed": True}, {"text": "yes"}),
     ],

@@ -1,8 +1,9 @@
 """Repairs of the workshop: what lasts too long is said once, and taken back when it is well again."""
 
+from datetime import timedelta
 from typing import Any, Final
 
-from freezegun.api import FrozenDateTimeFactory
+from freezegun.api import FrozenDateTimeFactory, freeze_time
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
@@ -13,8 +14,10 @@ from pytest_homeassistant_custom_component.common import (
     async_fire_time_changed,
 )
 
+from custom_components.kitty import client
 from custom_components.kitty.protocol import Json
 
+from .conftest import heard
 from .fake_brain import FakeBrain
 from .shop import ITEM, JOB, camera, item, job
 from .workshop import (  # noqa: F401 - fixtures are asked for by name
@@ -32,6 +35,8 @@ BLIND: Final = "camera_blind"
 OFFLINE: Final = "printer_offline"
 READ_ONLY: Final = "printer_read_only"
 SHORT: Final = "spool_short"
+RESTARTS: Final = "brain_restarts"
+ILL: Final = "part_ill"
 
 
 @pytest.fixture
@@ -225,3 +230,91 @@ async def test_what_comes_later_may_still_be_bought(
     await push(hass, brain, "queue.updated", item(id="a0" * 16, device_id=None, priority=9))
     await push(hass, brain, "queue.updated", short(planned_start=None))
     assert words(hass, workshop, SHORT, ITEM) is None
+
+
+async def lives(
+    hass: HomeAssistant, entry: MockConfigEntry, brain: FakeBrain, count: int, *, new: bool = True
+) -> None:
+    """Let the brain end and come back so many times, as another life of it or as the same."""
+    for _ in range(count):
+        known = len(brain.subscriptions)
+        if new:
+            brain.restarted()
+        await brain.drop()
+        await brain.until(lambda known=known: len(brain.subscriptions) > known)
+        await heard(entry)
+
+
+async def test_a_brain_that_starts_again_and_again_is_named(
+    hass: HomeAssistant,
+    workshop: MockConfigEntry,
+    brain: FakeBrain,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Four lives in ten minutes; ten minutes of peace end it."""
+    monkeypatch.setattr(client, "BACKOFF_FIRST", 0.01)
+    await lives(hass, workshop, brain, 2)
+    assert words(hass, workshop, RESTARTS, "brain") is None
+    await lives(hass, workshop, brain, 1)
+    assert words(hass, workshop, RESTARTS, "brain") == {"count": "4", "minutes": "10"}
+    with freeze_time(dt_util.utcnow() + timedelta(seconds=660)):
+        async_fire_time_changed(hass, dt_util.utcnow())
+        await hass.async_block_till_done()
+    assert words(hass, workshop, RESTARTS, "brain") is None
+
+
+async def test_a_line_that_breaks_is_no_restart(
+    hass: HomeAssistant,
+    workshop: MockConfigEntry,
+    brain: FakeBrain,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The brain lives on behind it."""
+    monkeypatch.setattr(client, "BACKOFF_FIRST", 0.01)
+    await lives(hass, workshop, brain, 4, new=False)
+    assert words(hass, workshop, RESTARTS, "brain") is None
+
+
+@pytest.mark.parametrize(
+    ("part", "called"),
+    [
+        ("safety_database", "the database of approvals"),
+        ("brain_database", "the brain's database"),
+        ("tasks", "its own work"),
+    ],
+)
+async def test_a_vital_part_that_stays_ill_is_named(
+    hass: HomeAssistant,
+    workshop: MockConfigEntry,
+    brain: FakeBrain,
+    freezer: FrozenDateTimeFactory,
+    part: str,
+    called: str,
+) -> None:
+    """Not at once: a database may be busy for a moment; and it goes when the part is well."""
+    ill = {"ok": False, "detail": "There is no space left"}
+    await push(hass, brain, "health.updated", {"status": "degraded", "parts": {part: ill}})
+    assert words(hass, workshop, ILL, part) is None
+    freezer.tick(130)
+    async_fire_time_changed(hass, dt_util.utcnow())
+    await hass.async_block_till_done()
+    named = words(hass, workshop, ILL, part)
+    assert named == {"part": called, "detail": "There is no space left"}
+    well = {"ok": True, "detail": None}
+    await push(hass, brain, "health.updated", {"status": "ok", "parts": {part: well}})
+    assert words(hass, workshop, ILL, part) is None
+
+
+async def test_a_part_with_a_repair_of_its_own_is_not_named_twice(
+    hass: HomeAssistant,
+    workshop: MockConfigEntry,
+    brain: FakeBrain,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A model that is ill has words of its own."""
+    ill = {"ok": False, "detail": "Qwen: no answer"}
+    await push(hass, brain, "health.updated", {"status": "degraded", "parts": {"models": ill}})
+    freezer.tick(130)
+    async_fire_time_changed(hass, dt_util.utcnow())
+    await hass.async_block_till_done()
+    assert words(hass, workshop, ILL, "models") is None

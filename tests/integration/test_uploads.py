@@ -16,7 +16,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.kitty import uploads
 
-from .workshop import PRINTER, Storeroom, act, at, gone, workshop_fixture  # noqa: F401
+from .workshop import PRINTER, Storeroom, act, at, gone, workshop_fixture  # noqa: F401 - fixtures are asked for by name
 
 
 @pytest.fixture

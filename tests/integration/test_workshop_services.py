@@ -69,18 +69,6 @@ async def brain(socket_enabled: None) -> AsyncIterator[Storeroom]:
 
 
 @pytest.fixture
-def administrator(people: dict[str, Any]) -> None:
-    """Let Ada be one; Eve is none."""
-    people[ADA].is_owner = True
-
-
-@pytest.fixture
-def onlooker(hass: HomeAssistant, workshop: MockConfigEntry, people: dict[str, Any]) -> None:
-    """Let Eve see everything and control nothing."""
-    people[EVE].mock_policy({"entities": {"all": {"read": True}}})
-
-
-@pytest.fixture
 def drawer(hass: HomeAssistant, tmp_path: Path) -> Path:
     """Return a folder that Home Assistant may read and write."""
     folder = tmp_path / "drawer"
@@ -96,6 +84,7 @@ WISHES: Final = [
         {"priority": 9, "start": "cheap", "title": "Cat", "grams": 12.5, "nozzle_mm": 0.4},
     ),
     ({"duration": {"hours": 1, "minutes": 30}}, {"estimated_s": 5400.0}),
+    ({"plate": 2}, {"plate": 2}),
     (
         {"deadline": datetime(2026, 11, 2, 18, tzinfo=UTC), "not_before": "2026-11-02 08:00:00"},
         # A time without a zone is one of this house: Los Angeles, where winter has just begun.
@@ -385,6 +374,25 @@ async def test_a_print_is_reviewed_with_a_photo(
     ]
 
 
+async def test_a_print_is_reviewed_with_a_photo_that_a_program_has(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: Storeroom
+) -> None:
+    """In base64, for the panel has no file."""
+    image = base64.b64encode(PNG).decode()
+    await act(hass, "review_print", job_id=JOB, good=True, picture=image)
+    (said,) = brain.sent("reviews.put")
+    assert said["picture"] == {"content_type": "image/jpeg", "image": image}
+
+
+@pytest.mark.parametrize("wrong", ["no base64", "A" * (uploads.MAX_PHOTO * 4 // 3 + 4)])
+async def test_a_photo_that_is_none_or_too_large_is_not_taken(
+    hass: HomeAssistant, workshop: MockConfigEntry, wrong: str
+) -> None:
+    """Before the brain is asked."""
+    with pytest.raises(vol.Invalid):
+        await act(hass, "review_print", job_id=JOB, good=True, picture=wrong)
+
+
 async def test_a_photo_that_is_too_large_is_refused(
     hass: HomeAssistant,
     workshop: MockConfigEntry,
@@ -522,6 +530,15 @@ async def test_a_print_is_started_with_the_promise_of_moving_air(
     assert brain.sent("devices.request")[0]["params"] == {"file": "cat.gcode", "ventilation": True}
 
 
+async def test_a_plate_of_a_project_is_started(
+    hass: HomeAssistant, workshop: MockConfigEntry, brain: Storeroom
+) -> None:
+    """The one that was named."""
+    device_id = at(hass, workshop, PRINTER)
+    await act(hass, "start_print", device_id=device_id, file="box.3mf", plate=2)
+    assert brain.sent("devices.request")[0]["params"] == {"file": "box.3mf", "plate": 2}
+
+
 REFUSALS: Final = [
     (
         {"code": "ventilation_unconfirmed", "details": {"materials": "ABS"}},
@@ -529,11 +546,25 @@ REFUSALS: Final = [
     ),
     (
         {"code": "does_not_fit", "details": {"what": "size"}},
-        "This printer cannot print this file: size. Choose another printer",
+        "This printer cannot print this file. Choose another printer",
+    ),
+    (
+        {
+            "code": "does_not_fit",
+            "details": {
+                "what": "nozzle",
+                "misfits": [{"what": "nozzle", "needs": 0.6, "has": 0.4}],
+            },
+        },
+        "The file is for a nozzle of 0.6 mm, and this printer has one of 0.4 mm. Choose another",
+    ),
+    (
+        {"code": "no_such_plate", "details": {"plate": 3, "plates": [1, 2]}},
+        "The file has no plate 3. Name one that it has",
     ),
     (
         {"code": "over_limit", "details": {"part": "nozzle", "most": 250, "asked": 260}},
-        "The nozzle may have at most 250, not 260. Ask for less",
+        "The nozzle may have at most 250 °C, not 260. Ask for less",
     ),
 ]
 

@@ -23,7 +23,6 @@ from .words import words_of
 LIGHT_STEP: Final = 20
 VOLUME_STEP: Final = 10
 SPEED_STEP: Final = 25
-POSITION_STEP: Final = 25
 
 
 def plan(hass: HomeAssistant, state: State, order: Order, lexicon: Lexicon) -> Call | None:

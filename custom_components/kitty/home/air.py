@@ -12,6 +12,11 @@ from .ability import Ability, Call, choice_of, on_off
 from .lexicon import Action, Attribute, ValueKind
 
 HUMIDITY_STEP: Final = 5
+# What people ask of a room.
+COMFORT: Final = {
+    UnitOfTemperature.CELSIUS: (10.0, 28.0),
+    UnitOfTemperature.FAHRENHEIT: (50.0, 82.0),
+}
 DEGREE_STEP: Final = {UnitOfTemperature.CELSIUS: 1.0, UnitOfTemperature.FAHRENHEIT: 2.0}
 
 

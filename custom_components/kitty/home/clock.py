@@ -1,9 +1,14 @@
 """Days and times as they are spoken."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Final
 
 from .lexicon import Lexicon
+
+# How a duration is told: the largest unit that it holds and the next one.
+_UNITS: Final = (("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,32 @@ def span_of(said: str, now: datetime, lexicon: Lexicon) -> Span | None:
                 ahead = 7
             return Span(start=day_start(now, ahead), end=day_start(now, ahead + 1), name=said)
     return None
+
+
+def past_span(said: Mapping[str, str], now: datetime, lexicon: Lexicon) -> Span | None:
+    """Return the stretch of the past that a question names, until now at the latest."""
+    name = said["past"]
+    if (unit := said.get("unit")) is not None:
+        length = timedelta(seconds=lexicon.units[lexicon.stem(unit)] * int(said.get("m", "1")))
+        return Span(start=now - length, end=now, name=name)
+    span = span_of(name, now, lexicon)
+    if span is None:
+        return None
+    weekly = lexicon.spans[name][0] == "week"
+    start = day_start(now, -now.weekday()) if weekly else span.start
+    return Span(start=start, end=min(span.end, now), name=name)
+
+
+def spoken_duration(seconds: float, lexicon: Lexicon) -> str:
+    """Return a duration as people say it: "2 h 5 min"."""
+    left, parts = round(seconds), []
+    for name, length in _UNITS:
+        count, left = divmod(left, length)
+        if count:
+            parts.append(lexicon.said[name].format(count=count))
+        elif parts:
+            break
+    return " ".join(parts[:2]) or lexicon.said["not_at_all"]
 
 
 def spoken_day(day: date, today: date, lexicon: Lexicon) -> str:

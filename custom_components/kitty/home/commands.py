@@ -10,6 +10,10 @@ from .resolve import Outcome, Resolution, Resolver, Scope
 from .words import plain
 
 MOST_STEPS: Final = 8
+# As many words may say where, before it is said what.
+LONGEST_FRONT: Final = 4
+# A shape with a higher penalty may do without a verb.
+WITH_A_VERB: Final = 0.03
 # A worse reading of the whole only counts where its parts make no better sense.
 CLEAR: Final = 1.0
 GOOD: Final = frozenset({Outcome.FOUND, Outcome.ASK, Outcome.GUARDED})
@@ -25,6 +29,8 @@ class Commands:
         self._lexicon = lexicon
         self._scope = scope
         self._resolvers = resolvers
+        # What came to nothing once, and how deep it was looked into.
+        self._vain: dict[tuple[str, Scope, Order | None], int] = {}
 
     def understand(self, text: str) -> list[Resolution]:
         """Return the steps that a spelled sentence asks for; none where it is not understood."""
@@ -32,10 +38,22 @@ class Commands:
 
     def _steps(self, text: str, scope: Scope, before: Order | None, depth: int) -> list[Resolution]:
         """Return the steps of a sentence or part of one; ``before`` lends a part its verb."""
+        key = (text, scope, before)
+        if self._vain.get(key, -1) >= depth:
+            return []
+        steps = self._looked(text, scope, before, depth)
+        if not steps:
+            self._vain[key] = depth
+        return steps
+
+    def _looked(
+        self, text: str, scope: Scope, before: Order | None, depth: int
+    ) -> list[Resolution]:
+        """Return the steps of a sentence or part of one, read as one and then in its parts."""
         whole = self._best(text, scope, before)
         if depth == 0 or (whole.outcome in GOOD and whole.cost < CLEAR):
             return [whole] if whole.outcome in GOOD else []
-        for attempt in (self._joined, self._together):
+        for attempt in (self._joined, self._together, self._fronted):
             if steps := attempt(text, scope, before, depth - 1):
                 return steps
         return [whole] if whole.outcome in GOOD else []
@@ -96,7 +114,7 @@ class Commands:
                 return []
             steps += found
             things = tuple(thing.entity_id for thing in found[-1].things)
-            scope = replace(scope, focus=things)
+            scope = replace(scope, focus=things, joined=True)
         return steps if len(steps) <= MOST_STEPS else []
 
     def _together(
@@ -111,6 +129,27 @@ class Commands:
             steps = [self._part(resolver, order, parts, number) for number in range(len(parts))]
             if all(step is not None and step.outcome in GOOD for step in steps):
                 return [step for step in steps if step is not None]
+        return []
+
+    def _fronted(
+        self, text: str, scope: Scope, _before: Order | None, _depth: int
+    ) -> list[Resolution]:
+        """Return the step of what comes after its thing or place: "in the barn turn on the light"."""
+        resolver = self._resolvers(scope)
+        words = text.replace(",", " ").split()
+        for number in range(1, len(words) - 1):
+            front = " ".join(words[:number])
+            for order in orders(plain(" ".join(words[number:]), self._lexicon), self._lexicon):
+                if order.penalty > WITH_A_VERB or not order.target:
+                    continue
+                if set(order.target.split()) <= self._lexicon.pronouns:
+                    step = resolver.resolve(named(order, front))
+                elif number <= LONGEST_FRONT:
+                    step = resolver.resolve(named(order, f"{order.target} {front}"))
+                else:
+                    continue
+                if step.outcome in GOOD:
+                    return [step]
         return []
 
     def _part(

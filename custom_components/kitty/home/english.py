@@ -4,6 +4,8 @@ from collections.abc import Sequence
 import re
 from typing import Final
 
+from custom_components.kitty.assent import AGREED, DECLINED
+
 from .english_answers import (
     ANSWERS,
     CONDITIONS,
@@ -25,6 +27,9 @@ _SPELLING: Final = tuple(
     for pattern, replacement in (
         (r"\b(what|who|where|when|how|that)s\b(?= )", r"\1 is"),
         (r"\b(what|who|where|when|how|that|there|it|here|he|she)'s\b", r"\1 is"),
+        (r"(\w)'s (on|off|open|closed|shut|locked|unlocked|up|down)\b", r"\1 is \2"),
+        # A word so short is not taken for a plural.
+        (r"\b(\w\w)'s\b", r"\1"),
         (r"\b(i|we|you|they)'d\b", r"\1 would"),
         (r"\b(i|we|you|they)'ll\b", r"\1 will"),
         (r"\b(i|we|you|they)'ve\b", r"\1 have"),
@@ -35,6 +40,10 @@ _SPELLING: Final = tuple(
         (r"\bwon't\b", "will not"),
         (r"\b(is|are|was|were|do|does|did|have|has|had|could|would|should)n't\b", r"\1 not"),
         (r"\b(do|does|is|are)nt\b", r"\1 not"),
+        (r"\bcan not (?:really |quite )?hear\b", "can barely hear"),
+        (r"\b(turn|switch|shut|power) of\b", r"\1 off"),
+        # What is said twice by a stutter.
+        (r"\b([a-z]+ [a-z]+(?: [a-z]+)?) \1\b", r"\1"),
         (r"(\d)\s*%", r"\1 percent"),
         (r"(\d)\s*per cent\b", r"\1 percent"),
         (r"(\d)\s*pct\b", r"\1 percent"),
@@ -93,8 +102,19 @@ NUMBERS: Final = (
     | {"one hundred": "100", "a hundred": "100", "hundred": "100"}
 )
 
+# What follows the number words: "twenty one point five", "twenty and a half".
+_FRACTIONS: Final = (
+    (re.compile(r"\b(\d+) point (\d+)\b"), r"\1.\2"),
+    (re.compile(r"\b(\d+) and a half\b"), r"\1.5"),
+)
+
 _MANNERS: Final = (
     r"please|kindly|hey|hi|hello|ok|okay|kitty|assistant|computer|just|now|then|and|quickly|also|alright|"
+    r"um|uh|er|erm|hmm|so|maybe|perhaps|possibly|"
+    r"(?:would|could|can|will) you be so kind(?: as to| and)?|be so kind as to|"
+    r"(?:would|is) it (?:be )?possible (?:for you )?to|(?:could|can|would) (?:someone|somebody|anyone|anybody)|"
+    r"i would (?:be (?:grateful|happy|glad)|appreciate it|love it|like it) if you (?:could|would)|"
+    r"if you (?:do not|would not) mind|i think (?:we|you) should|"
     r"could you|can you|would you|will you|can we|could we|can i|could i|may i|"
     r"i would like (?:you )?to|i would like|i d like to|i want (?:you )?to|i want|i need (?:you )?to|i need|"
     r"i would love (?:you )?to|you should|you can|you could|would you mind|do you mind|"
@@ -106,7 +126,8 @@ _MANNERS: Final = (
 )
 _START: Final = re.compile(rf"^(?:(?:{_MANNERS}) )+(?=\S)")
 _END: Final = re.compile(
-    r"(?: (?:please|thanks|thank you|thank you very much|kitty|for me|for us|right now|now|immediately|"
+    r"(?: (?:please|(?:and )?(?:thanks|thank you)(?: very much| so much| a lot)?|kitty|for me|for us|right now|"
+    r"now|immediately|"
     r"right away|at once|asap|quickly|if you can|if you could|if possible|if you please|if you would|"
     r"would you|will you|could you|can you|again|currently|at the moment|today please|ok|okay|"
     r"please answer(?: with)? yes or no|answer(?: with)? yes or no|as well|too))+$"
@@ -149,7 +170,7 @@ _ALIKE: Final = tuple(
     for group in (
         "tv television telly",
         "fire fireplace",
-        "lounge living",
+        "lounge living great sitting drawing",
         "bath bathroom restroom toilet washroom wc loo lavatory",
         "yard garden",
         "fridge refrigerator",
@@ -243,6 +264,7 @@ ENGLISH: Final = Lexicon(
     root=root,
     spelling=_SPELLING,
     numbers=NUMBERS,
+    fractions=_FRACTIONS,
     polite_start=_START,
     polite_end=_END,
     reason=re.compile(
@@ -251,19 +273,28 @@ ENGLISH: Final = Lexicon(
         )
     ),
     refusal=re.compile(
-        r"\b(?:do not|does not|never|did not|should not|must not|not|without|no longer|unless|instead of|"
+        r"\b(?:do not|does not|never|did not|should not|must not|(?<!but )not|without|no longer|unless|instead of|"
         r"why|who|how come|should i|imagine|pretend|suppose)\b"
+        r"|\b(?:no (?:need|reason)|avoid|refrain|rather than|forget)\b|^(?:should|shall|must|might|may|would)\b"
     ),
     not_now=re.compile(
         r"^(?:i|we|you|he|she|they|someone|somebody|everyone|everybody|nobody)\b"
+        # What was told or is to be told to somebody else.
+        r"|\b(?:said|says|told|asked|asks|reminds?|wants? (?:me|us|you) to|(?:ask|tell|let) \w+ to)\b"
         r"|\b(?:when|whenever|every time|each time|as soon as|after|before|until|till|while|once|tomorrow|tonight|"
         r"later|every (?:day|morning|evening|night|hour|week|weekday)|"
+        r"next (?:time|week|weekend|month|year|monday|tuesday|wednesday|thursday|friday|saturday|sunday)|"
         r"at (?:\d+(?::\d+)? ?(?:am|pm|oclock)|\d+:\d+|noon|midnight|sunset|sunrise|dawn|dusk)|"
         r"on (?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)s?)\b"
     ),
+    # Questions about what is done, which are never an order to somebody who ignores half of the words.
+    deed_asked=re.compile(r"^(?:did|do|does|has|have|had|will|can|could)\b"),
     question=re.compile(
-        r"^(?:what|who|whose|whom|which|when|where|why|how|is|are|am|was|were|do|does|did|will|has|have|any)\b"
+        r"^(?:what|who|whose|whom|which|when|where|why|how|is|are|am|was|were|do|does|did|will|has|have|had|any|"
+        r"should|shall|would|could|can|must|may|might)\b"
     ),
+    whether=re.compile(r"^(?:if|whether) (?P<when>.+)$"),
+    conditional=re.compile(r"^(?:if|in case|as long as) (?P<rest>.+)$"),
     condition=(
         re.compile(r"^(?:if|in case|as long as) (?P<when>.+?)(?: then| ,)+ (?P<what>.+)$"),
         re.compile(r"^(?P<what>.+?)(?: ,)? (?:if|in case|as long as) (?P<when>.+)$"),
@@ -274,19 +305,20 @@ ENGLISH: Final = Lexicon(
     ),
     conjunction=re.compile(r"\b(?:and|as well as|plus|along with)\b"),
     exception=re.compile(
-        r"\b(?:except(?: for)?|but not|apart from|other than|besides|excluding)\b"
+        r"\b(?:except(?: for)?|but(?: not)?|apart from|other than|besides|excluding)\b"
     ),
     templates=TEMPLATES,
     asks=ASKS,
     fillers=word_set(
         "the a an my our your their his her this that these those of in on at to for with by from "
         "inside please some any there located over near within throughout through device devices called "
-        "named thing things"
+        "named number thing things"
     ),
     vague=word_set(
         "about around approximately exactly roughly brightness bright volume mode speed open level"
     ),
-    every=frozenset({"all", "every", "each", "both", "any"}),
+    every=frozenset({"all", "every", "each", "both", "any", "everywhere"}),
+    pointing=frozenset({"1", "ones"}),
     everything=frozenset({"everything", "anything"}),
     pronouns=frozenset({"it", "them", "that", "those", "this", "these", "they"}),
     here=frozenset({"here", "in here", "this room", "in this room"}),
@@ -376,6 +408,8 @@ ENGLISH: Final = Lexicon(
         "a tiny bit": 0.5,
         "a bit": 0.5,
         "a touch": 0.5,
+        "a tad": 0.5,
+        "a notch": 0.5,
         "slightly": 0.5,
         "some": 1,
         "somewhat": 1,
@@ -383,35 +417,8 @@ ENGLISH: Final = Lexicon(
         "much": 3,
         "way": 3,
     },
-    yes=frozenset(
-        {
-            "yes",
-            "yes please",
-            "yeah",
-            "yep",
-            "sure",
-            "ok",
-            "okay",
-            "right",
-            "correct",
-            "do it",
-            "please do",
-        }
-    ),
-    never_mind=frozenset(
-        {
-            "no",
-            "none",
-            "nothing",
-            "never mind",
-            "nevermind",
-            "cancel",
-            "forget it",
-            "stop",
-            "no thanks",
-            "neither",
-        }
-    ),
+    yes=frozenset({*AGREED["en"], "yeah", "yep", "right", "correct"}),
+    never_mind=frozenset({*DECLINED["en"], "none", "nothing", "nevermind", "neither"}),
     every_one=frozenset({"all", "both", "all of them", "both of them", "every 1", "everything"}),
     ordinals={
         "first": 1,
@@ -435,6 +442,7 @@ ENGLISH: Final = Lexicon(
     },
     next_word="next",
     spans=SPANS,
+    units={"minute": 60, "hour": 3600, "day": 86400, "week": 604800},
     qualities=QUALITIES,
     deeds_done=DEEDS_DONE,
     conditions=CONDITIONS,
@@ -449,6 +457,8 @@ ENGLISH: Final = Lexicon(
         "in": "occupancy",
         "inside": "occupancy",
         "at": "occupancy",
+        "on": "occupancy",
+        "co": "carbon monoxide",
         "a leak": "leak",
         "a water leak": "leak",
         "water": "leak",
@@ -456,6 +466,7 @@ ENGLISH: Final = Lexicon(
         "leaking": "leak",
         "smoking": "smoke",
     },
+    noticed_words=frozenset({"motion", "movement"}),
     above=frozenset(
         [
             "above",

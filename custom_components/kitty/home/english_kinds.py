@@ -32,15 +32,15 @@ _film: Final = (
     Kind(_M, cost=0.45),
 )
 _heat: Final = (Kind(_HEAT),)
-_blind: Final = (
-    Kind(_CO, frozenset({"blind", "shade", "shutter", "curtain"}), 0.2),
-    Kind(_CO, frozenset({"none"}), 0.25),
+_curtain: Final = (
+    Kind(_CO, frozenset({"blind", "shade", "shutter", "curtain"}), 0.3),
+    Kind(_CO, frozenset({"none"}), 0.3),
 )
 
 
 def _cover(*classes: str) -> tuple[Kind, ...]:
-    """Return a kind of cover; its near relatives come next, and covers that do not say last."""
-    return (Kind(_CO, frozenset(classes)), *_blind)
+    """Return a kind of cover; its relatives come where there is none, and covers that do not say last."""
+    return (Kind(_CO, frozenset(classes)), *_curtain)
 
 
 _door: Final = (
@@ -136,8 +136,8 @@ KINDS: Final[dict[str, tuple[Kind, ...]]] = {
     "cooling": _heat,
     "climate": _heat,
     "climate control": _heat,
-    "blind": _cover("blind"),
-    "shade": _cover("shade"),
+    "blind": (Kind(_CO, frozenset({"blind"})), Kind(_CO, frozenset({"shade"}), 0.2), *_curtain),
+    "shade": (Kind(_CO, frozenset({"shade"})), Kind(_CO, frozenset({"blind"}), 0.2), *_curtain),
     "shutter": _cover("shutter"),
     "curtain": _cover("curtain"),
     "drape": _cover("curtain"),
@@ -210,6 +210,9 @@ KINDS: Final[dict[str, tuple[Kind, ...]]] = {
     "agenda": (Kind(frozenset({"calendar"})),),
     "schedule": (Kind(frozenset({"calendar"})),),
     "weather": (Kind(frozenset({"weather"})),),
+    "person": (Kind(frozenset({"person"})),),
+    "people": (Kind(frozenset({"person"})),),
+    "resident": (Kind(frozenset({"person"})),),
     "sensor": (Kind(_S | _B),),
     "battery": _sensor("battery"),
     "battery level": _sensor("battery"),

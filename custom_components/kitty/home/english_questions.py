@@ -11,9 +11,9 @@ _STATE: Final = (
     "playing|"
     "paused|stopped|idle|running|active|inactive|cleaning|docked|charging|mowing|armed|disarmed|occupied|"
     "empty|low|"
-    "full|wet|dry|leaking|home|at home|away|not home|detected|triggered|available|unavailable|muted|"
+    "full|wet|dry|leaking|home|here|at home|away|not home|detected|triggered|available|unavailable|muted|"
     "heating|cooling|"
-    "moving|working|secure|secured))"
+    "moving|working|secure|secured|up|down|raised|lowered|drawn))(?: anything| something)?"
 )
 _STATES: Final = _STATE.replace("?P<s>", "?:")
 _KIND: Final = "(?:state|status|condition|setting)"
@@ -39,11 +39,18 @@ _THINGS: Final = (
 )
 _ITEMS: Final = "(?:items?|things?|tasks?|entries|todos?|chores?|errands?|products?)"
 _LIST: Final = "(?P<l>.*?(?:list|lists|tasks?|todos?|chores?|errands?|groceries))"
+_WHERE: Final = (
+    "(?: {at} {u}| (?P<u_97>upstairs|downstairs|outside|outdoors|inside|indoors|(?:in )?here))?"
+)
+_PAST: Final = (
+    r"(?P<past>today|yesterday|this week|(?:in |over |during |within )?(?:the )?(?:last|past) "
+    r"(?:(?P<m>\d+) )?(?P<unit>minutes?|hours?|days?|weeks?))"
+)
 _OVER: Final = (
     "(?P<c>above|over|higher than|greater than|more than|warmer than|hotter than|brighter than|at least|"
     "below|under|"
-    r"lower than|less than|colder than|cooler than|at most) (?P<n>-?\d+(?:\.\d+)?)(?: (?:degrees?(?: "
-    r"celsius| fahrenheit)?|percent|\w+))?"
+    r"lower than|less than|colder than|cooler than|at most) (?P<n>(?:-|minus )?\d+(?:\.\d+)?)(?: (?:(?P<g>degrees?(?: "
+    r"celsius| fahrenheit)?)|percent|\w+))?"
 )
 
 
@@ -63,6 +70,13 @@ def _shape(shape: str) -> re.Pattern[str]:
         ("items", _ITEMS),
         ("list", _LIST),
         ("over", _OVER),
+        ("where", _WHERE),
+        ("past", _PAST),
+        ("diary", "(?:calendar|agenda|schedule|diary|planner)"),
+        (
+            "verb",
+            "(?:using|use|used|consum(?:e|ed|ing)|mak(?:e|ing)|made|produc(?:e|ed|ing)|generat(?:e|ed|ing))",
+        ),
     ):
         shape = shape.replace(f"<{name}>", words)
     return shape_of(shape)
@@ -82,6 +96,9 @@ _SKY: Final = _asks(
     "(?:do|will|should) (?:i|we) (?:need|take|wear|bring) (?:an? |my )?(?P<w>umbrella|jacket|coat|"
     "raincoat|sunglasses)<day>",
     "what is it like outside",
+    "how (?:hot|warm|cold|cool|chilly) (?:will|is) it (?:going to )?(?P<f>be|get)(?: outside)?<day>",
+    "what is the (?P<f>high|low|maximum|max|highest|minimum|min|lowest)(?: temperature)?(?: outside)?<day>",
+    "what will the (?P<f>temperature|high|low) be(?: outside)?<day>",
     "is there (?:any )?<W>(?: coming| expected| forecast)?<day>",
 )
 _OUTSIDE: Final = _asks(
@@ -96,7 +113,9 @@ _OUTSIDE: Final = _asks(
 )
 _TIME: Final = _asks(
     "last",
-    "when (?:was|were|did) {t} (?:last |most recently )?(?P<s>opened|closed|shut|locked|unlocked|"
+    "when was there (?:last |most recently )?(?:any )?(?P<s>motion|movement)(?: {at} {t})?",
+    "when (?:was|were|did) {t} (?:last |most recently )?(?P<s>leave|left|arrive|come home|get home|start|stop|"
+    "start cleaning|stop cleaning|start mowing|start playing|opened|closed|shut|locked|unlocked|"
     "turned on|turned off|"
     "switched on|switched off|open|close|lock|unlock|turn on|turn off|changed|change|triggered|on|"
     "off)(?: last)?",
@@ -109,6 +128,14 @@ _SINCE: Final = _asks(
     "since",
     "(?:how long|since when) (?:has|have|is|are) {t} (?:been )?<S>",
     "how long (?:has|have) {t} been (?:like that|that way)",
+)
+_SPENT: Final = _asks(
+    "spent",
+    "(?:for )?how long (?:was|were|has|have|is|are) {t} (?:been )?<S> <past>",
+    "(?:for )?how long (?:did|has|have|was|were) {t} (?:been )?(?P<s>run|running) <past>",
+    "how (?P<q>many times|often) (?:was|were|has|have|did) {t} (?:been |get |gotten )?(?P<s>opened|open|"
+    "closed|close|shut|locked|lock|unlocked|unlock|turned on|turn on|turned off|turn off|switched on|"
+    "switched off|triggered|started|start|run) <past>",
 )
 _PEOPLE: Final = [
     *_asks(
@@ -126,68 +153,74 @@ _STATUS: Final = [
         f"what (?:is|are) the {_KIND} of {{t}}",
         f"what {_KIND} (?:is|are) {{t}}(?: in)?",
         f"(?:what is|what are) {{t}} {_KIND}",
-        "what (?:is|are) {t} doing",
+        "what (?:is|are) {t} (?:doing|up to)",
         "how (?:is|are) {t}(?: doing)?",
         "what is up with {t}",
     ),
     *_asks(
-        "over", "(?:is|are) {t} <over>", "(?:is|are) (?:it|the temperature) <over>(?: {at} {t})"
+        "over",
+        "(?:is|are) (?P<a>it|the temperature) <over>(?: {at} {t}| here| in here)?",
+        "(?:is|are) (?P<a>it|the temperature) {at} {t} <over>",
+        "(?:is|are) {t} <over>",
     ),
     *_asks(
         "count",
         "how many (?:of )?{t} (?:are|is|do i have|have i left|did i leave|were)(?: currently|"
-        " still)? <S>(?: {at} {u})?",
+        " still)? <S><where>",
         "how many {t} (?:are|is) (?:currently |still )?{at} {u} <S>",
-        "how many {t} (?:are there|do i have|do we have)(?: {at} {u})?",
+        "how many {t} (?:are there|do i have|do we have)<where>",
+        "count (?:all )?{t} (?:that|which) (?:are|is) <S><where>",
     ),
     *_asks(
         "which",
         "(?:which|what) (?:of )?{t} (?:are|is|have i left|did i leave|was|were)(?: currently|"
-        " still)? <S>(?: {at} {u})?",
+        " still)? <S><where>",
         "(?:which|what) {t} {at} {u} (?:are|is) <S>",
-        "(?:list|name|what are|give me|show) (?:all )?{t} (?:that|which) (?:are|is) <S>(?: {at} {u})?",
-        "(?:what|which)(?: devices| things)? (?:is|are)(?: currently| still)? <S>(?: {at} {u})?",
+        "(?:list|name|what are|give me|show) (?:all )?{t} (?:that|which) (?:are|is) <S><where>",
+        "(?:what|which)(?: devices| things)? (?:is|are)(?: currently| still)? <S><where>",
     ),
     *_asks(
         "any",
-        "(?:is|are) there <some> {t} <S>(?: {at} {u})?",
-        "(?:is|are) there <some> {t} (?:that|which) (?:is|are) <S>(?: {at} {u})?",
-        "(?:is|are) any(?: of)? {t} <S>(?: {at} {u})?",
-        "(?:is|are) (?P<q>anything|something)(?: still| left)? <S>(?: {at} {u})?",
-        "(?:do|did) (?:i|we) (?:have|leave|forget) any {t} <S>(?: {at} {u})?",
+        "(?:is|are) there <some> {t} <S><where>",
+        "(?:is|are) there <some> {t} (?:that|which) (?:is|are) <S><where>",
+        "(?:is|are) any(?: of)? {t} <S><where>",
+        "(?:is|are) (?P<q>anything|something)(?: still| left)? <S><where>",
+        "(?:do|did) (?:i|we) (?:have|leave|forget) any {t} <S><where>",
         "(?:are|is) (?P<t_7>lights?|fans?|windows?|doors?|locks?|curtains?|blinds?|"
-        "speakers?) <S>(?: {at} {u})?",
+        "speakers?) <S><where>",
     ),
     *_asks(
         "all",
-        "(?:is|are) (?:all|every|each|both)(?: of)?(?: the| my)? {t} <S>(?: {at} {u})?",
+        "(?:is|are) (?:all|every|each|both)(?: of)?(?: the| my)? {t} <S><where>",
         "(?:is|are) (?P<q>everything)(?: {at} {u})? <S>",
-        "(?:is|are) {t} all <S>(?: {at} {u})?",
+        "(?:is|are) {t} all <S><where>",
     ),
     *_asks(
         "is",
-        "(?:is|are|was|were) {t} <S>(?: {at} {u})?",
+        "(?:is|are|was|were) {t}(?<! the)(?<! my) <S><where>",
         "(?:did|have|has) (?:i|we|anyone|anybody|somebody|someone) (?:leave|left|forget|"
-        "forgotten) {t} <S>(?: {at} {u})?",
+        "forgotten) {t} <S><where>",
         "did (?:i|we|anyone|someone) (?P<s>lock|unlock|close|shut|open|turn on|turn off|switch on|"
         "switch off) {t}",
         "have (?:i|we) (?P<s>locked|unlocked|closed|shut|opened|turned on|turned off|switched on|"
         "switched off) {t}",
         "did (?:i|we) (?:turn|switch|leave) {t} (?P<s>on|off)",
         "{t} <S> or not",
+        "{t} (?:is|are) (?:it|they|that) <S>",
     ),
     *_asks(
         "is_there",
-        "(?:is|was) there (?:any )?(?P<k>motion|movement|smoke|gas|a leak|water|a water leak|someone|"
-        "somebody|anyone|anybody|presence)(?: detected)?(?: {at} {t})?",
+        "(?:is|was) there (?:any )?(?P<k>motion|movement|smoke|gas|carbon monoxide|co|a leak|water|a water leak|"
+        "someone|somebody|anyone|anybody|presence)(?: detected)?(?: {at} {t})?",
         "(?:is|has) (?P<k>motion|movement|smoke|gas|a leak) (?:been )?detected(?: {at} {t})?",
-        "(?:is|does) (?:anyone|anybody|somebody|someone) (?P<k>in|inside|at) {t}",
+        "(?:is|does) (?:anyone|anybody|somebody|someone) (?P<k>in|inside|at|on) {t}",
         "(?:is|does) {t} (?P<k>moving|leaking|smoking)",
     ),
 ]
 _PLAYING: Final = _asks(
     "playing",
     "what is (?:currently )?playing(?: {at} {t})?",
+    "what (?:is|are) (?P<x>.+?) (?:currently )?playing",
     "what (?:song|track|music|movie|show|album|artist) is (?:this|that|it|playing|on)(?: {at} {t})?",
     "what is (?:the )?(?:current )?(?:song|track|music)(?: {at} {t})?",
     "who is (?:singing|playing|this|the artist)",
@@ -196,16 +229,24 @@ _PLAYING: Final = _asks(
 _VALUES: Final = _asks(
     "value",
     "how (?P<a>warm|hot|cold|cool|chilly|humid|bright|loud|fast|full|open|far open|windy|dark) (?:is|"
-    "are) (?:it )?(?:{at} )?{t}",
+    "are) (?:it )?(?:{at} )?{t}(?: (?:spinning|running|going|turning|playing|set))?",
+    "what (?P<a>temperature|humidity) is it (?:{at} )?{t}",
     "how (?P<a>warm|hot|cold|cool|chilly|humid|bright|dark|loud) is it(?: (?P<x>here|in here|inside))?",
     "how much (?P<a>power|energy|electricity|battery|charge|water|gas) (?:is|are|does|do|has|have) {t} "
     "(?:using|use|used|consume|consuming|consumed|have|left|has)(?: left| so far)?",
     "how much (?P<a>power|energy|electricity|battery|charge|water|gas) (?:is|are) (?:left )?(?:in|on) {t}",
+    "how much (?P<a>power|energy|electricity|water|gas) (?:are|is|do|did|have|has) (?:we|i) (?:been )?<verb>"
+    "(?: so far| today| now)*",
+    "how much {t} (?:is|are) (?:there|left|remaining)(?: left| remaining)?(?: {at} {u})?",
+    "how much {t} (?:do|have) (?:we|i) (?:have|got)(?: left| remaining)?",
+    "how much {t} (?:are|is|do|did|have|has) (?:we|i) (?:been )?<verb>(?: so far| today| now)*",
+    "what (?:temperature|humidity) (?:is|are) {t} (?P<a>set) (?:to|at|on)",
     "what (?:temperature|brightness|volume|humidity|speed|position|level) (?:is|"
     "are) {t}(?: set)?(?: (?:at|to|on))?",
     "(?:what is|what are|what's|read|give me) (?P<a>target temperature|set point|setpoint)(?: {at} {t})?",
     "what (?:is|are) {t} (?P<a>set) (?:to|at|on)",
     "what (?:is|are|was) (?:the )?(?:current )?{t}",
+    "what (?:is|are) {t} like(?: {at} {u})?",
     "(?:give me|read|get) (?:the )?(?:current )?{t}",
 )
 _LISTS: Final = _asks(
@@ -228,6 +269,7 @@ _LISTS: Final = _asks(
     "what do (?:i|we) (?:need|have) to (?:do|get done|finish|complete)(?: today| now| still)?",
     "what do (?:i|we) (?:need|have) to (?P<b>buy|get|shop for)(?: today| now| still)?",
     "what (?:chores|tasks|errands|todos|jobs)(?: .+?)? (?:do|are|have|must|should) .+",
+    "what (?:is|do i have|do we have|else is)(?: left| still| there)*(?: to do)? (?:on|in) (?:my |the |our )?{t}",
 )
 _HAS: Final = _asks(
     "items_has",
@@ -241,24 +283,22 @@ _CALENDAR: Final = (
         "what is happening|"
         "what is scheduled|is there anything|do i have anything|what else is)(?: scheduled|"
         " planned)? (?:on|in) "
-        "(?:my |the |our |{t} )?(?:{t} )?(?:calendar|agenda|schedule)<day>",
-        "(?:what is|how is|show|read)(?: on)? (?:my |the |our )?(?:{t} )?(?:calendar|agenda|"
-        "schedule)(?: like| look like)?<day>",
+        "(?:my |the |our |{t} )?(?:{t} )?<diary><day>",
+        "(?:what is|how is|show|read)(?: on)? (?:my |the |our )?(?:{t} )?<diary>(?: like| look like)?<day>",
         "(?:what|which) <things> (?:do i have|do we have|are there|are on|have i got|are planned|"
         "are scheduled|are coming up)"
-        "(?: planned| scheduled| coming up)?(?: (?:on|in) (?:my |the |our )?(?:{t} )?(?:calendar|agenda|"
-        "schedule))?<day>",
+        "(?: planned| scheduled| coming up)?(?: (?:on|in) (?:my |the |our )?(?:{t} )?<diary>)?<day>",
         "what (?:do i have|do we have|have i got|am i doing|are we doing|is happening|is going on|is on|"
         "is planned|is scheduled|"
         "is up|are my plans|are our plans|is my day|are my <things>|are our <things>)(?: planned|"
         " scheduled| going on| like| look like| on)?<day>",
         "(?:do|have) (?:i|we) (?:have |got )?(?:any )?<things>(?: planned| scheduled| coming up)?"
-        "(?: (?:on|in) (?:my |the |our )?(?:{t} )?(?:calendar|agenda|schedule))?<day>",
+        "(?: (?:on|in) (?:my |the |our )?(?:{t} )?<diary>)?<day>",
         "(?:is there|are there) (?:any )?<things>(?: planned| scheduled| coming up)?"
-        "(?: (?:on|in) (?:my |the |our )?(?:{t} )?(?:calendar|agenda|schedule))?<day>",
+        "(?: (?:on|in) (?:my |the |our )?(?:{t} )?<diary>)?<day>",
         "how many <things> (?:do i have|do we have|are there|have i got)(?: planned| scheduled)?"
-        "(?: (?:on|in) (?:my |the |our )?(?:{t} )?(?:calendar|agenda|schedule))?<day>",
-        "(?:my|the|our)? ?(?:{t} )?(?:calendar|agenda|schedule)<day>",
+        "(?: (?:on|in) (?:my |the |our )?(?:{t} )?<diary>)?<day>",
+        "(?:my|the|our)? ?(?:{t} )?<diary><day>",
     )
     + _asks(
         "free",
@@ -269,22 +309,20 @@ _CALENDAR: Final = (
     + _asks(
         "next",
         "(?:what|when) is (?:my |the |our )?(?:next|upcoming) <things>(?: (?:on|in) (?:my |the |"
-        "our )?(?:{t} )?(?:calendar|agenda|schedule))?",
+        "our )?(?:{t} )?<diary>)?",
         "(?:what is|what do i have) (?:coming )?(?:up )?next(?: (?:on|in) (?:my |the |"
-        "our )?(?:{t} )?(?:calendar|agenda|schedule))?",
+        "our )?(?:{t} )?<diary>)?",
         "(?:my |the )?next <things>",
         "where is (?:my |the |our )?next <things>",
     )
     + _asks(
         "going_out",
-        "(?:(?:according to|from|on|in|per|based on) (?:my |the |our )?(?:{t} )?(?:calendar|agenda|"
-        "schedule)(?: ,)? )?"
+        "(?:(?:according to|from|on|in|per|based on) (?:my |the |our )?(?:{t} )?<diary>(?: ,)? )?"
         "(?:am i|are we|do i have to|do we have to|will i be|will we be|am i going to be|"
         "do i need to)(?: going to)? "
         "(?:leaving|leave|going out|go out|away from|going away from|out of|leaving from|"
         "away) ?(?:the house|the home|home|house)?<day>",
-        "(?:(?:according to|from|on|in|per|based on) (?:my |the |our )?(?:{t} )?(?:calendar|agenda|"
-        "schedule)(?: ,)? )?"
+        "(?:(?:according to|from|on|in|per|based on) (?:my |the |our )?(?:{t} )?<diary>(?: ,)? )?"
         "(?:do|have) (?:i|we) (?:have |got )?(?:any )?(?:(?:{t} )?calendar )?<things> (?:away from|"
         "outside|outside of|out of) (?:the )?(?:home|house)<day>",
     )
@@ -295,6 +333,7 @@ ASKS: Final = (
     *_SKY,
     *_TIME,
     *_SINCE,
+    *_SPENT,
     *_LISTS,
     *_HAS,
     *_CALENDAR,

@@ -10,8 +10,11 @@ from .lexicon import Action, Attribute, Template, Value, ValueKind
 _LIGHT: Final = frozenset({"light"})
 _MEDIA: Final = frozenset({"media_player"})
 _CLIMATE: Final = frozenset({"climate", "water_heater"})
+_MODES: Final = _CLIMATE | {"fan", "humidifier", "select", "input_select"}
 _COVER: Final = frozenset({"cover", "valve"})
-_ROBOT: Final = frozenset({"vacuum", "lawn_mower"})
+_VACUUM: Final = frozenset({"vacuum"})
+_MOWER: Final = frozenset({"lawn_mower"})
+_ROBOT: Final = _VACUUM | _MOWER
 _LIST: Final = frozenset({"todo"})
 _VALVE: Final = frozenset({"valve", "switch"})
 _FAN: Final = frozenset({"fan"})
@@ -36,10 +39,18 @@ _PLANT: Final = (
 _SONG: Final = "(?:track|song|tune|title|episode|video|channel|chapter|one|1|media|music)"
 _AT: Final = "(?:on|in|at|for|of|with|from)"
 _MUCH: Final = (
-    r"(?:(?P<much>a (?:little |tiny )?bit|a little|a touch|slightly|a lot|much|way|some|"
+    r"(?:(?P<much>a (?:little |tiny )?bit|a little|a touch|a tad|a notch|slightly|a lot|much|way|some|"
     r"somewhat) )?"
 )
-_LATER: Final = r"(?: (?P<late>a (?:little |tiny )?bit|a little|a touch|slightly|a lot|some))?"
+_LATER: Final = (
+    r"(?: (?P<late>a (?:little |tiny )?bit|a little|a touch|a tad|a notch|slightly|a lot|some))?"
+)
+# What stands before a feeling: "it is getting rather cold".
+_VERY: Final = (
+    "(?:(?:too|so|very|really|way too|much too|a bit|a little|a bit too|getting|getting too|quite|rather|"
+    "pretty|kind of) )*"
+)
+_SIDES: Final = "outside|outdoors|inside|indoors|upstairs|downstairs|everywhere"
 
 
 _GROUP: Final = re.compile(r"\(\?:([^()\[\]]*)\)")
@@ -66,7 +77,14 @@ def _longest_first(choices: str) -> str:
 
 def shape_of(shape: str) -> re.Pattern[str]:
     """Compile a shape; each ``{name}`` is a group."""
-    for name, words in (("much", _MUCH), ("late", _LATER), ("at", _AT), ("song", _SONG)):
+    for name, words in (
+        ("much", _MUCH),
+        ("late", _LATER),
+        ("at", _AT),
+        ("song", _SONG),
+        ("very", _VERY),
+        ("sides", _SIDES),
+    ):
         shape = shape.replace(f"{{{name}}}", words)
     number = count()
     # A group may stand in several alternatives, and so needs a name of its own in each.
@@ -85,6 +103,8 @@ _ON_OFF: Final = [
         "(?:turn|switch|power|flip|put|click|bring|get|have) on {t}",
         "(?:turn|switch|power|flip|put|click|get|have|leave|keep) {t} (?:back )?on",
         "(?:turn|switch|power|put|bring) (?:back on {t}|{t} back on)",
+        "(?:turn|switch|power|put|get) {t} (?:back )?on (?:in|at|on|for) {u}",
+        "(?:turn|switch|power|put|get) {t} (?:back )?on (?P<u_99>{sides})",
         "(?:activate|enable|power up|energi[sz]e|fire up|boot up|turn up on) {t}",
         "power {t} up",
         "(?:is|are) {t} off then turn (?:it|them) on",
@@ -94,15 +114,16 @@ _ON_OFF: Final = [
     ),
     *_shapes(
         Action.TURN_ON,
-        "{t} on",
+        "{t} (?:(?:turn|switch) )?on",
         "on with {t}",
         "{t} on (?:in|at|on|for) {u}",
-        "{t} on (?P<u_99>outside|outdoors|inside|indoors|upstairs|downstairs|everywhere)",
+        "{t} on (?P<u_99>{sides})",
         penalty=0.05,
     ),
     *_shapes(
         Action.TURN_ON,
         "(?:illuminate|light up|light|brighten up) {t}",
+        "get (?:me|us) (?:some |more )?{t}",
         domains=_LIGHT,
         penalty=0.02,
     ),
@@ -110,7 +131,9 @@ _ON_OFF: Final = [
     *_shapes(
         Action.TURN_OFF,
         "(?:turn|switch|power|shut|flip|put|cut|click|get) off {t}",
-        "(?:turn|switch|power|shut|flip|put|cut|click|get|leave|keep) {t} (?:back )?off",
+        "(?:turn|switch|power|shut|flip|put|cut|click|get|have|leave|keep) {t} (?:back )?off",
+        "(?:turn|switch|power|shut|put|get) {t} (?:back )?off (?:in|at|on|for) {u}",
+        "(?:turn|switch|power|shut|put|get) {t} (?:back )?off (?P<u_99>{sides})",
         "(?:deactivate|disable|shut down|power down|kill|cut|turn out|switch out) {t}",
         "(?:shut|power) {t} down",
         "(?:turn|switch|put) {t} out",
@@ -118,10 +141,10 @@ _ON_OFF: Final = [
     ),
     *_shapes(
         Action.TURN_OFF,
-        "{t} off",
+        "{t} (?:(?:turn|switch) )?off",
         "off with {t}",
         "{t} off (?:in|at|on|for) {u}",
-        "{t} off (?P<u_99>outside|outdoors|inside|indoors|upstairs|downstairs|everywhere)",
+        "{t} off (?P<u_99>{sides})",
         penalty=0.05,
     ),
     *_shapes(Action.TURN_OFF, "(?:lights|light) out(?: {at} {t})?", domains=_LIGHT),
@@ -144,21 +167,35 @@ _ON_OFF: Final = [
 _DOORS: Final = [
     *_shapes(
         Action.OPEN,
-        "(?:open|open up|unfold|uncover) {t}",
+        "(?:open|open up|unfold|uncover|extend|unroll|roll out) {t}",
         "(?:raise|lift|pull up|roll up|put up|draw up|wind up) {t}",
         "(?:pull|roll|put|draw|wind) {t} (?:up|open)",
         "let (?:in )?(?:some |the )?(?:light|sun|sunlight|daylight) in(?: {at} {t})?",
         domains=_COVER,
     ),
-    *_shapes(Action.OPEN, "{t} (?:open|up)", domains=_COVER, penalty=0.05),
+    *_shapes(
+        Action.OPEN,
+        "{t} (?:open|up)",
+        "{t} (?:open|up) {at} {u}",
+        "{t} (?:open|up) (?P<u_99>{sides})",
+        domains=_COVER,
+        penalty=0.05,
+    ),
     *_shapes(
         Action.CLOSE,
-        "(?:close|shut|close up|shut up|seal) {t}",
+        "(?:close|shut|close up|shut up|seal|retract|roll in) {t}",
         "(?:lower|drop|pull down|roll down|put down|draw down|wind down|draw|pull) {t}",
         "(?:pull|roll|put|draw|wind) {t} (?:down|shut|closed|to)",
         domains=_COVER,
     ),
-    *_shapes(Action.CLOSE, "{t} (?:close|closed|shut|down)", domains=_COVER, penalty=0.05),
+    *_shapes(
+        Action.CLOSE,
+        "{t} (?:close|closed|shut|down)",
+        "{t} (?:closed|shut|down) {at} {u}",
+        "{t} (?:closed|shut|down) (?P<u_99>{sides})",
+        domains=_COVER,
+        penalty=0.05,
+    ),
     *_shapes(
         Action.CLOSE,
         "make sure (?:that )?{t} (?:is|are|gets|get) (?:closed|shut)",
@@ -266,7 +303,7 @@ _PLAYERS: Final = [
         "(?:make|turn) {t} {much}louder",
         "volume up{late}(?: {at} {t})?",
         "{t} {much}louder",
-        "i (?:can not|can) (?:barely )?hear(?: it| anything| this| the music| the tv)?",
+        "i can barely hear(?: (?:it|anything|this|{t}))?",
         domains=_MEDIA,
         attribute=Attribute.VOLUME,
     ),
@@ -290,8 +327,8 @@ _CHANGES: Final = [
         "(?:turn|crank|bring|move|bump|put) {t} up{late}",
         "(?:raise|increase|boost|up|lift|amplify) {t}{late}",
         "{t} up{late}",
-        "(?:turn up|raise|increase|boost|up|bump up) {t} by {by}",
-        "(?:turn|crank|bring|bump) {t} up (?:by )?{by}",
+        "(?:turn up|raise|increase|boost|up|bump up) {t} by {by}(?: {at} {u})?",
+        "(?:turn|crank|bring|bump) {t} up (?:by )?{by}(?: {at} {u})?",
         penalty=0.01,
     ),
     *_shapes(
@@ -300,8 +337,8 @@ _CHANGES: Final = [
         "(?:turn|bring|move|put|tone|take) {t} down{late}",
         "(?:lower|decrease|reduce|drop|cut|diminish|lessen) {t}{late}",
         "{t} down{late}",
-        "(?:turn down|lower|decrease|reduce|drop) {t} by {by}",
-        "(?:turn|bring|tone) {t} down (?:by )?{by}",
+        "(?:turn down|lower|decrease|reduce|drop) {t} by {by}(?: {at} {u})?",
+        "(?:turn|bring|tone) {t} down (?:by )?{by}(?: {at} {u})?",
         penalty=0.01,
     ),
     *_shapes(
@@ -310,11 +347,12 @@ _CHANGES: Final = [
         "brighten {t} up{late}",
         "brighten {t} by {by}",
         "(?:make|turn|get) (?:it |that |them )?{much}brighter(?: {at} {t}| here)?",
-        "(?:make|turn|get) {t} {much}brighter",
-        "(?:make|turn|get) {t} {by} brighter",
+        "(?:make|turn|get|have) {t} {much}brighter",
+        "(?:make|turn|get|have) {t} {by} brighter",
         "{t} {much}brighter",
         "{much}(?:brighter|more light)(?: {at} {t})?",
         "(?:it is|{t} is) (?:too|way too|much too) dark(?: in {here}| here)?",
+        "it is {very}dark (?:in here|here|in {t})",
         domains=_LIGHT,
         attribute=Attribute.BRIGHTNESS,
     ),
@@ -324,8 +362,8 @@ _CHANGES: Final = [
         "dim {t} down{late}",
         "dim {t} by {by}",
         "(?:make|turn|get) (?:it |that |them )?{much}(?:dimmer|darker)(?: {at} {t}| here)?",
-        "(?:make|turn|get) {t} {much}(?:dimmer|darker)",
-        "(?:make|turn|get) {t} {by} (?:dimmer|darker)",
+        "(?:make|turn|get|have) {t} {much}(?:dimmer|darker)",
+        "(?:make|turn|get|have) {t} {by} (?:dimmer|darker)",
         "{t} {much}(?:dimmer|darker)",
         "{much}(?:dimmer|darker|less light)(?: {at} {t})?",
         "(?:it is|{t} is|{t} are) (?:too|way too|much too) bright(?: in {here}| here)?",
@@ -335,37 +373,43 @@ _CHANGES: Final = [
     *_shapes(
         Action.UP,
         "(?:make|get) (?:it |that )?{much}(?:warmer|hotter)(?: in here| here| {at} {t})?",
-        "(?:make|get|turn) {t} {much}(?:warmer|hotter)",
+        "(?:make|get|turn|have) {t} {much}(?:warmer|hotter)",
+        "(?:make|get|turn|have) (?:it |that )?{by} (?:warmer|hotter)(?: in here| here| {at} {t})?",
+        "(?:make|get|turn|have) {t} {by} (?:warmer|hotter)",
         "{much}(?:warmer|hotter|more heat)(?: {at} {t})?",
         "(?:warm|heat) {t} up{late}",
         "(?:warm|heat) up {t}{late}",
-        "(?:it is|i am|i feel|it feels|we are|{t} is) (?:too |so |very |really |way too |a bit |getting |"
-        "a little )?"
-        "(?:cold|chilly|freezing|cool)(?: in here| here)?",
+        "(?:it is|i am|i feel|it feels|we are|{t} is) {very}(?:cold|chilly|freezing|cool)(?: in here| here)?",
+        "(?:it is|i am|i feel|it feels|we are) {very}(?:cold|chilly|freezing|cool) in {t}",
         domains=_CLIMATE,
         attribute=Attribute.TEMPERATURE,
     ),
     *_shapes(
         Action.DOWN,
         "(?:make|get) (?:it |that )?{much}(?:cooler|colder)(?: in here| here| {at} {t})?",
-        "(?:make|get|turn) {t} {much}(?:cooler|colder)",
+        "(?:make|get|turn|have) {t} {much}(?:cooler|colder)",
+        "(?:make|get|turn|have) (?:it |that )?{by} (?:cooler|colder)(?: in here| here| {at} {t})?",
+        "(?:make|get|turn|have) {t} {by} (?:cooler|colder)",
         "{much}(?:cooler|colder|less heat)(?: {at} {t})?",
         "cool {t} down{late}",
         "cool down {t}{late}",
-        "(?:it is|i am|i feel|it feels|we are|{t} is) (?:too |so |very |really |way too |a bit |getting |"
-        "a little )?"
-        "(?:hot|warm|boiling)(?: in here| here)?",
+        "(?:it is|i am|i feel|it feels|we are|{t} is) {very}(?:hot|warm|boiling)(?: in here| here)?",
+        "(?:it is|i am|i feel|it feels|we are) {very}(?:hot|warm|boiling) in {t}",
         domains=_CLIMATE,
         attribute=Attribute.TEMPERATURE,
     ),
     *_shapes(
-        Action.UP, "speed up {t}{late}", "speed {t} up{late}", "(?:make )?{t} faster", domains=_FAN
+        Action.UP,
+        "speed up {t}{late}",
+        "speed {t} up{late}",
+        "(?:make |have |let )?{t} (?:spin |go |run |turn |blow )?{much}faster",
+        domains=_FAN,
     ),
     *_shapes(
         Action.DOWN,
         "slow down {t}{late}",
         "slow {t} down{late}",
-        "(?:make )?{t} slower",
+        "(?:make |have |let )?{t} (?:spin |go |run |turn |blow )?{much}slower",
         domains=_FAN,
     ),
     *_shapes(
@@ -387,7 +431,9 @@ _SETS: Final = [
         "(?:turn|bring|crank|move|put|set) (?:up |down ){t} (?:to|at) {v}",
         "(?:turn|bring|crank|move|put|set) {t} (?:up|down|on) (?:to|at) {v}",
         "(?:keep|leave|hold|maintain|fix) {t} (?:at|to|on) {v}",
-        "(?:set|turn|make|change|put|dim|brighten) {t} {n}",
+        "(?:set|turn|make|change|put|dim|brighten) {t}(?<! by) {n}",
+        "(?:set|put|switch|change|turn) {t} (?:in|into|on) {v} mode",
+        "it to be {n}(?: (?:in|at|on) {t})?",
         "(?:i )?(?:want|need|would like|like)? ?{t} to be {v}",
         "(?:set|change|adjust) {t} to be {v}",
         "(?:want|need|like) {t} (?:at|to) {v}",
@@ -409,10 +455,16 @@ _SETS: Final = [
     *_shapes(
         Action.SET,
         "(?:dim|brighten|illuminate) {t} (?:up |down )?(?:to|at) {v}",
-        "(?:dim|brighten) {t} {n}",
+        "(?:dim|brighten) {t}(?<! by) {n}",
         "{t} (?:dim|dimmed|brighten) (?:to|at) {n}",
         "(?:dim|brighten) (?:to|at) {n}(?: {at} {t})?",
         domains=_LIGHT,
+    ),
+    *_shapes(
+        Action.SET,
+        "(?:set|put|switch|turn|change) {t} (?:on|into) {v}",
+        domains=_MODES,
+        penalty=0.02,
     ),
     *_shapes(
         Action.SET,
@@ -422,9 +474,11 @@ _SETS: Final = [
     ),
     *_shapes(
         Action.SET,
-        "(?:open|close|shut|raise|lower|pull up|pull down|roll up|roll down) {t} (?:up |down )?(?:to|at) {v}",
-        "(?:open|close|shut|raise|lower) {t} (?:up |down )?(?:to|at) {n} {at} {u}",
-        "(?:open|raise) {t} (?:by )?{n}",
+        "(?:open|close|shut|raise|lower|pull up|pull down|roll up|roll down) {t} (?:up |down )?to {v}",
+        # "At 7" would be a time.
+        r"(?:open|close|shut|raise|lower) {t} at (?P<v>\d+ percent|half|halfway)",
+        "(?:open|close|shut|raise|lower) {t} (?:up |down )?to {n} {at} {u}",
+        "(?:open|raise) {t}(?<! at) (?:by )?{n}",
         domains=_COVER,
         attribute=Attribute.POSITION,
     ),
@@ -432,6 +486,8 @@ _SETS: Final = [
         Action.SET,
         "(?:half|halfway|partly|partially) (?:open|close) {t}",
         "(?:open|close|shut) {t} (?:halfway|half way|half|partly|partially)",
+        "(?:set|put|move|leave|bring|have) {t} (?:halfway|half way|half|partly|partially)"
+        "(?: (?:open|closed|shut|up|down))?",
         "(?:open|close|shut|raise|lower) (?:half|halfway) {t}",
         domains=_COVER,
         attribute=Attribute.POSITION,
@@ -458,14 +514,24 @@ _SETS: Final = [
 _ROBOTS: Final = [
     *_shapes(
         Action.CLEAN,
-        "(?:start|begin|go|resume|continue) (?:vacuuming|cleaning|hoovering|sweeping|mowing)(?: (?:in |"
-        "the )?{t})?",
-        "(?:vacuum|hoover|sweep|clean|mop|mow|clean up|vacuum up|tidy up) {t}",
-        "(?:have|get|tell|make|let) {t} (?:to )?(?:clean|vacuum|mow|start)(?: up)?",
-        "(?:vacuum|hoover|clean up|mow)",
-        "(?:vacuum|clean|sweep|mop|hoover|mow|clean up) (?:the )?(?:floors?|carpets?|rugs?|dust|mess|"
-        "lawn|grass)"
-        "(?: {at} {t})?",
+        "(?:start|begin|go|resume|continue) (?:vacuuming|cleaning|hoovering|sweeping)(?: (?:in |the )?{t})?",
+        "(?:vacuum|hoover|sweep|clean|mop|clean up|vacuum up|tidy up) {t}",
+        "(?:vacuum|hoover|clean up)",
+        "(?:vacuum|clean|sweep|mop|hoover|clean up) (?:the )?(?:floors?|carpets?|rugs?|dust|mess)(?: {at} {t})?",
+        domains=_VACUUM,
+    ),
+    *_shapes(
+        Action.CLEAN,
+        "(?:start|begin|go|resume|continue) mowing(?: (?:in |the )?{t})?",
+        "mow(?: {t})?",
+        "mow (?:the )?(?:lawn|grass)(?: {at} {t})?",
+        domains=_MOWER,
+    ),
+    *_shapes(
+        Action.CLEAN,
+        "(?:have|get|tell|make|let) {t} (?:to )?(?:start )?(?:clean|cleaning|vacuum|vacuuming|mow|mowing)(?: up)?",
+        "(?:have|get|tell|make|let) {t} (?:to )?start",
+        "{t} (?:(?:go|start) )?(?:clean|clean up|cleaning|vacuum|vacuuming|sweep|mop|mow|mowing)",
         domains=_ROBOT,
     ),
     *_shapes(

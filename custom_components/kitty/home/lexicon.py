@@ -114,7 +114,8 @@ class Ask:
     shape: re.Pattern[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# There is one of a language, so that it is known by itself.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Lexicon:
     """The words and sentences of one language."""
 
@@ -124,6 +125,8 @@ class Lexicon:
     # Written form first: (pattern, replacement) in the order in which they are applied.
     spelling: Sequence[tuple[re.Pattern[str], str]]
     numbers: Mapping[str, str]
+    # What the figures of spelled numbers come to, applied after them.
+    fractions: Sequence[tuple[re.Pattern[str], str]]
     polite_start: re.Pattern[str]
     polite_end: re.Pattern[str]
     reason: re.Pattern[str]
@@ -131,6 +134,11 @@ class Lexicon:
     # What is no command for this moment: a report, a plan, a rule.
     not_now: re.Pattern[str]
     question: re.Pattern[str]
+    deed_asked: re.Pattern[str]
+    # "If the window is open", as a question.
+    whether: re.Pattern[str]
+    # A sentence that begins with its condition, and has nothing between it and the order.
+    conditional: re.Pattern[str]
     condition: Sequence[re.Pattern[str]]
     statement: re.Pattern[str]
     joints: re.Pattern[str]
@@ -143,6 +151,8 @@ class Lexicon:
     vague: frozenset[str]
     every: frozenset[str]
     everything: frozenset[str]
+    # Words that stand for a noun that was said before: "the one in the hall".
+    pointing: frozenset[str]
     pronouns: frozenset[str]
     here: frozenset[str]
     house: frozenset[str]
@@ -172,6 +182,8 @@ class Lexicon:
     next_word: str
     # Stretches of time: a day, week or weekend, how far ahead, and how long.
     spans: Mapping[str, tuple[str, int, int]]
+    # Units of time, in seconds.
+    units: Mapping[str, int]
     # The one name of a quality that is asked, such as "closed" for "shut".
     qualities: Mapping[str, str]
     # What "opened" asks of the past.
@@ -183,6 +195,8 @@ class Lexicon:
     sides_asked: Mapping[str, str]
     sides_asked_words: frozenset[str]
     noticed: Mapping[str, str]
+    # What is noticed and has a time: "when was there motion".
+    noticed_words: frozenset[str]
     above: frozenset[str]
     weathers: Mapping[str, frozenset[str]]
     busy: frozenset[str]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from .lexicon import Action, Attribute, Lexicon, Template, Value, ValueKind
@@ -10,6 +11,9 @@ from .words import plain, value_of
 LONGEST: Final = 240
 # Shapes with at least this penalty have no verb.
 VERBLESS: Final = 0.1
+# Shapes with at least this penalty have nothing but a name.
+BARE: Final = 0.3
+BY_NAME: Final = 0.03
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +34,25 @@ class Order:
     penalty: float = 0.0
 
 
-def orders(text: str, lexicon: Lexicon) -> list[Order]:
+@lru_cache(maxsize=512)
+def orders(text: str, lexicon: Lexicon) -> tuple[Order, ...]:
     """Return every order that a spelled sentence may be, the clearest shapes first."""
     if len(text) > LONGEST:
-        return []
+        return ()
     found = [order for template in lexicon.templates for order in _read(template, text, lexicon)]
-    return sorted(found, key=lambda order: order.penalty)
+    # "All lights off except in the hall": what is left out comes after the deed.
+    rest, _, excepted = _split(text, lexicon)
+    if rest and excepted:
+        found += [
+            replace(order, excepted=excepted)
+            for template in lexicon.templates
+            for order in _read(template, rest, lexicon)
+        ]
+    return tuple(sorted(found, key=lambda order: order.penalty))
 
 
 def _read(template: Template, text: str, lexicon: Lexicon) -> Iterator[Order]:
-    """Yield what one shape makes of a sentence: one order, or none."""
+    """Yield what one shape makes of a sentence; none where it does not fit."""
     if (found := template.shape.fullmatch(text)) is None:
         return
     said = {
@@ -61,13 +74,13 @@ def _read(template: Template, text: str, lexicon: Lexicon) -> Iterator[Order]:
     target = " ".join(part for part in (said.get("t"), said.get("u")) if part)
     target, _, excepted = _split(target, lexicon)
     target, here = _without_here(target, lexicon)
-    target, attribute = _without_attribute(target, lexicon)
+    rest, attribute = _without_attribute(target, lexicon)
     much = said.get("much") or said.get("late") or ""
-    yield Order(
+    order = Order(
         action=template.action,
         target=target,
         domains=template.domains,
-        attribute=template.attribute or attribute or side,
+        attribute=template.attribute or side,
         value=value,
         steps=lexicon.much.get(much, 1.0),
         by=by,
@@ -76,6 +89,14 @@ def _read(template: Template, text: str, lexicon: Lexicon) -> Iterator[Order]:
         here=here,
         penalty=template.penalty,
     )
+    if attribute is None:
+        yield order
+        return
+    if template.attribute in (None, attribute):
+        yield replace(order, target=rest, attribute=attribute)
+    if rest:
+        # The word may also be part of a name: "guest mode", "the Hue lamp".
+        yield replace(order, penalty=order.penalty + BY_NAME)
 
 
 def _split(target: str, lexicon: Lexicon) -> tuple[str, str, str]:

@@ -12,6 +12,7 @@ from .ability import Call
 from .house import Thing
 from .lexicon import Lexicon
 from .resolve import MOST_OPTIONS, Outcome, Resolution
+from .words import words_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,9 @@ async def perform(
             if not awake:
                 said.append(lexicon.said["unavailable"].format(names=names_of(things, lexicon)))
                 continue
-            if call.domain == "todo" and (known := await _item(hass, call, awake, context)):
+            if call.domain == "todo" and (
+                known := await _item(hass, call, awake, context, lexicon)
+            ):
                 call = replace(call, data={**call.data, "item": known})  # noqa: PLW2901 - the same item
             problem = await _call(hass, call, awake, context)
             if problem is not None:
@@ -114,7 +117,7 @@ def _grouped(step: Resolution) -> list[tuple[Call, list[Thing]]]:
 
 
 async def _item(
-    hass: HomeAssistant, call: Call, lists: Sequence[Thing], context: Context
+    hass: HomeAssistant, call: Call, lists: Sequence[Thing], context: Context, lexicon: Lexicon
 ) -> str | None:
     """Return an item of a list as it is written there; None where it is a new one."""
     if call.service == "add_item":
@@ -132,8 +135,13 @@ async def _item(
     except HomeAssistantError:
         return None
     names = [str(one["summary"]) for entity_id in targets for one in found[entity_id]["items"]]
-    wanted = str(call.data["item"]).casefold()
-    return next((name for name in names if name.casefold() == wanted), None)
+    wanted = _content(str(call.data["item"]), lexicon)
+    return next((name for name in names if _content(name, lexicon) == wanted), None)
+
+
+def _content(text: str, lexicon: Lexicon) -> tuple[str, ...]:
+    """Return the words of an item that tell it from others."""
+    return tuple(word for word in words_of(text, lexicon) if word not in lexicon.fillers)
 
 
 async def _call(

@@ -11,10 +11,10 @@ from homeassistant.core import HomeAssistant, State
 from homeassistant.util import dt as dt_util
 
 from .agenda import Agenda
-from .clock import spoken_time
+from .clock import past_span, spoken_duration, spoken_time
 from .house import House, Thing, class_of
 from .lexicon import Lexicon
-from .past import last_time
+from .past import last_time, spent
 from .perform import listed, names_of
 from .resolve import Scope
 from .sky import Sky
@@ -114,6 +114,8 @@ class Questions:
                 reply = handler(said)
             elif ask.topic == "last":
                 reply = await self._last(said)
+            elif ask.topic == "spent":
+                reply = await self._spent(said)
             elif ask.topic in ("weather", "outside"):
                 reply = await self._weather(ask.topic, said)
             else:
@@ -269,6 +271,8 @@ class Questions:
             true, _false = self._split(things, quality)
         if not things:
             return None
+        if quality is None and len(things) == 1 and things[0].domain in _COUNTERS:
+            return self._told([self._reading(things[0])], things)
         if not true:
             return Reply(text=self._said["count_none"], things=tuple(things), numbers=(0.0,))
         text = self._said["count"].format(
@@ -307,16 +311,25 @@ class Questions:
     def _over(self, said: dict[str, str]) -> Reply | None:
         """Answer whether a reading is above or below a number."""
         phrase = said.get("t", "")
-        told = (self._value({"t": phrase}), self._shown("temperature", phrase))
+        told = []
+        if {"a", "g"} & said.keys():
+            told.append(self._value({"a": "temperature", "t": phrase}))
+        if "a" not in said:
+            told += [self._value({"t": phrase}), self._shown("temperature", phrase)]
         value = next((one for one in told if one and one.numbers), None)
-        if value is None or math.isnan(value.numbers[0]):
+        if value is None:
             return None
-        limit, number = float(said["n"]), value.numbers[0]
-        truth = {
-            "at least": number >= limit,
-            "at most": number <= limit,
-        }.get(said["c"], number > limit if said["c"] in self._lexicon.above else number < limit)
-        return self._yes_no(truth, value.text.rstrip("."), value.things)
+        limit = float(said["n"].replace("minus ", "-"))
+        truths = {self._is_beyond(number, said["c"], limit) for number in value.numbers}
+        if len(truths) != 1 or any(math.isnan(number) for number in value.numbers):
+            return None
+        return self._yes_no(truths.pop(), value.text.rstrip("."), value.things)
+
+    def _is_beyond(self, number: float, compared: str, limit: float) -> bool:
+        """Tell whether a number is as a comparison says."""
+        if compared in ("at least", "at most"):
+            return number >= limit if compared == "at least" else number <= limit
+        return number > limit if compared in self._lexicon.above else number < limit
 
     # What it is
 
@@ -331,8 +344,10 @@ class Questions:
 
     def _playing(self, said: dict[str, str]) -> Reply | None:
         """Answer what is being played."""
-        phrase = f"music {said.get('t', '')}".strip()
-        found = self._things(f"all {phrase}", lambda state: state.domain == "media_player")
+        phrase = f"all music {said.get('t', '')}".strip() if "x" not in said else said["x"]
+        found = self._things(phrase, lambda state: state.domain == "media_player")
+        if not found and "x" in said:
+            return None
         if not found:
             found = self._things("all media players", lambda state: state.domain == "media_player")
         playing = [one.thing for one in found if self._state(one.thing).state == "playing"]
@@ -349,7 +364,8 @@ class Questions:
 
     def _value(self, said: dict[str, str]) -> Reply | None:
         """Answer a reading: of a sensor, or of the side of a thing that was asked."""
-        phrase = said.get("t") or said.get("x") or ""
+        phrase = " ".join(part for part in (said.get("t"), said.get("u")) if part)
+        phrase = phrase or said.get("x", "")
         side = self._lexicon.measures.get(said.get("a", ""))
         noun = side or self._noun(phrase)
         worded = f"{side} {phrase}".strip() if side and side != "target" else phrase
@@ -357,12 +373,19 @@ class Questions:
             worded, lambda state: state.domain in ("sensor", "number", "input_number")
         )
         shown = self._shown(noun, phrase) if noun else None
+        if shown is not None and sensors and sensors[0].named and phrase == noun:
+            # "The volume" is that of what plays, whatever else has the word in its name.
+            sensors = [one for one in sensors if one.exact]
         if sensors and (shown is None or sensors[0].cost <= HIGH):
             readings = [self._reading(match.thing) for match in sensors[:MOST]]
             if len(sensors) <= MOST and noun != "target":
                 return self._told(readings, [match.thing for match in sensors])
         if shown is not None:
             return shown
+        if side is not None and phrase:
+            known = self._things(phrase, lambda state: state.domain == "sensor")
+            if len(known) == 1 and known[0].named:
+                return self._told([self._reading(known[0].thing)], [known[0].thing])
         return self._choice({"t": phrase}) if "a" not in said and phrase else None
 
     def _noun(self, phrase: str) -> str | None:
@@ -381,24 +404,25 @@ class Questions:
             for word in phrase.split()
             if self._lexicon.stem(word) not in self._lexicon.sides_asked_words
         ]
-        for domain, attribute in _SHOWN.get(noun, ()):
-            found = self._things(" ".join(words) or "everything", _shows(domain, attribute))
-            if not found:
-                continue
-            if not words and len(found) > 1:
-                near = [
-                    one
-                    for one in found
-                    if one.thing.area and one.thing.area.id == self._scope.area_id
-                ]
-                found = near or found
-            if len(found) > MOST:
-                continue
-            things = [match.thing for match in found]
-            numbers = [self._share(noun, self._state(one).attributes[attribute]) for one in things]
-            readings = [(self._with_unit(noun, number), number) for number in numbers]
-            return self._told(readings, things)
-        return None
+        asked = [
+            (found, attribute)
+            for domain, attribute in _SHOWN.get(noun, ())
+            if (found := self._things(" ".join(words) or "everything", _shows(domain, attribute)))
+        ]
+        if not asked:
+            return None
+        found, attribute = min(asked, key=lambda one: one[0][0].cost)
+        if not words and len(found) > 1:
+            near = [
+                one for one in found if one.thing.area and one.thing.area.id == self._scope.area_id
+            ]
+            found = near or found
+        if len(found) > MOST:
+            return None
+        things = [match.thing for match in found]
+        numbers = [self._share(noun, self._state(one).attributes[attribute]) for one in things]
+        readings = [(self._with_unit(noun, number), number) for number in numbers]
+        return self._told(readings, things)
 
     def _share(self, noun: str, value: Any) -> float:
         """Return an attribute as it is spoken: brightness and volume in percent."""
@@ -481,7 +505,10 @@ class Questions:
         """Answer when a thing was last opened, locked, switched on."""
         quality = self._lexicon.deeds_done.get(said["s"], self._quality(said))
         changed = quality == "changed"
-        found = self._things(said["t"], lambda state: changed or holds(state, quality) is not None)
+        phrase = said.get("t", "")
+        if said["s"] in self._lexicon.noticed_words:
+            phrase = f"{said['s']} {phrase}".strip()
+        found = self._things(phrase, lambda state: changed or holds(state, quality) is not None)
         if len(found) != 1:
             return None
         thing = found[0].thing
@@ -497,6 +524,33 @@ class Questions:
         spoken = spoken_time(dt_util.as_local(when), dt_util.now(), self._lexicon)
         text = self._said["last"].format(name=thing.title, when=spoken)
         return Reply(text=text, things=(thing,))
+
+    async def _spent(self, said: dict[str, str]) -> Reply | None:
+        """Answer how long, or how often, a thing was so within a stretch of the past."""
+        quality = self._lexicon.deeds_done.get(said["s"], self._quality(said))
+        found = self._things(said["t"], lambda state: holds(state, quality) is not None)
+        now = dt_util.now()
+        span = past_span(said, now, self._lexicon)
+        if len(found) != 1 or span is None:
+            return None
+        thing = found[0].thing
+        kept = await spent(
+            self._hass,
+            thing.entity_id,
+            lambda one: bool(holds(one, quality)),
+            dt_util.as_utc(span.start),
+            dt_util.as_utc(span.end),
+        )
+        if kept is None:
+            text = self._said["no_history"].format(what=self._is_so(thing))
+            return Reply(text=text, things=(thing,))
+        counted = "q" in said
+        told = self._said["times"] if counted else spoken_duration(kept.seconds, self._lexicon)
+        text = self._said["spent"].format(
+            name=thing.title, told=told.format(count=kept.times), when=span.name
+        )
+        number = float(kept.times) if counted else kept.seconds
+        return Reply(text=text, things=(thing,), numbers=(number,))
 
     async def _weather(self, topic: str, said: dict[str, str]) -> Reply | None:
         """Answer about the weather; what a sensor outside measures comes first."""
@@ -554,6 +608,8 @@ _STATEFUL: Final = frozenset(
         "sensor",
     }
 )
+# What holds a number of things rather than being one of them.
+_COUNTERS: Final = frozenset({"sensor", "counter", "number", "input_number"})
 
 
 def _shows(domain: str, attribute: str) -> Callable[[State], bool]:

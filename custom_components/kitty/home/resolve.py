@@ -10,10 +10,11 @@ from homeassistant.core import HomeAssistant, State
 
 from .ability import Call
 from .act import able_domains, plan
+from .air import COMFORT
 from .house import House, Thing, class_of, is_risky
 from .lexicon import Action, Attribute, Lexicon, ValueKind
-from .parse import Order
-from .targets import Match, Matcher, Mention, best_of, mention_of
+from .parse import BARE, Order, conjuncts
+from .targets import CLOSE, Match, Matcher, Mention, best_of, mention_of
 
 # A worse explanation than this is no explanation.
 LIMIT: Final = 1.45
@@ -26,8 +27,15 @@ _EVERYTHING: Final = frozenset(
 # Several of one kind in one named place are meant together.
 _TOGETHER: Final = frozenset({Platform.LIGHT, Platform.COVER})
 
+# What is started is started one at a time.
+_STARTED: Final = frozenset(
+    {Platform.SCENE, "script", "automation", Platform.BUTTON, "input_button"}
+)
+# A scene whose name is the whole sentence may miss no word of it.
+WHOLE_NAME: Final = 0.4
+
 # "All" of one thing is that one; but nothing is opened by so loose a word.
-_SECURES: Final = frozenset({Action.CLOSE, Action.LOCK, Action.TURN_OFF, Action.STOP, Action.DRY})
+SECURES: Final = frozenset({Action.CLOSE, Action.LOCK, Action.TURN_OFF, Action.STOP, Action.DRY})
 
 _SENSIBLE: Final[Mapping[Action, tuple[frozenset[str], ...]]] = {
     Action.PAUSE: (frozenset({"playing", "cleaning", "mowing"}), frozenset({"buffering", "on"})),
@@ -72,6 +80,8 @@ class Scope:
     area_id: str | None = None
     focus: tuple[str, ...] = ()
     may_read: Callable[[str], bool] = lambda _entity_id: True
+    # What was talked about is of the same sentence.
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,22 +167,57 @@ class Resolver:
             things = [one for one in things if one.area and one.area.id == self._scope.area_id]
         matches = self.matcher.matches(mention, things)
         matches = self._without(order, matches)
+        if order.penalty >= BARE:
+            matches = [one for one in matches if one.named and one.cost < WHOLE_NAME]
+        if matches and self._better_unable(able, mention, matches[0]):
+            return self._nothing(order)
+        if order.action is not Action.UNLOCK:
+            matches = self._of_here(mention, matches)
         if not matches or matches[0].cost + order.penalty > LIMIT:
             return self._nothing(order)
         if mention.plural or mention.every:
             return self._several(order, able, mention, matches)
-        return self._one(order, able, matches)
+        return self._one(order, able, mention, matches)
 
     def _without(self, order: Order, matches: list[Match]) -> list[Match]:
         """Return matches without what the sentence excepts; nothing if that is not understood."""
         if not order.excepted:
             return matches
-        mention = mention_of(order.excepted, self._lexicon, self._house, fuzzy=False)
-        left_out = self.matcher.matches(mention, [match.thing for match in matches])
-        if not left_out:
-            return []
-        gone = {match.thing.entity_id for match in best_of(left_out)}
+        things = [match.thing for match in matches]
+        gone: set[str] = set()
+        for part in conjuncts(order.excepted, self._lexicon):
+            left_out = self._left_out(part, things)
+            if not left_out:
+                return []
+            gone |= {match.thing.entity_id for match in best_of(left_out)}
         return [match for match in matches if match.thing.entity_id not in gone]
+
+    def _better_unable(self, able: Mapping[str, _Able], mention: Mention, best: Match) -> bool:
+        """Tell whether an alarm panel is meant that cannot do it: its siren is something else."""
+        panels = [
+            one
+            for one in self._house.of({Platform.ALARM_CONTROL_PANEL})
+            if one.entity_id not in able
+        ]
+        found = self.matcher.matches(mention, panels)
+        return bool(found) and found[0].cost + CLOSE < best.cost
+
+    def _of_here(self, mention: Mention, matches: list[Match]) -> list[Match]:
+        """Return the matches of the room where only a noun was said: "the lamp" may be a name elsewhere."""
+        nouns = {number for numbers, _kinds in mention.kinds for number in numbers}
+        if mention.plural or mention.every or len(nouns) < len(mention.words):
+            return matches
+        near = self._in_room([match.thing for match in matches])
+        return [match for match in matches if match.thing in near] or matches
+
+    def _left_out(self, text: str, things: Sequence[Thing]) -> list[Match]:
+        """Return what an exception names: "the hall lamp", "the one in the hall"."""
+        pointing = self._lexicon.pointing
+        for words in (text, " ".join(word for word in text.split() if word not in pointing)):
+            mention = mention_of(words, self._lexicon, self._house, fuzzy=False)
+            if not mention.empty and (found := self.matcher.matches(mention, things)):
+                return found
+        return []
 
     def _several(
         self,
@@ -192,7 +237,7 @@ class Resolver:
         if not classed or exact:
             best = best_of(matches)
             if len(best) > 1 and not mention.every and not self._alike(best):
-                return self._one(order, able, matches)
+                return self._one(order, able, mention, matches)
             return self._found(order, [able[one.thing.entity_id] for one in best], best[0].cost)
         best = best_of(classed)
         if not mention.every and not any(match.placed for match in best):
@@ -201,9 +246,12 @@ class Resolver:
                 best = [match for match in best if match.thing in here]
         chosen = [able[match.thing.entity_id] for match in best]
         risky = any(is_risky(self._hass, one.thing, self._lexicon) for one in chosen)
-        if mention.every and risky and order.action not in _SECURES:
+        loose = mention.every or order.action is Action.UNLOCK
+        if loose and risky and order.action not in SECURES:
             return self._ask(order, chosen, best[0].cost, reason="one_at_a_time")
-        if not mention.every and len(chosen) > 1:
+        if len(chosen) > 1 and all(one.thing.domain in _STARTED for one in chosen):
+            return self._ask(order, chosen, best[0].cost)
+        if len(chosen) > 1 and (not mention.every or order.action is Action.PAUSE):
             chosen = self._sensible(order, chosen)
         return self._found(order, chosen, best[0].cost)
 
@@ -211,21 +259,23 @@ class Resolver:
         """Tell whether things are of one kind, so that a plural can mean all of them."""
         return len({match.thing.domain for match in matches}) == 1
 
-    def _one(self, order: Order, able: Mapping[str, _Able], matches: list[Match]) -> Resolution:
+    def _one(
+        self, order: Order, able: Mapping[str, _Able], mention: Mention, matches: list[Match]
+    ) -> Resolution:
         """Return the one thing that a singular means; several lights of one place are one."""
         best = best_of(matches)
         if not any(match.named for match in matches[:1]):
             states = self._sensible(order, [able[match.thing.entity_id] for match in best])
             kept = {one.thing.entity_id for one in states}
             best = [match for match in best if match.thing.entity_id in kept]
-            # A place alone means its lights.
-            lights = [match for match in best if match.thing.domain == Platform.LIGHT]
-            best = lights or best
+            best = self._as_called(mention, best) if mention.kinds else self._of_place(order, best)
         chosen = [able[match.thing.entity_id] for match in best]
         if order.action is Action.UNLOCK and len(matches) > len(best) and not matches[0].exact:
             return self._ask(
                 order, [able[match.thing.entity_id] for match in matches], matches[0].cost
             )
+        if order.action is Action.UNLOCK and not self._names(mention, matches[0]):
+            return self._ask(order, chosen, matches[0].cost, reason="only_similar")
         if len(chosen) == 1:
             guessed = best[0].guessed and is_risky(self._hass, best[0].thing, self._lexicon)
             if guessed:
@@ -234,6 +284,51 @@ class Resolver:
         if self._together(order, best):
             return self._found(order, chosen, best[0].cost)
         return self._narrowed(order, chosen, best[0].cost)
+
+    def _names(self, mention: Mention, match: Match) -> bool:
+        """Tell whether words name a thing or its kind; a place does where it has no name of its own."""
+        kinds = self._lexicon.kinds
+        nameless = any(
+            all(word in self._lexicon.generic or (word,) in kinds for word in name)
+            for name in match.thing.names
+        )
+        called = (kind for _at, nouns in mention.kinds for kind in nouns)
+        return (
+            match.named
+            or nameless
+            or any(self.matcher.is_kind(kind, match.thing) for kind in called)
+        )
+
+    def _of_place(self, order: Order, best: list[Match]) -> list[Match]:
+        """Return what a place alone means: its lights, or its warmth where a number can only be that."""
+        unit = self._hass.config.units.temperature_unit
+        mildest, hottest = COMFORT[unit]
+        value = order.value
+        if value is not None and value.kind is ValueKind.NUMBER and order.attribute is None:
+            warmth = [match for match in best if match.thing.domain == Platform.CLIMATE]
+            if warmth and mildest <= value.number <= hottest:
+                return warmth
+        return [match for match in best if match.thing.domain == Platform.LIGHT] or best
+
+    def _as_called(self, mention: Mention, best: list[Match]) -> list[Match]:
+        """Return those of one kind that are called by the noun that was said: "the AC", "the stereo"."""
+        if any(is_risky(self._hass, match.thing, self._lexicon) for match in best):
+            return best
+        nouns = {
+            mention.words[number].said for numbers, _kinds in mention.kinds for number in numbers
+        }
+        near = self._in_room([match.thing for match in best])
+        called = [
+            match
+            for match in best
+            if (match.thing in near or not near)
+            and any(
+                noun in name and noun != match.thing.domain
+                for noun in nouns
+                for name in match.thing.names
+            )
+        ]
+        return called or best
 
     def _together(self, order: Order, best: Sequence[Match]) -> bool:
         """Tell whether one noun and one place mean all of these at once."""
@@ -273,6 +368,9 @@ class Resolver:
         if not implied and not (here and self._scope.area_id):
             return self._nothing(order)
         chosen = list(able.values())
+        focused = [able[one] for one in self._scope.focus if one in able]
+        if focused and self._scope.joined and not order.here:
+            return self._found(order, focused, 0.1)
         if order.here and self._scope.area_id:
             near = self._in_room([one.thing for one in chosen])
             chosen = [one for one in chosen if one.thing in near]
@@ -288,7 +386,11 @@ class Resolver:
 
     def _everything(self, order: Order, able: Mapping[str, _Able], mention: Mention) -> Resolution:
         """Return what "everything" means: what people switch off, or all that one deed is for."""
-        chosen = [one for one in able.values() if self._is_of_everything(order, one.thing)]
+        chosen = [
+            one
+            for one in able.values()
+            if self._is_of_everything(order, one.thing) and one.thing.domain not in _STARTED
+        ]
         if order.excepted:
             matches = [
                 Match(
@@ -317,7 +419,10 @@ class Resolver:
     def _sensible(self, order: Order, chosen: list[_Able]) -> list[_Able]:
         """Return the things for which the deed makes sense as they are now; all, if it is for none."""
         groups = _SENSIBLE.get(order.action, ())
-        if order.attribute is Attribute.VOLUME:
+        if order.attribute is Attribute.VOLUME or (
+            order.action in (Action.UP, Action.DOWN)
+            and all(one.thing.domain == Platform.MEDIA_PLAYER for one in chosen)
+        ):
             groups = _LOUDNESS
         for states in groups:
             fitting = [one for one in chosen if one.state.state in states]

@@ -44,7 +44,7 @@ class Sky:
         now = dt_util.now()
         span = span_of(said.get("day", ""), now, self._lexicon)
         days = (span.start.date() - now.date()).days if span else 0
-        forecast = await self._forecast(state) if days or "w" in said else []
+        forecast = await self._forecast(state) if days or {"w", "f"} & said.keys() else []
         wanted = next(
             (
                 one

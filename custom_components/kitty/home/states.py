@@ -31,6 +31,7 @@ _SWITCHED: Final = frozenset(
 # The opposite of each quality, so that only one of the two has to be known.
 _OPPOSITE: Final = {
     "off": "on",
+    "inactive": "active",
     "closed": "open",
     "unlocked": "locked",
     "away": "home",

@@ -13,12 +13,14 @@ BY_DEVICE: Final = 0.1
 BY_AREA: Final = 0.05
 BY_FLOOR: Final = 0.1
 BY_MAKER: Final = 0.2
+BY_HOUSE: Final = 0.1
 BY_RELATIVE: Final = 0.4
 BY_SOUND: Final = 0.6
 
 # What it costs when a name or place has a word that was not said.
 UNSAID: Final = 0.5
 UNSAID_GENERIC: Final = 0.1
+UNSAID_HEAD: Final = 0.3
 UNNAMED: Final = 0.3
 EXACT: Final = -0.3
 
@@ -69,6 +71,7 @@ class Match:
 def mention_of(text: str, lexicon: Lexicon, house: House, *, fuzzy: bool = True) -> Mention:
     """Read the words of a phrase; nothing is looked up yet."""
     said = text.replace(",", " ").split()
+    said = _rejoined(said, lexicon, house)
     every = any(word in lexicon.every or word in lexicon.everything for word in said)
     skipped = lexicon.fillers | lexicon.every | lexicon.everything | lexicon.house
     kept: list[str] = []
@@ -92,6 +95,17 @@ def mention_of(text: str, lexicon: Lexicon, house: House, *, fuzzy: bool = True)
         outdoor=outdoor,
         storey=storey,
     )
+
+
+def _rejoined(words: list[str], lexicon: Lexicon, house: House) -> list[str]:
+    """Join what the house writes as one word and ends in a word that is left out: "farm house"."""
+    result: list[str] = []
+    for word in words:
+        if word in lexicon.house and result and result[-1] + word in house.vocabulary:
+            result[-1] += word
+        else:
+            result.append(word)
+    return result
 
 
 def _respaced(words: list[str], lexicon: Lexicon, house: House) -> list[str]:
@@ -146,6 +160,7 @@ class Matcher:
         self._lexicon = lexicon
         self._class_of = class_of
         self._storeys = _storeys(house.floors, lexicon)
+        self._upstairs = {lexicon.stem(word): level for word, level in lexicon.upstairs.items()}
 
     def matches(self, mention: Mention, things: Iterable[Thing]) -> list[Match]:
         """Return the things that explain every word, best first."""
@@ -238,8 +253,13 @@ class Matcher:
             found.append((cost, "area"))
         if (cost := self._place_cost(word, thing.floor, BY_FLOOR)) is not None:
             found.append((cost, "floor"))
+        level = self._upstairs.get(word.said)
+        if level is not None and thing.floor and self._storeys.get(thing.floor.id) == level:
+            found.append((BY_FLOOR, "storey"))
         if word.said in thing.maker:
             found.append((BY_MAKER, "maker"))
+        if word.said in self._lexicon.house:
+            found.append((BY_HOUSE, "house"))
         return min(found, default=None)
 
     def _relative_kind(self, word: Word, thing: Thing) -> float | None:
@@ -257,7 +277,7 @@ class Matcher:
         """Explain every word by what the thing is and where it stands."""
         kinds = self._kind_costs(mention, thing)
         cost, guessed = 0.0, False
-        used: dict[str, set[int]] = {"area": set(), "floor": set()}
+        used: dict[str, set[int]] = {"area": set(), "floor": set(), "storey": set()}
         for number, word in enumerate(mention.words):
             found = self._by_what_it_is(word, number, thing, kinds)
             if found is None:
@@ -274,7 +294,7 @@ class Matcher:
             if unsaid is None:
                 return None
             cost += unsaid
-        placed = bool(used["area"] or used["floor"]) or mention.storey is not None
+        placed = any(used.values()) or mention.storey is not None
         placed = placed or mention.outdoor is not None
         return Match(
             thing=thing, cost=cost, named=False, exact=False, placed=placed, guessed=guessed
@@ -355,6 +375,9 @@ class Matcher:
                 return None
             cost += unsaid
         cost += sum(self._missing(one, thing) for one in missing)
+        if name[-1] in missing and self._only_kinds(hit):
+            # "The TV" is no word for the TV's backlight.
+            cost += UNSAID_HEAD
         exact = not missing and len(own) == len(mention.words) and not guessed and not base
         return Match(
             thing=thing,
@@ -364,6 +387,10 @@ class Matcher:
             placed=bool(placed) or mention.storey is not None,
             guessed=guessed,
         )
+
+    def _only_kinds(self, words: Iterable[str]) -> bool:
+        """Tell whether words are nothing but nouns for kinds of things."""
+        return all((word,) in self._lexicon.kinds for word in words)
 
     def _missing(self, word: str, thing: Thing) -> float:
         """Return what a word of a name costs that was not said."""

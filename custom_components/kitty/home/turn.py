@@ -1,6 +1,6 @@
 """One sentence with everything that is needed to understand it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -8,17 +8,20 @@ from homeassistant.auth.models import User
 from homeassistant.auth.permissions.const import POLICY_READ
 from homeassistant.core import HomeAssistant
 
+from custom_components.kitty.assent import agrees, declines
+
+from .act import able_domains
 from .agenda import Agenda
 from .builtin import Said
 from .commands import Commands
 from .house import House, class_of, is_risky
 from .lexicon import Action, Lexicon, Value, ValueKind
 from .memory import Pending, Turn as Before
-from .parse import orders
+from .parse import Order, orders
 from .questions import Questions, Reply
-from .resolve import Outcome, Resolution, Resolver, Scope
+from .resolve import SECURES, Outcome, Resolution, Resolver, Scope
 from .sky import Sky
-from .targets import Matcher, best_of, mention_of
+from .targets import Matcher, Mention, best_of, mention_of
 from .words import plain, similar, spell
 
 # A sentence as long as this answers no question; it is one of its own.
@@ -26,6 +29,10 @@ LONGEST_ANSWER: Final = 6
 SURE: Final = 1.0
 # A shape with a higher penalty has no verb of its own.
 WITH_A_VERB: Final = 0.06
+# A shape with at most this penalty begins with its verb.
+WITH_A_VERB_SAID: Final = 0.03
+# "The window is open" has no fewer words before an order.
+SHORTEST_CONDITION: Final = 3
 # What is done to things that are named.
 _HANDLED: Final = frozenset(
     {
@@ -93,6 +100,7 @@ class Turn:
         refused = self.lexicon.refusal.search(text) is not None
         if refused and any(step.order.action not in _WORDS_ONLY for step in steps):
             steps = []
+        steps = self._one_way_in(steps)
         worded = is_clear(steps) and all(step.order.penalty <= WITH_A_VERB for step in steps)
         if self.before.pending is not None and (not worded or self._only_points(text)):
             answered = self._answered(self.before.pending, text)
@@ -102,7 +110,7 @@ class Turn:
             return Understood(steps=tuple(steps))
         if (conditional := await self._conditional(text)) is not None:
             return conditional
-        if not steps and (reply := await self._questions(self.scope).answer(text)) is not None:
+        if not steps and (reply := await self._asked(text)) is not None:
             return Understood(reply=reply)
         closed = refused or self._may_touch_guarded(text) or self._is_delicate(text)
         # Home Assistant's own agent tells what it sees to everybody.
@@ -119,30 +127,86 @@ class Turn:
         sky = Sky(self.hass, self.lexicon, self.said.context)
         return Questions(self.hass, self.house, self.lexicon, scope, agenda, sky)
 
+    async def _asked(self, text: str) -> Reply | None:
+        """Return the answer to a question; "whether it is so" is one, too."""
+        questions = self._questions(self.scope)
+        if (found := self.lexicon.whether.match(text)) is not None:
+            return await questions.condition(found["when"])
+        return await questions.answer(text)
+
+    def _one_way_in(self, steps: list[Resolution]) -> list[Resolution]:
+        """Return the steps, or a question where one sentence would open several ways into the house."""
+        opened = [
+            step
+            for step in steps
+            if step.outcome is Outcome.FOUND and step.risky and step.order.action not in SECURES
+        ]
+        if len({thing.entity_id for step in opened for thing in step.things}) < 2:
+            return steps
+        things = {thing.entity_id: thing for step in opened for thing in step.things}
+        calls = {entity_id: call for step in opened for entity_id, call in step.calls.items()}
+        return [
+            replace(
+                opened[0],
+                outcome=Outcome.ASK,
+                things=tuple(things.values()),
+                calls=calls,
+                reason="one_at_a_time",
+            )
+        ]
+
     async def _conditional(self, text: str) -> Understood | None:
         """Return what "do this if that" comes to now; None where the sentence has no "if"."""
         for shape in self.lexicon.condition:
-            if (found := shape.match(text)) is None:
-                continue
-            what = found["what"].strip(" ,")
-            steps = self._commands(self.scope).understand(what)
-            focus = tuple(one.entity_id for step in steps for one in step.things)
-            scope = replace(self.scope, focus=focus or self.before.focus)
-            reply = await self._questions(scope).condition(found["when"].strip(" ,"))
-            if reply is None:
-                return Understood(closed=True)
-            if reply.things and not is_clear(steps):
-                area = reply.things[0].area
-                near = replace(self.scope, area_id=area.id if area else self.area_id)
-                steps = self._commands(near).understand(what)
-            if reply.truth and steps:
-                return Understood(steps=tuple(steps), closed=True)
-            if not reply.truth and steps:
-                reason = reply.text.partition(", ")[2].rstrip(".")
-                text = self.lexicon.said["not_now"].format(reason=reason)
-                return Understood(reply=replace(reply, text=text))
-            return Understood(closed=True)
+            if (found := shape.match(text)) is not None:
+                what, when = found["what"].strip(" ,"), found["when"].strip(" ,")
+                return await self._if(what, when) or Understood(closed=True)
+        for what, when in self._unjoined(text):
+            if (understood := await self._if(what, when)) is not None:
+                return understood
         return None
+
+    def _unjoined(self, text: str) -> Iterator[tuple[str, str]]:
+        """Yield an order and the condition that runs into it: "if it is dark turn on the light"."""
+        found = self.lexicon.conditional.match(text)
+        words = found["rest"].split() if found else []
+        commands = self._commands(self.scope)
+        for number in range(SHORTEST_CONDITION, len(words) - 1):
+            what = " ".join(words[number:])
+            if self._is_command(what, commands):
+                yield what, " ".join(words[:number]).strip(" ,")
+
+    def _is_command(self, text: str, commands: Commands) -> bool:
+        """Tell whether words are an order with a verb of its own for things of this house."""
+        read = [one for one in orders(text, self.lexicon) if one.penalty <= WITH_A_VERB_SAID]
+        if any(set(one.target.split()) <= self.lexicon.pronouns for one in read if one.target):
+            return True
+        steps = commands.understand(text) if read else []
+        return bool(steps) and all(step.order.penalty <= WITH_A_VERB_SAID for step in steps)
+
+    async def _if(self, what: str, when: str) -> Understood | None:
+        """Return what an order under a condition comes to now; None where the condition says nothing."""
+        steps = self._commands(self.scope).understand(what)
+        focus = tuple(one.entity_id for step in steps for one in step.things)
+        scope = replace(self.scope, focus=focus or self.before.focus)
+        reply = await self._questions(scope).condition(when)
+        if reply is None:
+            return None
+        if reply.things and not is_clear(steps):
+            area = reply.things[0].area
+            near = replace(
+                self.scope,
+                area_id=area.id if area else self.area_id,
+                focus=tuple(one.entity_id for one in reply.things),
+            )
+            steps = self._commands(near).understand(what)
+        if reply.truth and steps:
+            return Understood(steps=tuple(self._one_way_in(steps)), closed=True)
+        if not reply.truth and steps:
+            reason = reply.text.partition(", ")[2].rstrip(".")
+            text = self.lexicon.said["not_now"].format(reason=reason)
+            return Understood(reply=replace(reply, text=text))
+        return Understood(closed=True)
 
     def _only_points(self, text: str) -> bool:
         """Tell whether words only name a place in an order: "the last one" is a song, too."""
@@ -153,7 +217,7 @@ class Turn:
         """Return what an answer to our question comes to; None where it is none."""
         words = text.replace(",", " ").split()
         said = " ".join(words)
-        if said in self.lexicon.never_mind:
+        if said in self.lexicon.never_mind or declines(self.said.text):
             return Understood(cancelled=True)
         if len(words) > LONGEST_ANSWER:
             return None
@@ -176,7 +240,8 @@ class Turn:
     def _chosen(self, step: Resolution, said: str) -> list[int]:
         """Return which options an answer names, by place in the question, order, name or place."""
         options = list(range(len(step.things)))
-        if said in self.lexicon.yes:
+        heard = self.said.text
+        if agrees(heard) or ("?" not in heard and said in self.lexicon.yes):
             return options if len(options) == 1 else []
         if said in self.lexicon.every_one:
             risky = any(is_risky(self.hass, one, self.lexicon) for one in step.things)
@@ -208,15 +273,25 @@ class Turn:
                 and not self.house.vocabulary & word.options.keys()
                 for number, word in enumerate(mention.words)
             )
-            if placed and strange:
+            if strange and (placed or self._names_one(mention)):
                 return True
         return False
 
+    def _names_one(self, mention: Mention) -> bool:
+        """Tell whether words hold the whole name of a thing that can be told to do something."""
+        said = {word.said for word in mention.words}
+        things = self.house.of(able_domains(Order(action=Action.SET)))
+        return any(said >= set(name) for thing in things for name in thing.names)
+
     def _is_delicate(self, text: str) -> bool:
         """Tell whether nobody may guess at a sentence: it is no command for now, or names a way in."""
+        if self.lexicon.deed_asked.match(text) or self._speaks_of_a_deed(text):
+            return True
         if self.lexicon.question.match(text):
             return False
-        if self.lexicon.not_now.search(text) or self._names_a_stranger(text):
+        if self.lexicon.not_now.search(text) or self.lexicon.exception.search(text):
+            return True
+        if self._names_a_stranger(text) or self._only_names(text):
             return True
         mention = mention_of(text, self.lexicon, self.house, fuzzy=False)
         matcher = Matcher(self.house, self.lexicon, lambda one: class_of(self.hass, one))
@@ -230,6 +305,21 @@ class Turn:
             if any(matcher.is_kind(kind, thing) for _at, kinds in mention.kinds for kind in kinds):
                 return True
         return False
+
+    def _speaks_of_a_deed(self, text: str) -> bool:
+        """Tell whether a sentence holds an order behind words that mean something else with it."""
+        words = text.replace(",", " ").split()
+        commands = self._commands(self.scope)
+        return any(
+            self._is_command(" ".join(words[number:]), commands) for number in range(1, len(words))
+        )
+
+    def _only_names(self, text: str) -> bool:
+        """Tell whether a sentence is only the name of a thing, and so says nothing to do with it."""
+        mention = mention_of(text, self.lexicon, self.house, fuzzy=False)
+        matcher = Matcher(self.house, self.lexicon, lambda one: class_of(self.hass, one))
+        things = self.house.of(able_domains(Order(action=Action.SET)))
+        return any(match.exact for match in matcher.matches(mention, things)[:1])
 
     def _may_touch_guarded(self, text: str) -> bool:
         """Tell whether Home Assistant's own agent might take the sentence for a guarded entity."""

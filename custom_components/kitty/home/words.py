@@ -37,6 +37,8 @@ def spell(text: str, lexicon: Lexicon) -> str:
     text = text.replace("-", " ")
     finder = _number_words(tuple(lexicon.numbers.items()))
     text = finder.sub(lambda found: lexicon.numbers[found[0]], text)
+    for pattern, replacement in lexicon.fractions:
+        text = pattern.sub(replacement, text)
     text = _COMMA.sub(" , ", text)
     return " ".join(_PART.findall(text)).strip(" ,")
 
