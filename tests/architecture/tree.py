@@ -209,11 +209,11 @@ def is_naive_time(call: ast.Call) -> bool:
 
 def tables() -> set[str]:
     """Return the names of the table objects."""
-    module = modules("brain_server").get(TABLES)
-    body = module.tree.body if module else []
     return {
         ast.unparse(target)
-        for node in body
+        for name, module in modules("brain_server").items()
+        if name.startswith(f"{TABLES}.")
+        for node in module.tree.body
         if isinstance(node, ast.Assign | ast.AnnAssign)
         and isinstance(node.value, ast.Call)
         and ast.unparse(node.value.func).rpartition(".")[2] == "Table"

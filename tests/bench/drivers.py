@@ -7,7 +7,8 @@ time runs from the last look at the server that still saw the old state, so that
 Bambu, where nobody else can press the button, it runs from the sending of the order. Home Assistant's integrations
 look when they want to: every 30 s.
 
-Then the brain with ten printers that each push twice a second: its memory and its processor time.
+Then the brain with ten printers that each push twice a second: its memory and its processor time, beside a program
+that reads the same ten sockets and does nothing else.
 """
 
 import argparse
@@ -277,52 +278,92 @@ class Pushing:
         }
 
 
-async def ten(seconds: float, options: Callable[[str, int], Json], driver: str) -> Json:
-    """Measure a brain in a process of its own while ten printers are there."""
+@asynccontextmanager
+async def pushing() -> AsyncIterator[str]:
+    """Serve the printers; gives their address."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", Pushing().answer)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+# Reads as many sockets as it is told, and takes their JSON apart.
+READER: Final = """
+import asyncio, json, sys
+from aiohttp import ClientSession
+
+async def read(session, url):
+    async with session.ws_connect(url) as socket:
+        async for message in socket:
+            json.loads(message.data)
+
+async def main(url, count):
+    async with ClientSession() as session, asyncio.TaskGroup() as group:
+        for number in range(count):
+            group.create_task(read(session, f"{url}/{number}/sockjs/websocket"))
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+"""
+
+
+async def bare(seconds: float, url: str) -> Json:
+    """Measure a program that only reads what ten printers push."""
+    reader = await asyncio.create_subprocess_exec(sys.executable, "-c", READER, url, str(PRINTERS))
+    await asyncio.sleep(3)  # its start is not measured
+    used = await busy(reader.pid, seconds)
+    found = {"rss_mb": memory(reader.pid), "cpu_percent_of_one_core": used}
+    reader.kill()
+    await reader.wait()
+    return found
+
+
+async def ten(seconds: float, options: Callable[[int], Json], driver: str) -> Json:
+    """Measure a brain in a process of its own while ten printers are there."""
     with tempfile.TemporaryDirectory(prefix="kitty-bench-") as folder:
         brain = BrainProcess(Path(folder))
         await brain.start()
-        idle = memory(brain)
+        idle = memory(brain.pid)
         async with ClientSession() as session:
             home = process.HomeAssistant(session)
             await home.connect(brain.port)
             for number in range(PRINTERS):
-                form = {"driver": driver, "options": options(url, number), "name": f"P{number}"}
+                form = {"driver": driver, "options": options(number), "name": f"P{number}"}
                 await home.call("devices.put", **form)
             await asyncio.sleep(3)
-            before, at = cpu(brain), time.monotonic()
-            await asyncio.sleep(seconds)
-            used = (cpu(brain) - before) / (time.monotonic() - at)
+            used = await busy(brain.pid, seconds)
             listed = (await home.subscribe())["devices"]
             online = sum(device["online"] == "online" for device in listed)
             await home.close()
         found = {
             "printers_online": online,
             "rss_before_mb": idle,
-            "rss_mb": memory(brain),
-            "cpu_percent_of_one_core": round(used * 100, 2),
+            "rss_mb": memory(brain.pid),
+            "cpu_percent_of_one_core": used,
         }
         brain.terminate()
         await brain.ended()
-    await runner.cleanup()
     return found
 
 
-def memory(brain: BrainProcess) -> float:
+async def busy(pid: int, seconds: float) -> float:
+    """Watch a process for a while; returns its share of one core in percent."""
+    before, at = cpu(pid), time.monotonic()
+    await asyncio.sleep(seconds)  # this is what is measured
+    return round((cpu(pid) - before) / (time.monotonic() - at) * 100, 2)
+
+
+def memory(pid: int) -> float:
     """Return the resident memory of a process in MB."""
-    pages = int(Path(f"/proc/{brain._process.pid}/statm").read_text().split()[1])
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return round(pages * resource.getpagesize() / 1e6, 1)
 
 
-def cpu(brain: BrainProcess) -> float:
+def cpu(pid: int) -> float:
     """Return the processor seconds that a process has used."""
-    fields = Path(f"/proc/{brain._process.pid}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
 
 
@@ -333,11 +374,12 @@ async def measure(given: argparse.Namespace) -> Json:
         found["seen_after"] = await latencies(
             given.servers, given.changes, with_theirs=not given.no_ha
         )
-    found["ten_pushing_twice_a_second"] = await ten(
-        given.seconds, lambda url, number: {"url": f"{url}/{number}", "api_key": "k"}, "octoprint"
-    )
+    async with pushing() as url:
+        found["ten_pushing_twice_a_second"] = await ten(
+            given.seconds, lambda number: {"url": f"{url}/{number}", "api_key": "k"}, "octoprint"
+        ) | {"bare": await bare(given.seconds, url)}
     found["ten_demo"] = await ten(
-        given.seconds, lambda _url, number: {"kind": "printer", "name": f"P{number}"}, "demo"
+        given.seconds, lambda number: {"kind": "printer", "name": f"P{number}"}, "demo"
     )
     return found
 

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, delete, insert
 
 from brain_server.app import Brain
 from brain_server.commands import Caller, Scope
-from brain_server.devices import Put, Request
+from brain_server.devices import Request
 from brain_server.drivers import Order
 from brain_server.protocol import Channel, Json
 from brain_server.safety.directory import KeyParams, PresenceParams, Sync
@@ -78,10 +78,8 @@ async def furnished(brain: Brain) -> str:
     await brain.directory.presence(
         CALLER, msgspec.convert(seen | {"observed_at": time.time()}, PresenceParams)
     )
-    door = await brain.devices.put(
-        CALLER, Put(driver="demo", options={"kind": "door"}, name="Door", zone_id="lab")
-    )
-    return str(door["id"])
+    door = await brain.registry.put("demo", {"kind": "door"}, name="Door", zone_id="lab")
+    return door.record.id
 
 
 async def approved(brain: Brain, watched: Watched, door: str) -> tuple[float, float]:
@@ -115,7 +113,7 @@ async def measure(folder: Path, count: int) -> Json:
     driver = brain.registry.get(door).driver
     direct = driver.execute
     watched = Watched(direct)
-    driver.execute = watched  # type: ignore[method-assign]
+    driver.execute = watched  # type: ignore[method-assign]  # one method is watched
     wait = Request(device_id=door, intent="lock", wait=10)
     high = [await approved(brain, watched, door) for _ in range(count)]
     low = [await timed(lambda: brain.devices.request(ADA, wait)) for _ in range(count)]

@@ -28,6 +28,7 @@ from brain_server.protocol import Json
 from tests.bench.process import ROOT, TOKEN, BrainProcess
 from tests.standins.model_api import Reply
 from tests.standins.openai_api import OpenAIApi
+from tests.standins.server import free_port
 
 PEER: Final = ROOT / ".cache" / "bench-peers" / "litellm"
 PEER_PACKAGE: Final = "litellm[proxy]==1.106.*"
@@ -227,7 +228,7 @@ async def install_peer() -> None:
 async def litellm(folder: Path, model: str) -> AsyncIterator[str]:
     """Run LiteLLM's proxy with one worker; returns its address."""
     await install_peer()
-    port = unused_port()
+    port = free_port()
     config = folder / "litellm.json"
     params = {"model": f"openai/{MODEL}", "api_base": f"{model}/v1", "api_key": Model.key}
     settings = {
@@ -243,16 +244,6 @@ async def litellm(folder: Path, model: str) -> AsyncIterator[str]:
         url = f"http://127.0.0.1:{port}"
         await answering(f"{url}/health/liveliness")
         yield url
-
-
-def unused_port() -> int:
-    """Return a port that nobody listens on now."""
-    import socket  # noqa: PLC0415 - only here
-
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 async def answering(url: str) -> None:

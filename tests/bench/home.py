@@ -14,7 +14,6 @@ import logging
 import os
 from pathlib import Path
 import random
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from pytest_homeassistant_custom_component.common import async_test_home_assista
 
 from custom_components.kitty.home import HomeCommands
 from tests.integration.home.furniture import Piece, Thing, furnish, piece
+from tests.standins.server import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 SETS: Final = ("assist-mini", "questions", "intents", "device-actions-v2", "device-actions-v2 room")
@@ -149,13 +149,6 @@ def _quiet() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def _free_port() -> int:
-    """Return a port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def measure(seed: int, agent: str) -> list[tuple[str, bool, bool, float]]:
     """Return, for each sentence: kind, right or not, whether another thing changed, milliseconds."""
     pieces, areas, tasks = house(seed)
@@ -163,7 +156,7 @@ async def measure(seed: int, agent: str) -> list[tuple[str, bool, bool, float]]:
     with mock_storage():
         async with async_test_home_assistant() as hass:
             frame.async_setup(hass)
-            config = {"http": {"server_host": ["127.0.0.1"], "server_port": _free_port()}}
+            config = {"http": {"server_host": ["127.0.0.1"], "server_port": free_port()}}
             for component in ("http", "homeassistant", "conversation"):
                 assert await async_setup_component(hass, component, config)
             things = await furnish(hass, pieces, areas)

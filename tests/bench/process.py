@@ -85,6 +85,11 @@ class BrainProcess:
             raise RuntimeError((self.folder / "log").read_text()[-2000:])
         return bool(line)
 
+    @property
+    def pid(self) -> int:
+        """Return which process it is."""
+        return self._process.pid
+
     def kill(self) -> None:
         """Kill it, as a power cut does."""
         with suppress(ProcessLookupError):

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import asyncio
 from collections.abc import Sequence
 import json
 import os
@@ -15,6 +16,10 @@ import tempfile
 import time
 from typing import Final
 import urllib.request
+
+from aiohttp import ClientSession
+
+from tests.bench.process import BrainProcess, HomeAssistant
 
 ROOT: Final = Path(__file__).parents[2]
 BARE: Final = """
@@ -52,9 +57,30 @@ def one(arguments: Sequence[str]) -> tuple[float, float]:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
             answer.read()
         seconds = time.perf_counter() - started
-        pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+        weight = _weight(process.pid)
         process.terminate()
-    return seconds, pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return seconds, weight
+
+
+async def connected(folder: Path) -> float:
+    """Return the MB that a brain holds once Home Assistant has proven itself and listens."""
+    brain = BrainProcess(folder)
+    await brain.start()
+    async with ClientSession() as session:
+        home = HomeAssistant(session)
+        await home.connect(brain.port)
+        await home.furnish({"shop": "high"}, {"ada": "admin"})
+        await home.subscribe()
+        weight = _weight(brain.pid)
+        await home.close()
+    brain.terminate()
+    await brain.ended()
+    return weight
+
+
+def _weight(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def measure(count: int) -> dict[str, float]:
@@ -63,12 +89,14 @@ def measure(count: int) -> dict[str, float]:
         brain = ["-m", "brain_server", "serve", "--data-dir", folder, "--port", "0"]
         one(brain)  # the first start makes the databases
         pairs = [(one(brain), one(["-c", BARE])) for _ in range(count)]
+        listened = statistics.median(asyncio.run(connected(Path(folder))) for _ in range(count))
     ours, bare = zip(*pairs, strict=True)
     start, weight = (statistics.median(values) for values in zip(*ours, strict=True))
     bare_start, bare_weight = (statistics.median(values) for values in zip(*bare, strict=True))
     return {
         "start_s": round(start, 3),
         "rss_mb": round(weight, 1),
+        "connected_rss_mb": round(listened, 1),
         "bare_start_s": round(bare_start, 3),
         "bare_rss_mb": round(bare_weight, 1),
         "start_ratio": round(start / bare_start, 2),

@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 import time
 
-from brain_server.conversation.rules import CompiledHome, Named, compile_home, understand
+from brain_server.conversation.rules import Named, compile_home, understand
+from brain_server.conversation.rules.names import CompiledHome
 from brain_server.protocol import INTENTS, Kind
 from tests.brain.conversation.rules.cases import cases, lines
 from tests.brain.conversation.rules.shop import HOME, WORKSHOP

@@ -168,7 +168,7 @@ async def bounded(folder: Path, rows: int) -> Json:
     await write(database, devices, [printer(1)])
     keeper: Callable[[], Any] = Telemetry(
         database,
-        None,  # type: ignore[arg-type] - it forgets without knowing any device
+        None,  # type: ignore[arg-type]  # it forgets without knowing any device
         lambda: clock[0],
         days=30,
     ).forget

@@ -1,16 +1,20 @@
 """The houses in which the end-to-end tests happen, and the browser with which people look at them."""
 
 from collections.abc import AsyncIterator
+import os
+from pathlib import Path
 import shutil
 
 from playwright.async_api import Browser, async_playwright
 import pytest
 import pytest_asyncio
 
+from script.house import config
 from script.house.house import ROOT, House
 from script.house.visit import Visit
 
-HOUSES = ROOT / ".cache" / "e2e"
+# Two runs at once need houses of their own.
+HOUSES = Path(os.environ.get("KITTY_HOUSES", ROOT / ".cache" / "e2e"))
 NEXT_RELEASE = ROOT / ".cache" / "ha-2026.11"
 CHROMIUM = shutil.which("chromium")
 # Debian's Chromium, from apt: nothing is downloaded for the tests.
@@ -61,6 +65,15 @@ def visit(house: House) -> Visit:
 def visit_of_next_release(house_of_next_release: House) -> Visit:
     """Return the one walk through the house of the next release."""
     return Visit(house_of_next_release)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def asked(visit: Visit, house: House) -> AsyncIterator[None]:
+    """Let something wait for people as long as a test looks at it; what waits is offered to nobody again."""
+    door = await house.device_id(config.DOOR)
+    request = await visit.demo.ask("kitty.request", device_id=door, intent="unlock")
+    yield
+    await visit.demo.call("kitty.withdraw", event_id=request["event"]["id"])
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

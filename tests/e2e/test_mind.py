@@ -10,7 +10,8 @@ from script.house import config, mind
 from script.house.house import House
 from script.house.model import COLD, KEY, MODEL, THERE_YOU_ARE, Model
 from script.house.visit import Visit
-from tests.e2e.test_browser import at_home, picture
+from tests.e2e.test_browser import at_home
+from tests.e2e.visitors import picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -9,7 +9,8 @@ import pytest
 from script.house import config, goods, parts
 from script.house.house import House
 from script.house.visit import Visit
-from tests.e2e.test_browser import at_home, picture, tile
+from tests.e2e.test_browser import at_home, printer, tile
+from tests.e2e.visitors import picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -38,17 +39,17 @@ async def at_the_printers(browser: Browser, house: House) -> AsyncIterator[tuple
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else 0)
         page.on("pageerror", lambda err: complaints.append(str(err)))
         await page.set_viewport_size({"width": 1280, "height": 1500})
-        await page.goto(f"{house.url}/{config.DASHBOARD}/workshop")
-        await expect(tile(page, "Status", "Mini")).to_be_visible()
+        await page.goto(f"{house.url}/{config.DASHBOARD}")
+        await expect(printer(page, "Mini")).to_be_visible()
         yield page, complaints
 
 
 async def all_pictures_are_seen(page: Page) -> None:
-    """Wait until cameras, drawings and the last frame are there, and all of them are loaded."""
-    await expect(page.get_by_text("This comes out").first).to_be_visible()
-    await expect(page.get_by_text("Seen by the camera").first).to_be_visible()
-    pictures = await page.locator("hui-image img").all()
-    assert len(pictures) >= 5
+    """Wait until the cameras and what the alarm is about are there, and all of them are loaded."""
+    await expect(page.get_by_role("button", name="Camera of Big printer")).to_be_visible()
+    await expect(page.get_by_role("button", name="What the camera of Mini saw")).to_be_visible()
+    pictures = await page.locator("kitty-print img, hui-image img").all()
+    assert len(pictures) >= 3
     for one in pictures:
         await one.scroll_into_view_if_needed()
         await expect(one).to_have_js_property("complete", value=True)
@@ -57,18 +58,20 @@ async def all_pictures_are_seen(page: Page) -> None:
 
 async def test_the_workshop_is_one_page(visit: Visit, house: House, browser: Browser) -> None:
     """Pictures, status, beds, the queue with its reasons, stock and what to buy; and no raw word among them."""
-    mini = await house.device_id(config.MINI)
+    device_id = await house.device_id(config.MINI)
     path = goods.path_of(house, parts.SPAGHETTI)
-    await visit.demo.call("kitty.start_print", device_id=mini, path=path)
+    await visit.demo.call("kitty.start_print", device_id=device_id, path=path)
     await goods.approve(house, "Mini")
     await visit.until(config.MINI, "paused", 40.0)
     async with at_the_printers(browser, house) as (page, complaints):
-        await expect(tile(page, "Status", "Mini")).to_contain_text("Paused")
-        await expect(tile(page, "False alarm", "Mini")).to_be_visible()
-        await expect(tile(page, "Bed", "Big printer").first).to_be_visible()
+        mini = printer(page, "Mini")
+        await expect(mini).to_contain_text("Paused")
+        await expect(mini).to_contain_text("The camera sees: Spaghetti")
+        await expect(mini.get_by_role("button", name="False alarm")).to_be_visible()
+        await expect(printer(page, "Big printer")).to_contain_text("Clear the bed")
         await expect(page.get_by_text("Vase for the hall").first).to_be_visible()
         await expect(page.get_by_text("PETG 1000 g").first).to_be_visible()
-        await expect(tile(page, "PLA", "Filament")).to_contain_text("g")
+        await expect(tile(page, "Stock of PLA")).to_contain_text("g")
         await all_pictures_are_seen(page)
         await picture(page, "workshop")
         await page.screenshot(path=house.place / "workshop.png")
@@ -77,5 +80,6 @@ async def test_the_workshop_is_one_page(visit: Visit, house: House, browser: Bro
         assert "Spaghetti" in shown
         assert [raw for raw in RAW if raw in shown] == [], shown
         assert complaints == []
-        await tile(page, "Cancel", "Mini").click()
-        await expect(tile(page, "Status", "Mini")).to_contain_text("Aborted")
+        await mini.get_by_role("button", name="Cancel print").click()
+        await mini.locator("kitty-dialog").get_by_role("button", name="Cancel print").click()
+        await expect(mini).to_contain_text("Aborted")

@@ -4,23 +4,18 @@ It is our own idea of such a printer; ``test_bambu_standin.py`` asks somebody el
 """
 
 import base64
-from datetime import UTC, datetime, timedelta
 import hashlib
 import json
 import os
 from pathlib import Path
-import shutil
-import socket
 import subprocess
 import sys
-import time
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from tests.standins.certificates import makers
+from tests.standins.mosquitto import Mosquitto
+from tests.standins.server import free_port
 
-BROKER = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 PROGRAM = Path(__file__).with_name("bambu_printer.py")
 
 
@@ -31,10 +26,16 @@ class Bambu:
         """Make its certificate, issued by a maker's authority of its own, and its empty card."""
         self.folder, self.serial, self.code = folder, serial, "12345678"
         self.address = "127.0.0.1"
-        self.mqtt_port, self.ftp_port, self.camera_port = (_free_port() for _ in range(3))
+        self.ftp_port, self.camera_port = free_port(), free_port()
         (folder / "card").mkdir(parents=True)
-        self.authority, self.fingerprint = certificates(folder, serial)
-        self._broker: subprocess.Popen[bytes] | None = None
+        self.authority, self.fingerprint = makers(folder, serial)
+        self._broker = Mosquitto(
+            folder,
+            f"certfile {folder}/printer.pem\nkeyfile {folder}/printer.pem",
+            f"password_file {folder}/passwords\nallow_anonymous false\npersistence false",
+            given=(),
+        )
+        self.mqtt_port = self._broker.port
         self._printer: subprocess.Popen[str] | None = None
 
     @property
@@ -76,26 +77,13 @@ class Bambu:
 
     def start_broker(self) -> None:
         """Start the broker, and wait until it listens."""
-        passwords = self.folder / "passwords"
-        passwords.write_text(_password("bblp", self.code) + _password("printer", "inside"))
-        (self.folder / "mosquitto.conf").write_text(
-            f"listener {self.mqtt_port} {self.address}\n"
-            f"certfile {self.folder}/printer.pem\nkeyfile {self.folder}/printer.pem\n"
-            f"password_file {passwords}\nallow_anonymous false\npersistence false\n"
-            + ("user root\n" if os.geteuid() == 0 else "")
-        )
-        with (self.folder / "broker.log").open("ab") as output:
-            self._broker = subprocess.Popen(
-                [BROKER, "-c", self.folder / "mosquitto.conf"], stdout=output, stderr=output
-            )
-        _wait_for(self.mqtt_port)
+        passwords = _password("bblp", self.code) + _password("printer", "inside")
+        (self.folder / "passwords").write_text(passwords)
+        self._broker.start()
 
     def kill_broker(self) -> None:
         """Kill the broker; the printer goes on."""
-        if self._broker is not None:
-            self._broker.kill()
-            self._broker.wait()
-            self._broker = None
+        self._broker.kill()
 
     def change_code(self, code: str) -> None:
         """Take another access code, as from the printer's screen: who is connected is thrown out."""
@@ -109,7 +97,7 @@ class Bambu:
         """Be idle, whole and unlocked, with an empty card, so that the next test starts afresh."""
         if self._printer is None:
             self.start()
-        elif self._broker is None:
+        elif not self._broker.is_running:
             self.start_broker()
         self.tell("rest")
         for file in (self.folder / "card").iterdir():
@@ -132,67 +120,8 @@ class Bambu:
         return json.loads(line)
 
 
-def certificates(folder: Path, serial: str) -> tuple[str, str]:
-    """Write ``printer.pem`` and return the authority's PEM and the certificate's fingerprint.
-
-    As the maker's, the authority has no key usage, and the certificate no address.
-    """
-    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    issuer = _name("BBL CA")
-    authority = (
-        _unsigned(issuer, issuer, authority_key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(authority_key, hashes.SHA256())
-    )
-    own = _unsigned(_name(serial), issuer, key).sign(authority_key, hashes.SHA256())
-    pem = own.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    (folder / "printer.pem").write_bytes(pem)
-    fingerprint = own.fingerprint(hashes.SHA256()).hex()
-    return authority.public_bytes(serialization.Encoding.PEM).decode(), fingerprint
-
-
-def _unsigned(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=3650))
-    )
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
-
-
 def _password(user: str, password: str) -> str:
     """Return a line of Mosquitto's password file."""
     salt = os.urandom(12)
     hashed = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
     return f"{user}:$7$101${base64.b64encode(salt).decode()}${base64.b64encode(hashed).decode()}\n"
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def _wait_for(port: int) -> None:
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
-        with socket.socket() as trial:
-            if trial.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    message = "Mosquitto does not listen"
-    raise TimeoutError(message)

@@ -19,7 +19,7 @@ class FakeLink:
         self.timeouts: dict[str, float] = {}
         self.up = True
 
-    async def call(self, method: str, params: Json, *, timeout: float) -> Json:  # noqa: ASYNC109
+    async def call(self, method: str, params: Json, *, timeout: float) -> Json:  # noqa: ASYNC109 - as the link has it
         """Answer; Unavailable while the link is down."""
         self.asked.append((method, params))
         self.timeouts[method] = timeout

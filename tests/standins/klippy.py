@@ -283,11 +283,19 @@ class Klippy:
     # -- what goes wrong --------------------------------------------------------------------------
 
     async def fail(self, params: dict[str, Any]) -> None:
-        """Break as a test wants: ``shutdown`` with words, ``heater``, or ``exit``; ``cold`` cools it."""
+        """Break as a test wants: ``shutdown`` with words, ``heater``, or ``exit``; ``cold`` cools it.
+
+        ``slow``: the nozzle gets no warmer until it is to be ``fast`` again.
+        """
         match params["what"]:
             case "cold":
                 for heater in self.heaters.values():
                     heater.cool()
+                    heater.speed = self.speed
+            case "slow":
+                self.heaters["extruder"].speed = 0.0
+            case "fast":
+                self.heaters["extruder"].speed = self.speed
             case "shutdown":
                 self.shut_down(params["words"])
             case "heater":

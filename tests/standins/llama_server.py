@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-import socket
 import subprocess
 import sys
 import tempfile
@@ -11,7 +10,9 @@ from typing import Final
 import urllib.error
 import urllib.request
 
-START_S: Final = 60.0
+from tests.standins.server import free_port
+
+START_S: Final = 150.0
 
 
 class LlamaServer:
@@ -19,9 +20,7 @@ class LlamaServer:
 
     def __init__(self, model: Path, *options: str) -> None:
         """Choose a port; nothing runs yet."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._command = [
             *(sys.executable, "-m", "llama_cpp.server", "--model", str(model)),
             *("--host", "127.0.0.1", "--port", str(self.port), *options),
@@ -57,7 +56,7 @@ class LlamaServer:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/models", timeout=1):  # noqa: S310 - an own address
+            with urllib.request.urlopen(f"{self.url}/models", timeout=5):  # noqa: S310 - an own address
                 return True
         except urllib.error.URLError, OSError:
             return False

@@ -2,9 +2,10 @@
 
 import os
 from pathlib import Path
-import socket
 import subprocess
 import sys
+
+from tests.standins.server import free_port
 
 ROOT = Path(__file__).parents[2]
 # The SDK that Home Assistant pins is in the checkout's own environment; the next one has its own.
@@ -17,9 +18,7 @@ class McpServer:
 
     def __init__(self, *options: str, python: Path | str = sys.executable) -> None:
         """Choose a port; options are ``json`` (no streams) and ``token=...``."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/mcp"
         self._command = [python, PROGRAM, str(self.port), *options]
         self._process: subprocess.Popen[bytes] | None = None

@@ -14,6 +14,8 @@ import time
 from typing import Any
 from urllib.parse import quote
 
+from tests.standins.server import free_port
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(os.environ.get("KITTY_MOONRAKER", ROOT / ".cache/moonraker/bin/moonraker"))
 SKEW = Path(__file__).parent / "skew"
@@ -43,9 +45,7 @@ class Moonraker:
         self.speed = speed
         self.key = ""
         self.skew_s = 0.0
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.data = folder / "data"
         self.gcodes = self.data / "gcodes"
         # A socket's path may have a hundred characters, and a test's folder has more.
@@ -66,7 +66,7 @@ class Moonraker:
         if self._printer is None or self._printer.poll() is not None:
             self.start_printer()
         self.start_server()
-        self.wait_for(lambda: self.state() == "ready", "the printer is ready", 20)
+        self.wait_for(lambda: self.state() == "ready", "the printer is ready", 60)
 
     def kill(self) -> None:
         """End both without a warning, as a power cut does."""
@@ -96,9 +96,9 @@ class Moonraker:
         self._server = self._run(
             PROGRAM, "-d", self.data, "-n", "-u", place, environment=environment
         )
-        self.wait_for(place.exists, "Moonraker's own socket is there", 20)
+        self.wait_for(self._hears, "Moonraker's own socket is open", 60)
         self.key = self._local("access.get_api_key")
-        self.wait_for(lambda: self.state() is not None, "Moonraker answers", 20)
+        self.wait_for(lambda: self.state() is not None, "Moonraker answers", 60)
 
     def kill_server(self) -> None:
         """End Moonraker alone."""
@@ -108,7 +108,7 @@ class Moonraker:
         """End Moonraker alone, as an update does."""
         if self._server is not None:
             self._server.send_signal(signal.SIGTERM)
-            self._server.wait(10)
+            self._server.wait(60)
             self._server = None
 
     def kill_printer(self) -> None:
@@ -124,11 +124,11 @@ class Moonraker:
         elif self._printer is None or self._printer.poll() is not None:
             self.start_printer()
         self.fill(None)
-        self.wait_for(lambda: self.state() in {"ready", "shutdown", "error"}, "it is known", 20)
+        self.wait_for(lambda: self.state() in {"ready", "shutdown", "error"}, "it is known", 60)
         if self.state() != "ready" or self.stats()["state"] == "error":
             self.call("POST", "/printer/firmware_restart")
-            self.wait_for(lambda: self.state() != "ready", "the printer restarts", 10)
-            self.wait_for(lambda: self.state() == "ready", "the printer is ready", 20)
+            self.wait_for(lambda: self.state() != "ready", "the printer restarts", 60)
+            self.wait_for(lambda: self.state() == "ready", "the printer is ready", 60)
         self.break_printer("cold")
         self.cancel()
 
@@ -166,7 +166,7 @@ class Moonraker:
         """Break the printer; see :meth:`Klippy.fail`."""
         params = {"what": what, "words": words}
         with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(5)
+            line.settimeout(30)
             line.connect(str(self.klippy))
             request = {"id": 1, "method": "standin/break", "params": params}
             line.sendall(json.dumps(request).encode() + b"\x03")
@@ -179,7 +179,7 @@ class Moonraker:
 
     def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Make one call of the REST API; an answer that is not JSON is empty."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=15)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             headers = {"X-Api-Key": self.key, "Content-Type": "application/json"}
             connection.request(method, path, None if body is None else json.dumps(body), headers)
@@ -201,10 +201,15 @@ class Moonraker:
                 raise TimeoutError(f"Not within {seconds:g} s: {what}\n{log}")
             time.sleep(0.02)
 
+    def _hears(self) -> bool:
+        """Tell whether the socket is open: its file is there a moment sooner."""
+        with socket.socket(socket.AF_UNIX) as line:
+            return line.connect_ex(str(self.comms / "moonraker.sock")) == 0
+
     def _local(self, method: str) -> str:
         """Ask Moonraker over the socket that is open to this machine alone."""
         with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(10)
+            line.settimeout(30)
             line.connect(str(self.comms / "moonraker.sock"))
             request = {"jsonrpc": "2.0", "method": method, "id": 1}
             line.sendall(json.dumps(request).encode() + b"\x03")
@@ -241,7 +246,7 @@ def print_file(*, seconds: float, warm_up: bool = False, speed: float = 4.0) -> 
     # Hot enough to extrude, which takes so many degrees of the printer's own time to reach.
     heat = ["M140 S60", "M190 S60", "M104 S200", "M109 S200"] if warm_up else ["M109 S171"]
     if warm_up:
-        heat.append(f"G4 P{round(1500 * speed)}")
+        heat.append(f"G4 P{round(5000 * speed)}")
     steps = round(seconds / 0.1)
     moves = [
         f"SET_PRINT_STATS_INFO TOTAL_LAYER=10 CURRENT_LAYER={1 + 10 * step // steps}\n"

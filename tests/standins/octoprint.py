@@ -8,10 +8,11 @@ from pathlib import Path
 import resource
 import secrets
 import signal
-import socket
 import subprocess
 import time
 from typing import Any
+
+from tests.standins.server import free_port
 
 ROOT = Path(__file__).parents[2]
 SKEW = Path(__file__).parent / "skew"
@@ -54,9 +55,7 @@ class OctoPrint:
         self.key = secrets.token_hex(16).upper()
         # How much its clock is ahead.
         self.skew_s = 0.0
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text(CONFIG)
         (folder / "users.yaml").write_text(USERS % self.key)
@@ -78,7 +77,7 @@ class OctoPrint:
                 stderr=output,
                 env=environment,
             )
-        self.wait_for(lambda: self.state() == "Operational", "the printer is connected", 50)
+        self.wait_for(lambda: self.state() == "Operational", "the printer is connected", 150)
 
     def kill(self) -> None:
         """End the process without a warning, as a power cut does."""
@@ -105,7 +104,7 @@ class OctoPrint:
             self.call("POST", "/api/job", {"command": "cancel"})
             if "rror" in str(self.state()) or "Offline" in str(self.state()):
                 self.call("POST", "/api/connection", {"command": "connect"})
-        self.wait_for(lambda: self.state() == "Operational", "the printer is at rest", 20)
+        self.wait_for(lambda: self.state() == "Operational", "the printer is at rest", 60)
 
     def state(self) -> str | None:
         """Return what OctoPrint calls the printer's state."""
@@ -134,7 +133,7 @@ class OctoPrint:
 
     def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Make one call of the REST API; an answer that is not JSON is empty."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             headers = {"X-Api-Key": self.key, "Content-Type": "application/json"}
             connection.request(method, path, json.dumps(body), headers)
@@ -160,7 +159,7 @@ class OctoPrint:
 def print_file(*, seconds: float, warm_up: bool = False) -> bytes:
     """Return G-code that keeps the virtual printer busy for about so long."""
     # A nozzle that is still hot from the last test is waited for all the same.
-    heat = ["M104 S200", "M109 S200", "G4 P1500"] if warm_up else []
+    heat = ["M104 S200", "M109 S200", "G4 P5000"] if warm_up else []
     moves = [
         f"G1 X{step % 100} Y{step % 90} F6000\nG4 P100" for step in range(round(seconds / 0.1))
     ]

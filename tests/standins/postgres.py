@@ -6,12 +6,13 @@ from pathlib import Path
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 
 import psycopg
+
+from tests.standins.server import free_port
 
 USER = "postgres"
 # A test proves what the brain says, not what the disk keeps: without these it runs five times faster.
@@ -29,9 +30,7 @@ class Postgres:
     def __init__(self) -> None:
         """Choose a port and a folder that the server's user owns; nothing runs yet."""
         self._folder = Path(tempfile.mkdtemp(prefix="kitty-postgres-"))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._as_user: list[str] = []
         self._databases = 0
         self._free: list[str] = []
@@ -46,10 +45,21 @@ class Postgres:
                 "--clear-groups",
             ]
 
-    def start(self, limit: float = 30.0) -> None:
+    def start(self, limit: float = 60.0) -> None:
         """Make the cluster, start it and wait until it answers."""
         data = self._folder / "data"
         self._run("initdb", f"--pgdata={data}", f"--username={USER}", "--auth=trust", "--no-sync")
+        self._serve(limit)
+
+    def restart(self, *, crash: bool = False, limit: float = 60.0) -> None:
+        """End the server, as an administrator does or as a crash does, and start it again on its files."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGQUIT if crash else signal.SIGINT)
+        self._process.wait(60)
+        self._serve(limit)
+
+    def _serve(self, limit: float) -> None:
+        data = self._folder / "data"
         settings = [word for setting in FAST for word in ("-c", setting)]
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
@@ -81,14 +91,18 @@ class Postgres:
 
     def give_back(self, url: str) -> None:
         """Empty a database for the next one who asks; much faster than a new one."""
-        self._say(url.rpartition("/")[2], "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        name = url.rpartition("/")[2]
+        # A brain that is just ending may still read: it and who drops that would wait for each other.
+        ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        self._say(name, f"{ends} AND pid <> pg_backend_pid()")
+        self._say(name, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         self._free.append(url)
 
     def stop(self) -> None:
         """End this server, and no other, and remove its files."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)  # fast: open connections are cut off
-            self._process.wait(20)
+            self._process.wait(60)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -108,6 +122,6 @@ class Postgres:
 
     def _answers(self) -> bool:
         with suppress(psycopg.OperationalError):
-            psycopg.connect(self._address(USER), connect_timeout=1).close()
+            psycopg.connect(self._address(USER), connect_timeout=5).close()
             return True
         return False

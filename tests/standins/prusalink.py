@@ -9,12 +9,12 @@ from pathlib import Path
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from typing import Any
 
 from tests.standins.mk3 import MK3
+from tests.standins.server import free_port
 
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(os.environ.get("KITTY_PRUSALINK", ROOT / ".cache/prusalink/bin/python"))
@@ -38,6 +38,7 @@ state_manager.PRINT_END_TIMEOUT = float(sys.argv.pop(1))
 thread = file_printer.FilePrinter._print
 file_printer.FilePrinter._print = lambda self, *given: (time.sleep(0.2), thread(self, *given))
 from prusa.link.__main__ import main
+
 sys.exit(main())
 """
 CONFIG = """\
@@ -74,9 +75,7 @@ class PrusaLink:
         """Write a configuration that needs no wizard and calls nobody; ``shown_s`` is how long an end shows."""
         self.shown_s = shown_s
         self.key = secrets.token_hex(8)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.folder = DATA / str(self.port)
         self.folder.mkdir(parents=True)
         self.printer = MK3(self.folder / "tty")
@@ -109,7 +108,7 @@ class PrusaLink:
                 stderr=output,
                 env=environment,
             )
-        self.wait_for(lambda: self.state() == "IDLE" and self.reads(), "the printer is ready", 40)
+        self.wait_for(lambda: self.state() == "IDLE" and self.reads(), "the printer is ready", 150)
 
     def kill(self) -> None:
         """End the process without a warning, as a power cut does."""
@@ -128,7 +127,7 @@ class PrusaLink:
         """End what is printing and mend what is broken, so that the next test starts afresh."""
         if self.state() in {"ERROR", "ATTENTION"}:
             self.printer.reset()
-        self.wait_for(self._rested, "the printer is at rest", 40)
+        self.wait_for(self._rested, "the printer is at rest", 150)
 
     def _rested(self) -> bool:
         job = self.call("GET", "/api/v1/status").get("job")
@@ -152,7 +151,7 @@ class PrusaLink:
 
     def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Make one call; an answer that is not JSON, or none, is empty."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             headers = {"X-Api-Key": self.key, "Content-Type": "application/json"}
             data = None if body is None else json.dumps(body)

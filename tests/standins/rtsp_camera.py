@@ -4,7 +4,6 @@ Runs under Debian's Python, which has GStreamer's bindings: ``script/setup --ser
 """
 
 from pathlib import Path
-import socket
 import subprocess
 import sys
 from typing import Final
@@ -60,9 +59,9 @@ class RtspCamera:
 
     def __init__(self, user: str = "", password: str = "", certificate: str = "") -> None:
         """Choose a port."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        from tests.standins.server import free_port  # noqa: PLC0415 - Debian's Python runs this file without the tests
+
+        self.port = free_port()
         scheme = "rtsps" if certificate else "rtsp"
         self.url = f"{scheme}://127.0.0.1:{self.port}/live"
         self._command = [PYTHON, __file__, str(self.port), user, password, certificate]
