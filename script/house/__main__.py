@@ -7,6 +7,7 @@ from pathlib import Path
 import signal
 import sys
 import time
+from typing import Final
 
 from script.house import config
 from script.house.check import walk
@@ -21,13 +22,25 @@ WELCOME = """
   Their phones     {phones}/{demo.username} and {phones}/{anna.username}
   The brain        {brain}          log: {place}/brain.log
 
-  These passwords are for this demonstration only; everything listens on this machine alone.
-  Try: switch the laser on as Demo, and approve it on Anna's phone. Or tell Assist (the speech bubble
-  at the top): "unlock the workshop door", "confirm", "start the bracket on the big printer",
-  "turn on the bench lamp". What takes a language model wants one: Settings > Devices & services > KITTY.
+  These passwords are for this demonstration only; everything listens on this machine alone. From another
+  machine: ssh -L {port}:127.0.0.1:{port} ..., then open the first address there.
+
+  Try, one after the other:
+    1. Log in as demo and switch the laser on: it waits, because two people must want it.
+    2. Log in as anna in a private window and approve it, or do it on her phone (the page above).
+    3. Tell Assist (the speech bubble at the top): "unlock the workshop door", then "confirm".
+       Also: "start the bracket on the big printer", "turn on the bench lamp".
+    4. Open KITTY in the sidebar: what waits, prints, materials, costs, and who did what.
+  A language model is not needed for any of it; Settings > Devices & services > KITTY adds one.
 
   Ctrl-C stops everything. What you do is kept in {place};
   script/run --fresh begins anew.
+"""
+
+
+CHECKING: Final = """\
+  Demo, the owner, and Anna, a second person, live in a house of their own for some minutes. Each line says what
+  must hold, and below it what was seen. Starting Home Assistant and the brain; this takes about half a minute ...
 """
 
 
@@ -43,7 +56,7 @@ async def live(place: Path, *, fresh: bool) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    say("Starting Home Assistant and the brain ...")
+    say("Starting Home Assistant and the brain; this takes about half a minute ...")
     house = House(place)
     await house.open(fresh=fresh)
     try:
@@ -54,6 +67,7 @@ async def live(place: Path, *, fresh: bool) -> int:
                 anna=config.ANNA,
                 phones=house.exchange.url,
                 brain=house.brain_url,
+                port=house.ports["home_assistant"],
                 place=place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place,
             )
         )
@@ -74,6 +88,7 @@ async def check(place: Path) -> int:
     """Open a house of its own, take every step, and tell whether all held."""
     started = time.perf_counter()
     house = House(place)
+    say(CHECKING)
     await house.open(fresh=True)
     say(f"  The house is open after {time.perf_counter() - started:.1f} s ({house.url})")
     try:

@@ -8,7 +8,7 @@ import time
 from typing import Final
 from urllib.parse import quote
 
-from script.house import config, mind, shop
+from script.house import config, mind, night, shop
 from script.house.house import House
 from script.house.people import Refused
 from script.house.phones import button
@@ -130,7 +130,7 @@ async def nobody_approves_his_own(visit: Visit) -> str:
     await visit.demo.caught_up()
     expect(visit.demo.state(config.RELAY) == "off", "The relay has closed")
     expect(visit.demo.state(LASER_PENDING) == "on", "The request is gone")
-    return f"refused: {code}, foreign_token"
+    return f"the button says {code}; the notification of another is recorded as an attempt"
 
 
 async def anna_approves(visit: Visit) -> str:
@@ -215,7 +215,7 @@ async def a_killed_brain_forgets_nothing(visit: Visit) -> str:
     await visit.until(CONNECTION, "off")
     started = time.perf_counter()
     await visit.house.start_brain()
-    await visit.until(CONNECTION, "on", 30.0)
+    await visit.back()
     back = time.perf_counter() - started
     answer = await visit.demo.say("confirm", asked.conversation_id)
     expect(answer.text.startswith("Done"), f"It said {answer.text!r}")
@@ -235,7 +235,7 @@ async def the_door_locks_without_the_brain(visit: Visit) -> str:
     answer = await visit.demo.say("lock the workshop door")
     expect("not connected" in answer.text, f"Assist said {answer.text!r}")
     await visit.house.start_brain()
-    await visit.until(CONNECTION, "on", 30.0)
+    await visit.back()
     await visit.audited("ha_safe_direction", user_id=visit.demo.user_id)
     return f"locked after {took * 1000:.0f} ms, {said(answer)}"
 
@@ -379,6 +379,7 @@ STEPS: Final[tuple[Step, ...]] = (
     the_record_names_people,
     the_cabinet_has_expired,
     *mind.STEPS,
+    *night.STEPS,
     the_audit_chain_holds,
     home_assistant_has_no_complaint,
 )

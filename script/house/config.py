@@ -1,6 +1,6 @@
 """What the house is made of: Home Assistant's configuration, its devices and its dashboard."""
 
-from typing import Any, Final
+from typing import Final
 
 from script.house.people import Account, Json
 
@@ -8,8 +8,8 @@ LATITUDE: Final = 52.3731
 LONGITUDE: Final = 4.8922
 
 # People who do not exist, with passwords that are printed in the terminal: for this house only.
-DEMO: Final = Account(name="Demo", username="demo", password="demo-workshop")  # noqa: S106
-ANNA: Final = Account(name="Anna", username="anna", password="anna-workshop")  # noqa: S106
+DEMO: Final = Account(name="Demo", username="demo", password="demo-workshop")  # noqa: S106 - of a demonstration
+ANNA: Final = Account(name="Anna", username="anna", password="anna-workshop")  # noqa: S106 - of a demonstration
 
 DASHBOARD: Final = "kitty-demo"
 
@@ -166,8 +166,6 @@ PROGRESS: Final = "sensor.workshop_big_printer_progress"
 MINI: Final = "sensor.workshop_mini_status"
 PAUSE: Final = "button.workshop_big_printer_pause_print"
 CANCEL: Final = "button.workshop_big_printer_cancel_print"
-PRINTER_CAMERA: Final = "camera.workshop_big_printer_camera"
-CAMERA: Final = "camera.workshop_workshop_camera"
 
 
 def devices(journals: str) -> list[Json]:
@@ -266,174 +264,5 @@ def options(demo_id: str, anna_id: str) -> list[list[Json]]:
 
 
 def dashboard() -> Json:
-    """Return a dashboard of Home Assistant's own cards."""
-    sections = (
-        [_heading("Workshop", "mdi:hammer-wrench"), *_door(DOOR), *_door(CABINET), _eye(CAMERA)],
-        [_heading("Laser room", "mdi:laser-pointer"), *_laser()],
-        [_heading("Printer", "mdi:printer-3d"), _eye(PRINTER_CAMERA), *_printer()],
-    )
-    return {"views": [_view("House", sections), _view("Workshop", _workshop())]}
-
-
-def _view(title: str, sections: tuple[list[Json], ...]) -> Json:
-    return {
-        "title": title,
-        "path": title.lower(),
-        "type": "sections",
-        "max_columns": 3,
-        "sections": [{"type": "grid", "cards": one} for one in sections],
-    }
-
-
-def _heading(text: str, icon: str) -> Json:
-    return {"type": "heading", "heading": text, "icon": icon, "heading_style": "title"}
-
-
-def _eye(entity: str) -> Json:
-    show = {"show_name": False, "show_state": False, "fit_mode": "cover"}
-    size = {"columns": "full", "rows": 4}
-    return {"type": "picture-entity", "entity": entity, "grid_options": size, **show}
-
-
-def _tile(entity: str, name: str, **more: Any) -> Json:
-    return {"type": "tile", "entity": entity, "name": name, **more}
-
-
-def _wide(entity: str, name: str, **more: Any) -> Json:
-    return _tile(entity, name, grid_options={"columns": "full"}, **more)
-
-
-def _button(entity: str, name: str, icon: str, color: str) -> Json:
-    """Return a tile that presses a button, shown only while it can be pressed."""
-    press = {
-        "action": "perform-action",
-        "perform_action": "button.press",
-        "target": {"entity_id": entity},
-    }
-    usable = {"condition": "state", "entity": entity, "state_not": "unavailable"}
-    look = {"icon": icon, "color": color, "hide_state": True, "visibility": [usable]}
-    return _tile(entity, name, tap_action=press, icon_tap_action=press, **look)
-
-
-def _decide(entity_id: str) -> list[Json]:
-    """Return the two buttons of a device's request, shown only while they can be pressed."""
-    device = entity_id.partition(".")[2]
-    return [
-        _button(f"button.{device}_{name.lower()}", name, icon, color)
-        for name, icon, color in (
-            ("Approve", "mdi:check-bold", "green"),
-            ("Deny", "mdi:close-thick", "red"),
-        )
-    ]
-
-
-def _door(entity_id: str) -> list[Json]:
-    name = "Workshop door" if entity_id == DOOR else "Tool cabinet"
-    return [_wide(entity_id, name, features=[{"type": "lock-commands"}]), *_decide(entity_id)]
-
-
-def _laser() -> list[Json]:
-    log = {
-        "type": "logbook",
-        "hours_to_show": 24,
-        "target": {"entity_id": [DOOR, CABINET, LASER, PRINTER]},
-        "grid_options": {"columns": "full", "rows": 7},
-    }
-    return [
-        _wide(LASER, "Laser", tap_action={"action": "toggle"}),
-        *_decide(LASER),
-        _wide("sensor.kitty_pending_approvals", "Waiting for approval"),
-        log,
-    ]
-
-
-def _printer() -> list[Json]:
-    return [
-        _tile(PRINTER, "Printer"),
-        _tile(PROGRESS, "Progress"),
-        *_decide("sensor.workshop_big_printer"),
-        _button(PAUSE, "Pause", "mdi:pause", "blue"),
-        _button(CANCEL, "Cancel", "mdi:stop", "blue"),
-    ]
-
-
-def _workshop() -> tuple[list[Json], ...]:
-    """Return what a person at the printers wants to see: prints, the queue, and filament."""
-    return (
-        [_heading("Mini", "mdi:printer-3d"), *_bench("mini")],
-        [_heading("Big printer", "mdi:printer-3d-nozzle"), *_bench("big_printer")],
-        [
-            _heading("Print queue", "mdi:playlist-play"),
-            _list("todo.kitty_print_queue"),
-            _wide("sensor.kitty_reviews_waiting", "Prints that wait for a review"),
-            _late(),
-            _heading("Filament", "mdi:printer-3d-nozzle-outline"),
-            _tile("sensor.kitty_stock_of_pla", "PLA"),
-            _tile("sensor.kitty_stock_of_petg", "PETG"),
-            _heading("To buy", "mdi:cart-outline"),
-            _list("todo.kitty_filament_to_buy"),
-        ],
-    )
-
-
-def _bench(printer: str) -> list[Json]:
-    """Return one printer: its picture with what the camera says of it, its print, and its bed."""
-    name = f"workshop_{printer}"
-    status = f"sensor.{name}_status"
-    busy = {
-        "condition": "state",
-        "entity": status,
-        "state": ["preparing", "printing", "paused"],
-    }
-    seen = {"condition": "state", "entity": f"image.{name}_last_frame", "state_not": "unknown"}
-    drawn = {"condition": "state", "entity": f"image.{name}_preview", "state_not": "unknown"}
-    return [
-        _eye(f"camera.{name}_camera"),
-        _tile(status, "Status"),
-        _tile(f"sensor.{name}_bed", "Bed"),
-        _tile(f"sensor.{name}_progress", "Progress", visibility=[busy]),
-        _tile(f"sensor.{name}_layer", "Layer", visibility=[busy]),
-        *_decide(f"sensor.{name}"),
-        _button(f"button.{name}_pause_print", "Pause", "mdi:pause", "blue"),
-        _button(f"button.{name}_resume_print", "Go on", "mdi:play", "blue"),
-        _button(f"button.{name}_cancel_print", "Cancel", "mdi:stop", "red"),
-        _button(f"button.{name}_bed_cleared", "Bed cleared", "mdi:broom", "green"),
-        _button(f"button.{name}_false_alarm", "False alarm", "mdi:bell-cancel", "orange"),
-        _wide(f"sensor.{name}_filament", "Filament"),
-        _shown(f"sensor.{name}_next_print", "Next"),
-        _shown(f"sensor.{name}_chance_of_success", "It turns out well"),
-        _shown(f"sensor.{name}_cost_of_the_last_print", "The last one cost"),
-        _shown(f"sensor.{name}_camera_verdict", "The camera", state_content=["verdict", "state"]),
-        _picture(f"image.{name}_preview", "This comes out", drawn),
-        _picture(f"image.{name}_last_frame", "Seen by the camera", seen),
-    ]
-
-
-def _shown(entity: str, name: str, **more: Any) -> Json:
-    """Return a tile that is left out while there is nothing to tell."""
-    nothing = [
-        {"condition": "state", "entity": entity, "state_not": state}
-        for state in ("unknown", "unavailable")
-    ]
-    return _tile(entity, name, visibility=nothing, **more)
-
-
-def _picture(entity: str, name: str, when: Json) -> Json:
-    return {
-        "type": "picture-entity",
-        "entity": entity,
-        "name": name,
-        "show_state": False,
-        "fit_mode": "contain",
-        "grid_options": {"columns": "full", "rows": 4},
-        "visibility": [when],
-    }
-
-
-def _list(entity: str) -> Json:
-    size = {"columns": "full"}
-    return {"type": "todo-list", "entity": entity, "hide_create": True, "grid_options": size}
-
-
-def _late() -> Json:
-    return _shown("sensor.kitty_deadline_at_risk", "Comes too late")
+    """Return the dashboard that builds itself from what is in the house."""
+    return {"strategy": {"type": "custom:kitty"}}

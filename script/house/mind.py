@@ -10,7 +10,7 @@ from script.house import config
 from script.house.model import COLD, KEY, MODEL, THERE_YOU_ARE
 from script.house.people import Answer, Json
 from script.house.phones import button
-from script.house.visit import CABINET_PENDING, CONNECTION, Step, Visit, expect, said
+from script.house.visit import CABINET_PENDING, Step, Visit, expect, said
 from script.house.waiting import until
 
 NAME: Final = "Parrot"
@@ -219,7 +219,7 @@ async def a_cut_off_answer_is_owned_up_to(visit: Visit) -> str:
     expect(answer.text.startswith("I was cut off"), f"It said {answer.text!r}")
     visit.model.pause = 0.05
     await visit.house.start_brain()
-    await visit.until(CONNECTION, "on", 30.0)
+    await visit.back()
     after = (await visit.brain("spending.list"))["items"]
     rows = [row["status"] for row in after[len(before) :]]
     expect(rows == ["lost"], f"The new rows of the ledger are {rows}")

@@ -108,11 +108,25 @@ def script_of(body: Json) -> Script:
             return _unlock(body, order[1])
         return Script(words=THERE_YOU_ARE if "Done" in text else REFUSED)
     said = text.casefold()
+    if "in percent" in said:
+        schema = body["response_format"]["json_schema"]["schema"]
+        return Script(words=json.dumps(_filled_in(schema)))
     if "tool cabinet" in said:
         return _unlock(body, "tool cabinet")
     if "shopping list" in said and (tool := _reader(body)) is not None:
         return tool
     return Script(words=COLD if "shrink" in said else ANYTHING)
+
+
+def _filled_in(schema: Json) -> Any:
+    """Return percentages of a shape: of numbers side by side the first is the largest that fits, the others none."""
+    if schema["type"] == "integer":
+        return schema["maximum"]
+    filled = {name: _filled_in(one) for name, one in schema["properties"].items()}
+    return {
+        name: 0 if at and isinstance(one, int) else one
+        for at, (name, one) in enumerate(filled.items())
+    }
 
 
 def _unlock(body: Json, name: str) -> Script:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import time
 from typing import Any, Self
 
-from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
+from aiohttp import ClientSession, ClientWebSocketResponse, WSMessage, WSMsgType
 
 from script.house.waiting import TooLate
 
@@ -65,6 +65,8 @@ class Person:
     events: list[Json] = field(default_factory=list)
     _token: str = ""
     _ws: ClientWebSocketResponse | None = None
+    _frames: asyncio.Queue[WSMessage] = field(default_factory=asyncio.Queue)
+    _reader: asyncio.Task[None] | None = None
     _last_id: int = 0
     _subscriptions: dict[int, str] = field(default_factory=dict)
 
@@ -120,6 +122,8 @@ class Person:
         await self._ws.send_json({"type": "auth", "access_token": self._token})
         if (answer := await self._ws.receive_json())["type"] != "auth_ok":
             raise Refused("auth_invalid", str(answer))
+        self._frames = asyncio.Queue()
+        self._reader = asyncio.get_running_loop().create_task(_read(self._ws, self._frames))
         self._last_id = 0
         self._subscriptions.clear()
         user = await self.ws("auth/current_user")
@@ -135,6 +139,9 @@ class Person:
         if self._ws is not None:
             await self._ws.close()
             self._ws = None
+        if self._reader is not None:
+            await self._reader
+            self._reader = None
 
     # -- REST -----------------------------------------------------------------------------------------
 
@@ -296,8 +303,9 @@ class Person:
         if self._ws is None:
             raise Refused("not_connected", f"{self.account.name} is not connected")
         async with asyncio.timeout(limit):
-            message = await self._ws.receive()
+            message = await self._frames.get()
         if message.type is not WSMsgType.TEXT:
+            self._frames.put_nowait(message)  # for whoever asks again
             raise Refused("connection_lost", f"The socket of {self.account.name} was closed")
         frame: Json = message.json()
         if frame["type"] == "event" and frame["id"] in self._subscriptions:
@@ -314,6 +322,13 @@ class Person:
                 self.calls.append(data)
             case _:
                 self.events.append({"event_type": event["event_type"], **data})
+
+
+async def _read(ws: ClientWebSocketResponse, frames: asyncio.Queue[WSMessage]) -> None:
+    """Read until the end, so that Home Assistant's pings are answered also while nobody looks at what came."""
+    while (message := await ws.receive()).type is WSMsgType.TEXT:
+        frames.put_nowait(message)
+    frames.put_nowait(message)
 
 
 def _by_label(shown: Json, answer: Json) -> Json:

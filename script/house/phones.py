@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 import html
 from typing import Any, Final
 
-from aiohttp import ClientSession, web
+from aiohttp import ClientError, ClientSession, web
 
 from script.house.people import Json, Person, Refused
 from script.house.waiting import TooLate
 
 CLEAR: Final = "clear_notification"
+# Who was not heard of for five minutes counts as gone where people must be present.
+STAYS_EVERY: Final = 60.0
 _APP: Final = {
     "app_id": "kitty_demo",
     "app_name": "KITTY demo phone",
@@ -44,6 +47,8 @@ class Phone:
     received: list[Json] = field(default_factory=list)
     shown: dict[str, Json] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _place: tuple[float, float] | None = None
+    _accuracy_m: int = 10
 
     def take(self, notification: Json) -> None:
         """Receive a push message; one with the same tag takes the place of the older."""
@@ -89,9 +94,15 @@ class Phone:
 
     async def come_home(self, latitude: float, longitude: float) -> None:
         """Tell Home Assistant where the phone is."""
-        await self._webhook(
-            "update_location", {"gps": [latitude, longitude], "gps_accuracy": 10, "battery": 80}
-        )
+        self._place = (latitude, longitude)
+        await self.stay()
+
+    async def stay(self) -> None:
+        """Tell where it is again, if it ever did; no two measurements are alike."""
+        if self._place is not None:
+            self._accuracy_m = 21 - self._accuracy_m
+            about = {"gps": [*self._place], "gps_accuracy": self._accuracy_m, "battery": 80}
+            await self._webhook("update_location", about)
 
     async def use_push(self, url: str) -> None:
         """Tell Home Assistant where this phone gets its push messages from."""
@@ -132,6 +143,7 @@ class Exchange:
         self.url = ""
         self._session = session
         self._runner: web.AppRunner | None = None
+        self._carried: asyncio.Task[None] | None = None
 
     async def start(self, port: int) -> None:
         """Listen."""
@@ -143,9 +155,19 @@ class Exchange:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
         self.url = f"http://127.0.0.1:{port}"
+        self._carried = asyncio.get_running_loop().create_task(self._carry())
+
+    async def _carry(self) -> None:
+        while True:
+            await asyncio.sleep(STAYS_EVERY)  # as often as a phone tells where it is
+            for phone in list(self.phones.values()):
+                with suppress(ClientError, Refused):  # Home Assistant may be away; it is told again
+                    await phone.stay()
 
     async def stop(self) -> None:
         """Stop listening."""
+        if self._carried is not None:
+            self._carried.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
 

@@ -91,8 +91,9 @@ class Process:
 
 
 def free_port(wanted: int) -> int:
-    """Return the wanted port of the loopback if nobody has it, else any free one."""
-    for port in (wanted, 0):
+    """Return the wanted port of the loopback if nobody has it, else one above it."""
+    # None that a machine gives to whoever wants any port: it would be taken by the time that a server is there.
+    for port in (wanted, *range(wanted + 100, 32_000, 100)):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))

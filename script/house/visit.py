@@ -89,6 +89,16 @@ class Visit:
             lambda: self.demo.state(entity_id) == state, f"{entity_id} is {state}", limit
         )
 
+    async def back(self) -> None:
+        """Wait until brain and Home Assistant have each other again, each by its own word."""
+        await self.until(CONNECTION, "on", 30.0)
+
+        async def linked() -> bool:
+            parts = (await self.brain("system.health"))["parts"]
+            return bool(parts["home_assistant"]["ok"])
+
+        await until(linked, "The brain has Home Assistant", 10.0)
+
     async def unlocked_once(self) -> None:
         """Check that since the mark the bolt was withdrawn exactly once, by one service call."""
         await self.demo.until(
