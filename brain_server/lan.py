@@ -1,11 +1,16 @@
 """What is typed as, sent to and heard from a device's web server: addresses, names, bodies and texts, with care."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+import io
 import json
 from pathlib import PurePosixPath
 import re
 import sys
-from typing import Any, Final
+import tempfile
+from threading import Lock
+from typing import Any, Final, Self
 import unicodedata
 
 from aiohttp import (
@@ -22,6 +27,7 @@ from yarl import URL
 from brain_server.errors import InvalidRequest
 from brain_server.protocol import Json
 
+MAX_UPLOAD: Final = 1024 * 1024 * 1024
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _MARKUP: Final = re.compile(r"<[a-zA-Z!/]")
@@ -46,6 +52,38 @@ async def once(request: ClientRequest, handler: ClientHandlerType) -> ClientResp
         raise
     except (ClientOSError, ServerDisconnectedError) as err:
         raise ClientConnectionError(str(err) or "The connection broke") from err
+
+
+class Spool(io.BufferedRandom):
+    """A file on its way to a device: whole and with a known length before the first of it is sent.
+
+    Its owner closes it, and so does aiohttp, in a thread of its own, when the line breaks: at the same moment the
+    one would stumble over the other, and a device that is away would look like a fault of KITTY.
+    """
+
+    def __init__(self) -> None:
+        """Make an empty file that has no name and is gone when it is closed."""
+        super().__init__(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - closed in close()
+        self._closing = Lock()
+        self.size = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, content: AsyncIterator[bytes]) -> AsyncIterator[Self]:
+        """Give what comes in pieces, to be read from its start; InvalidRequest when it is larger than 1 GiB."""
+        with cls() as spool:
+            async for chunk in content:
+                spool.size += len(chunk)
+                if spool.size > MAX_UPLOAD:
+                    raise InvalidRequest("file_too_large", "The file is larger than 1 GiB")
+                await asyncio.to_thread(spool.write, chunk)
+            await asyncio.to_thread(spool.seek, 0)
+            yield spool
+
+    def close(self) -> None:
+        """Close the file, once; what has begun elsewhere is waited for."""
+        with self._closing:
+            super().close()
 
 
 def file_name(name: str) -> str:

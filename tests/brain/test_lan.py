@@ -1,14 +1,27 @@
 """What a device's web server may say, and what a person may type."""
 
 import asyncio
+import io
 import math
+from pathlib import Path
+from threading import Event, current_thread, main_thread
 from typing import Any
 
 from aiohttp import ClientConnectionError, ClientSession
 import pytest
 
 from brain_server.errors import InvalidRequest
-from brain_server.lan import address, file_name, number, once, one_line, parsed, record, sentence
+from brain_server.lan import (
+    Spool,
+    address,
+    file_name,
+    number,
+    once,
+    one_line,
+    parsed,
+    record,
+    sentence,
+)
 
 
 @pytest.mark.parametrize("text", [b"\xff\xfe", "", "[1,", "[" * 10**6, b'{"a":' * 10**6])
@@ -94,3 +107,40 @@ async def test_a_request_whose_connection_breaks_is_not_sent_again() -> None:
         with pytest.raises(ClientConnectionError):
             await session.put(url, middlewares=(once,))
     assert asked == 3
+
+
+async def test_a_file_is_closed_by_two_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by us and by aiohttp when the line breaks; who comes second finds nothing to do."""
+    near, closed = Event(), Event()
+
+    class Slow(io.FileIO):
+        """Lets the other one close it just after a thread saw that it is open and before that flushes it."""
+
+        looks = 0
+
+        @property
+        def closed(self) -> bool:
+            """Tell what was so when it was asked."""
+            answer = super().closed
+            if current_thread() is not main_thread():
+                self.looks += 1
+                if self.looks == 2:
+                    near.set()
+                    closed.wait(0.2)
+            return answer
+
+    monkeypatch.setattr(
+        "brain_server.lan.tempfile.TemporaryFile", lambda buffering: Slow(tmp_path / "file", "w+b")
+    )
+    spool = Spool()
+    spool.write(bytes(100_000))
+    spool.seek(0)
+    spool.read(10)
+    closing = asyncio.get_running_loop().run_in_executor(None, spool.close)
+    await asyncio.to_thread(near.wait)
+    spool.close()
+    closed.set()
+    await closing
+    assert spool.closed

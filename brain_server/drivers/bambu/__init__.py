@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 import json
 import secrets
-import tempfile
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
@@ -28,11 +27,9 @@ from brain_server.drivers.bambu.printer import Printer
 from brain_server.drivers.bambu.trust import CONNECT_S, Trust, trust
 from brain_server.drivers.bambu.words import SERIES, UNSIGNED, model
 from brain_server.errors import DeviceError, InvalidRequest
-from brain_server.lan import one_line, parsed, record
+from brain_server.lan import Spool, one_line, parsed, record
 from brain_server.protocol import CommandStatus, Json, Kind, OnlineState, PrinterStatus
 from brain_server.retry import backoff
-
-MAX_UPLOAD: Final = 1024 * 1024 * 1024
 
 _USER: Final = "bblp"
 _LOCKED: Final = (
@@ -45,7 +42,6 @@ _JPEG: Final = frozenset({"A1", "P1"})
 # asking for whole reports, which keeps the small processor of a P1 busy.
 _GOOD_S: Final = 300.0
 _BREATH_S: Final = 0.02
-_IN_MEMORY: Final = 1024 * 1024
 
 
 class Bambu(Driver):
@@ -243,16 +239,8 @@ class Bambu(Driver):
     async def upload(self, name: str, content: AsyncIterator[bytes]) -> str:
         """Store a file, read back that all of it is there, and return the name it was given."""
         safe = wire.file_name(name)
-        # It does not touch the disk before the first thread does, so that nothing is left when called off.
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spool:
-            size = 0
-            async for chunk in content:
-                size += len(chunk)
-                if size > MAX_UPLOAD:
-                    raise InvalidRequest("file_too_large", "The file is larger than 1 GiB")
-                await asyncio.to_thread(spool.write, chunk)
-            await asyncio.to_thread(spool.seek, 0)
-            await self._by_ftp(lambda session: session.put(safe, spool, size))
+        async with Spool.of(content) as spool:
+            await self._by_ftp(lambda session: session.put(safe, spool, spool.size))
         return safe
 
     async def _follow(self) -> None:

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 import hashlib
 from http import HTTPStatus
-import tempfile
-from typing import IO, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 from uuid import uuid4
 
 from aiohttp import (
@@ -52,14 +51,13 @@ from brain_server.drivers.moonraker.wire import (
     subscription,
     unknown,
 )
-from brain_server.errors import DeviceError, InvalidRequest
-from brain_server.lan import LOOPBACK, PICTURES, address, file_name, parsed, read, record
+from brain_server.errors import DeviceError
+from brain_server.lan import LOOPBACK, PICTURES, Spool, address, file_name, parsed, read, record
 from brain_server.protocol import INTENTS, CommandStatus, Json, Kind, OnlineState, PrinterStatus
 from brain_server.retry import backoff
 
 PICTURE_S: Final = 5.0
 GCODE_WAIT_S: Final = INTENTS["gcode"].deadline
-MAX_UPLOAD: Final = 1024 * 1024 * 1024
 
 _TRANSFER: Final = ClientTimeout(total=1800, connect=5, sock_read=120)
 _HEARTBEAT_S: Final = 20.0
@@ -236,14 +234,15 @@ class Moonraker(Driver):
         # nothing is lost that was there before.
         part = f"{safe}.{uuid4().hex[:8]}.part"
         # Through a file, so that what is too large is known before anything of it is sent.
-        with await asyncio.to_thread(tempfile.TemporaryFile) as spool:
-            size, digest = await _kept(content, spool)
+        async with Spool.of(content) as spool:
+            digest = await asyncio.to_thread(hashlib.file_digest, spool, "sha256")
+            await asyncio.to_thread(spool.seek, 0)
             form = FormData(quote_fields=False)
             form.add_field("root", "gcodes")
-            form.add_field("checksum", digest)
+            form.add_field("checksum", digest.hexdigest())
             form.add_field("file", spool, filename=part, content_type="application/octet-stream")
             try:
-                await self._send_file(form, size)
+                await self._send_file(form, spool.size)
                 query = {"source": f"gcodes/{part}", "dest": f"gcodes/{safe}"}
                 await self._ask("POST", ("server", "files", "move"), query=query)
             except DeviceError:
@@ -533,16 +532,3 @@ class Moonraker(Driver):
     @property
     def _verify_ssl(self) -> bool:
         return self.context.options.get("verify_ssl") is not False
-
-
-async def _kept(content: AsyncIterator[bytes], spool: IO[bytes]) -> tuple[int, str]:
-    """Write a file as it comes in, ready to be read; returns its size and SHA-256."""
-    size, digest = 0, hashlib.sha256()
-    async for chunk in content:
-        size += len(chunk)
-        if size > MAX_UPLOAD:
-            raise InvalidRequest("file_too_large", "The file is larger than 1 GiB")
-        digest.update(chunk)
-        await asyncio.to_thread(spool.write, chunk)
-    await asyncio.to_thread(spool.seek, 0)
-    return size, digest.hexdigest()

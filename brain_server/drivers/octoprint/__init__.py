@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from http import HTTPStatus
-import tempfile
 from typing import ClassVar, Final
 
 from aiohttp import (
@@ -41,8 +40,8 @@ from brain_server.drivers.octoprint.wire import (
     subscription,
     unknown,
 )
-from brain_server.errors import DeviceError, InvalidRequest
-from brain_server.lan import LOOPBACK, PICTURES, address, file_name, parsed, read, record
+from brain_server.errors import DeviceError
+from brain_server.lan import LOOPBACK, PICTURES, Spool, address, file_name, parsed, read, record
 from brain_server.protocol import INTENTS, CommandStatus, Json, Kind, OnlineState
 from brain_server.retry import backoff
 
@@ -53,7 +52,6 @@ _TRANSFER: Final = ClientTimeout(total=1800, connect=5, sock_read=120)
 _HEARTBEAT_S: Final = 20.0
 _MAX_ANSWER: Final = 16 * 1024 * 1024
 _MAX_PICTURE: Final = 8 * 1024 * 1024
-MAX_UPLOAD: Final = 1024 * 1024 * 1024
 
 
 class OctoPrint(Driver):
@@ -213,14 +211,7 @@ class OctoPrint(Driver):
         """Store a file, read back that all of it is there, and return the name it was given."""
         safe = file_name(name)
         # OctoPrint answers a chunked upload with 411, so the length must be known: through a file.
-        with await asyncio.to_thread(tempfile.TemporaryFile) as spool:
-            size = 0
-            async for chunk in content:
-                size += len(chunk)
-                if size > MAX_UPLOAD:
-                    raise InvalidRequest("file_too_large", "The file is larger than 1 GiB")
-                await asyncio.to_thread(spool.write, chunk)
-            await asyncio.to_thread(spool.seek, 0)
+        async with Spool.of(content) as spool:
             form = FormData(quote_fields=False)
             form.add_field("file", spool, filename=safe, content_type="application/octet-stream")
             answer = await self._sent(form)
@@ -228,7 +219,7 @@ class OctoPrint(Driver):
         if not isinstance(stored, str):
             raise DeviceError("upload_failed", "OctoPrint did not say where it put the file")
         found = await self._ask("GET", ("files", "local", *stored.split("/")))
-        if found.get("size") != size:
+        if found.get("size") != spool.size:
             raise DeviceError("upload_failed", "OctoPrint did not keep the whole file")
         return stored
 

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from http import HTTPStatus
 import random
-import tempfile
 from typing import IO, ClassVar, Final
 
 from aiohttp import (
@@ -45,12 +44,11 @@ from brain_server.drivers.prusalink.wire import (
     unknown,
 )
 from brain_server.errors import DeviceError, InvalidRequest
-from brain_server.lan import PICTURES, address, once, parsed, read, record
+from brain_server.lan import PICTURES, Spool, address, once, parsed, read, record
 from brain_server.protocol import Json, Kind, OnlineState
 from brain_server.retry import backoff
 
 PICTURE_S: Final = 8.0
-MAX_UPLOAD: Final = 1024 * 1024 * 1024
 
 _TRANSFER: Final = ClientTimeout(total=1800, connect=5, sock_read=120)
 _MAX_ANSWER: Final = 16 * 1024 * 1024
@@ -267,20 +265,13 @@ class PrusaLink(Driver):
             raise DeviceError("device_refused", "That file is being printed")
         place = ("v1", "files", storages.default, stored)
         # It wants to know the length first: through a file.
-        with await asyncio.to_thread(tempfile.TemporaryFile) as spool:
-            size = 0
-            async for chunk in content:
-                size += len(chunk)
-                if size > MAX_UPLOAD:
-                    raise InvalidRequest("file_too_large", "The file is larger than 1 GiB")
-                await asyncio.to_thread(spool.write, chunk)
-            await asyncio.to_thread(spool.seek, 0)
+        async with Spool.of(content) as spool:
             await self._ask("PUT", place, data=spool, limit=_TRANSFER)
         try:
             async with asyncio.timeout(self.stored_s):
                 # On a Raspberry Pi it takes up to a second until a new file is known.
                 while True:
-                    if await self._size(place) == size:
+                    if await self._size(place) == spool.size:
                         return storages.named(storages.default, [stored])
                     await asyncio.sleep(0.2)
         except TimeoutError as err:

@@ -645,7 +645,7 @@ async def test_an_upload_to_nobody_cannot_be_connected() -> None:
 
 async def test_a_file_that_is_too_large_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything of it is sent."""
-    monkeypatch.setattr("brain_server.drivers.octoprint.MAX_UPLOAD", 10)
+    monkeypatch.setattr("brain_server.lan.MAX_UPLOAD", 10)
     async with ClientSession() as session:
         driver = build(OctoPrint, {"url": "http://127.0.0.1:9", "api_key": "k"}, session)
         with pytest.raises(InvalidRequest) as raised:

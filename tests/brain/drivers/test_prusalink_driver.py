@@ -487,7 +487,7 @@ async def test_an_upload_that_is_too_large_is_not_even_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No printer holds it."""
-    monkeypatch.setattr("brain_server.drivers.prusalink.MAX_UPLOAD", 10)
+    monkeypatch.setattr("brain_server.lan.MAX_UPLOAD", 10)
     asked: list[str] = []
 
     async def note(request: web.Request) -> web.Response:
