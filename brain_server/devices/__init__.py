@@ -292,6 +292,10 @@ class Devices:
                 return
             await self._gate.settle(order.command_id, CommandStatus.FAILED, err.code)
             return
+        if order.intent == "power_off" and not self._may_cut(live):
+            # It was cool when this was taken up, and may be hot or printing by now.
+            await self._gate.settle(order.command_id, CommandStatus.FAILED, "not_cool")
+            return
         outcome = await self._send(live, order, deadline)
         checkpoint("effect")
         await self._gate.settle(order.command_id, outcome.status, outcome.detail)
@@ -392,8 +396,7 @@ class Devices:
 
     def _defer(self, power: Live, command_id: str) -> None:
         self._deferred[power.record.id] = command_id
-        power.off_when_cool = True
-        power.changed(power)
+        self._promise(power, is_waiting=True)
 
     def _on_device(self, live: Live) -> None:
         """Carry out what was waiting for this device to be cool."""
@@ -409,8 +412,14 @@ class Devices:
 
     def _release(self, power: Live) -> None:
         self._deferred.pop(power.record.id, None)
-        power.off_when_cool = False
-        power.changed(power)
+        self._promise(power, is_waiting=False)
+
+    def _promise(self, power: Live, *, is_waiting: bool) -> None:
+        """Show whether a supply goes off when cool; it may have got other options, or be gone, by now."""
+        with suppress(NotFound):
+            now = self.registry.get(power.record.id)
+            now.off_when_cool = is_waiting
+            now.changed(now)
 
     async def _run_deferred(self, power: Live, command_id: str) -> None:
         try:

@@ -144,7 +144,8 @@ class Registry:
         if old is not None:
             record = replace(record, last_seen=old.record.last_seen)
         await self._store(record)
-        if old is not None and _same(old.record, record, {*_CHANGING, "name", "zone_id"}):
+        there = old is not None and self._live.get(record.id) is old
+        if old is not None and there and _same(old.record, record, {*_CHANGING, "name", "zone_id"}):
             # What only people see has changed: its driver goes on, and so does what waits for it.
             seen = {name: getattr(old.record, name) for name in _CHANGING}
             old.record = replace(record, **seen)
@@ -254,6 +255,8 @@ class Registry:
             self._tasks.forget(f"device {device_id}")
 
     def _changed(self, live: Live) -> None:
+        if self._live.get(live.record.id) is not live:
+            return  # removed or replaced, while its driver was still at something
         self._bus.publish("device.updated", live.view())
         for listener in self.listeners:
             listener(live)

@@ -283,3 +283,51 @@ COLD: Json = {"nozzle": {"actual": 21.0}, "bed": {"actual": 49.9}}
 def test_cool_is_only_what_is_known_to_be_at_rest_and_cool(state: Json, cool: bool) -> None:
     """The same for the brain and for Home Assistant without it."""
     assert is_cool(state) is cool
+
+
+# -- at the same moment -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_printer_that_gets_hot_before_the_order_is_sent_is_not_cut(
+    home: Home, brain: Brain, *, at_once: bool
+) -> None:
+    """It was cool when the order was taken up, whether at once or after a wait."""
+    printer, power, power_id = await pair_of(home)
+
+    async def heats() -> None:
+        printer.show(**STATE(hot=True))
+
+    brain.devices.may_send = heats
+    if at_once:
+        printer.show(**STATE())
+    asked = await home.request(power_id, "power_off")
+    if not at_once:
+        printer.show(**STATE())
+    done = await home.ended(asked["command"]["id"])
+    assert (done["status"], done["detail"]) == ("failed", "not_cool")
+    assert power.orders == {}
+
+
+async def test_a_supply_that_is_changed_while_it_goes_off_promises_nothing_more(
+    home: Home, brain: Brain
+) -> None:
+    """What waited has been taken up: it is the supply of now that shows it."""
+    printer, _, power_id = await pair_of(home)
+    asked = await home.request(power_id, "power_off")
+    options = {"external_id": "plug", "kind": "power", "feeds": printer.context.device_id}
+    claim = brain.gate.claim
+
+    async def late(command_id: str, zone_id: str | None) -> Json:
+        claimed = await claim(command_id, zone_id)
+        await brain.registry.put(
+            "puppet", options | {"level": 2}, device_id=power_id, zone_id="shop"
+        )
+        driver: Any = brain.registry.get(power_id).driver
+        driver.shows = {"on": False}
+        return claimed
+
+    brain.gate.claim = late  # type: ignore[method-assign]  # comes between the two
+    printer.show(**STATE())
+    await home.ended(asked["command"]["id"])
+    assert not await waits(home, power_id)

@@ -423,3 +423,61 @@ async def test_no_driver_adds_a_line_of_its_own(
     assert [one for one in told if "Bench lock" in one or device_id in one] == [
         "Device Bench lock is offline: home_assistant_offline"
     ]
+
+
+# -- at the same moment -------------------------------------------------------------------------------
+
+
+async def test_what_a_removed_device_still_sees_is_told_to_nobody(home: Home) -> None:
+    """Its driver may be in the middle of something; nobody has such a device any more."""
+    lamp = await home.puppet("lamp", "light")
+    lamp.show(on=True)
+    device_id = lamp.context.device_id
+    await home.command("devices.remove", {"device_id": device_id})
+    await home.event("device.removed")
+    lamp.show(on=False)
+    other = await home.puppet("other", "light")
+    other.show(on=True)
+    await home.event("device.updated", lambda one: one["id"] != device_id and one["state"])
+    removed = [one["event"] for one in home.events].index("device.removed")
+    after = [one for one in home.events[removed:] if one["event"] == "device.updated"]
+    assert device_id not in [one["data"]["id"] for one in after]
+
+
+async def test_what_the_driver_of_old_options_still_sees_is_not_shown(home: Home) -> None:
+    """The device has others now, and a driver that knows them."""
+    lamp = await home.puppet("lamp", "light", name="Lamp")
+    device_id = lamp.context.device_id
+    params = {"driver": "puppet", "options": LAMP | {"level": 5}, "zone_id": "shop"}
+    await home.command("devices.put", params | {"device_id": device_id, "name": "New"})
+    await until(lambda: lamp.on_stage.get("lamp") not in {lamp, None}, "its new driver")
+    lamp.on_stage["lamp"].show(on=True)
+    await home.event("device.updated", lambda one: one["state"] == {"on": True})
+    lamp.vanish("unplugged")
+    other = await home.puppet("other", "light")
+    other.show(on=True)
+    await home.event("device.updated", lambda one: one["id"] != device_id and one["state"])
+    told = [one["data"] for one in home.events if one["event"] == "device.updated"]
+    last = [one for one in told if one["id"] == device_id][-1]
+    assert (last["name"], last["online"]) == ("New", "online")
+
+
+async def test_a_device_that_is_renamed_while_it_is_removed_is_there_as_it_is_stored(
+    tmp_path: Path,
+) -> None:
+    """It is not one that nobody sees until the next start."""
+    async with running(tmp_path) as brain, at_home(brain) as home:
+        lamp = await home.puppet("lamp", "light")
+        device_id, registry = lamp.context.device_id, brain.registry
+        store = registry._store
+
+        async def late(record: Any) -> None:
+            await registry.remove(device_id)
+            await store(record)
+
+        registry._store = late  # type: ignore[method-assign]  # comes between the two
+        params = {"driver": "puppet", "options": LAMP, "zone_id": "shop", "name": "Renamed"}
+        await home.command("devices.put", params | {"device_id": device_id})
+        assert (await device(home, device_id))["name"] == "Renamed"
+    async with running(tmp_path, life=2) as brain, at_home(brain) as home:
+        assert (await device(home, device_id))["name"] == "Renamed"
