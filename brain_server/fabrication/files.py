@@ -87,6 +87,8 @@ class Files:
         self._most = most_bytes
         self._tasks = tasks
         self._learning = asyncio.Lock()
+        # A file is not removed while it is found to be here, or given its place.
+        self._placing = asyncio.Lock()
         devices.facts_of = self.facts_of
         devices.is_replaced = self.is_replaced
 
@@ -113,28 +115,40 @@ class Files:
         await self._must_have_room()
         spooled = await self.store.spool(content)
         try:
-            row = await self._find(artifacts.c.sha256 == spooled.sha256)
-            if row is None or row["sha256"] not in await self.store.present():
+            same = artifacts.c.sha256 == spooled.sha256
+            async with self._placing:
+                row = await self._find(same)
+                if row is not None and row["sha256"] in await self.store.present():
+                    row = await self._wanted(row, kind)
+                else:
+                    row = None
+            if row is None:
                 facts = await self.store.facts(spooled, kind)
-                await self.store.keep(spooled)
-                row = await self._kept_as(
-                    row,
-                    sha256=spooled.sha256,
-                    name=name,
-                    kind=kind,
-                    size=spooled.size,
-                    facts=understood(facts),
-                    has_picture=await self.store.has_picture(spooled.sha256),
-                    created_by=caller.user_id,
-                    conversation_id=conversation_id,
-                )
-            must_be(row["kind"], kind)
-            if self._clock() - row["created_at"] > _FRESH:  # it is wanted again
-                row = await self._change(row, created_at=self._clock())
+                async with self._placing:
+                    await self.store.keep(spooled)
+                    row = await self._kept_as(
+                        await self._find(same),
+                        sha256=spooled.sha256,
+                        name=name,
+                        kind=kind,
+                        size=spooled.size,
+                        facts=understood(facts),
+                        has_picture=await self.store.has_picture(spooled.sha256),
+                        created_by=caller.user_id,
+                        conversation_id=conversation_id,
+                    )
+                    row = await self._wanted(row, kind)
         finally:
             await self.store.drop(spooled)
         await self.forget()
         return await self._view(row)
+
+    async def _wanted(self, row: Json, kind: str) -> Json:
+        """Note that a file is wanted again; InvalidRequest ``unsupported_file`` where it is of another kind."""
+        must_be(row["kind"], kind)
+        if self._clock() - row["created_at"] > _FRESH:
+            row = await self._change(row, created_at=self._clock())
+        return row
 
     async def _must_have_room(self) -> None:
         """Refuse, as ``no_space``, what is far too much though nothing may go: the disk serves others, too."""
@@ -419,7 +433,11 @@ class Files:
             .subquery()
         )
         query = (
-            select(artifacts.c.id, artifacts.c.sha256, used.label("sent"), printed.c.at)
+            select(
+                *(artifacts.c[name] for name in ("id", "sha256", "created_at")),
+                used.label("sent"),
+                printed.c.at,
+            )
             .join(printer_files, isouter=True)
             .join(printed, printed.c.artifact_id == artifacts.c.id, isouter=True)
             .group_by(artifacts.c.id, artifacts.c.sha256, artifacts.c.created_at, printed.c.at)
@@ -442,17 +460,19 @@ class Files:
 
         def work(connection: Connection) -> bool:
             needed, referred = _references(connection)
-            if row["id"] in needed:
-                return False
             same = artifacts.c.id == row["id"]
+            wanted_at = connection.execute(select(artifacts.c.created_at).where(same)).scalar()
+            if row["id"] in needed or wanted_at not in {None, row["created_at"]}:
+                return False  # the second: somebody has just sent it again
             if row["id"] in referred:
                 connection.execute(update(artifacts).where(same).values(has_picture=False))
             else:
                 connection.execute(delete(artifacts).where(same))
             return True
 
-        if dropped := await self._db.write(work):
-            await self.store.remove(row["sha256"])
+        async with self._placing:
+            if dropped := await self._db.write(work):
+                await self.store.remove(row["sha256"])
         return dropped
 
 

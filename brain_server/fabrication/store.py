@@ -134,7 +134,9 @@ class Store:
             await self._read("preview", self.path(sha256), picture, plate=plate)
         except InvalidRequest as err:
             why = str(err.fields["reason"])
-        if not await asyncio.to_thread(picture.exists):
+        if not await asyncio.to_thread(self.path(sha256).exists):
+            await asyncio.to_thread(picture.unlink, missing_ok=True)  # removed while it was drawn
+        elif not await asyncio.to_thread(picture.exists):
             self._undrawable[picture.name] = why
 
     async def _read(
@@ -194,9 +196,10 @@ class Store:
 
     async def remove(self, sha256: str) -> None:
         """Remove a file and its pictures."""
+        await asyncio.to_thread(_unlink, self.folder, sha256)
+        # Last: until the file is gone, it can be found that it cannot be drawn.
         for name in [one for one in self._undrawable if one.startswith(sha256)]:
             del self._undrawable[name]
-        await asyncio.to_thread(_unlink, self.folder, sha256)
 
     async def tidy(self) -> None:
         """Remove what broke off, also when the process ended in the middle of it."""

@@ -21,7 +21,7 @@ from brain_server.fabrication.hazards import hazards, is_known
 from brain_server.protocol import Json
 from brain_server.storage.tables import audit, jobs, new_id, queue
 from tests.brain.fabrication.printfiles import PNG, PRUSA, SQUARE, threemf
-from tests.brain.home import Home, Later, Refused, Rest, at_home, running
+from tests.brain.home import Home, Later, Refused, Rest, at_home, running, until
 
 ABS = PRUSA.replace("PLA", "ABS")
 MODEL = threemf(**{"Metadata/plate_2.gcode": None, "Metadata/plate_3.gcode": None})
@@ -604,3 +604,42 @@ async def test_files_are_listed_in_pages(home: Home) -> None:
     first = await home.command("files.list", {"limit": 2})
     rest = await home.command("files.list", {"limit": 2, "cursor": first["cursor"]})
     assert [one["id"] for one in first["items"] + rest["items"]] == made
+
+
+# -- at the same moment -------------------------------------------------------------------------------
+
+
+async def test_a_file_that_is_sent_again_just_before_it_is_forgotten_stays(
+    home: Home, clock: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was old when it was looked for what is old, and is wanted by now."""
+    made, files = await take(home), home.brain.files
+    clock.ahead = 11 * DAY
+    drop = files._drop
+
+    async def late(row: Json) -> bool:
+        monkeypatch.setattr(files, "_drop", drop)
+        await take(home)
+        return await drop(row)
+
+    monkeypatch.setattr(files, "_drop", late)
+    await files.forget()
+    assert [(one["id"], one["missing"]) for one in await listed(home)] == [(made["id"], False)]
+
+
+async def test_a_file_that_is_sent_again_while_it_is_removed_is_there(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What removes the old content does not take the new one with it."""
+    made, files = await take(home), home.brain.files
+    remove, again = files.store.remove, []
+
+    async def late(sha256: str) -> None:
+        again.append(home.brain.tasks.start("again", take(home)))
+        await until(lambda: again[0].done() or files._placing._waiters, "that it is sent or waits")
+        await remove(sha256)
+
+    monkeypatch.setattr(files.store, "remove", late)
+    await home.command("files.remove", {"artifact_id": made["id"]})
+    new = await again[0]
+    assert [(one["id"], one["missing"]) for one in await listed(home)] == [(new["id"], False)]
