@@ -117,7 +117,8 @@ class Conversations:
         self.tells_words = False
         # The commands that such a chain waits for, and its conversation.
         self._chains: dict[str, str] = {}
-        self._waiters: dict[str, asyncio.Event] = {}
+        # Of each command one event for all who wait for its next change; it goes with the last of them.
+        self._waiters: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
         bus.listen("command.updated", self._on_command)
         bus.listen(UPDATED, self._on_switch)
 
@@ -324,8 +325,8 @@ class Conversations:
             self._chains[command_id] = conversation_id
 
     def _on_command(self, event: Event) -> None:
-        if (waiter := self._waiters.get(event.data["id"])) is not None:
-            waiter.set()
+        if (changed := self._waiters.pop(event.data["id"], None)) is not None:
+            changed.set()
         if event.data["status"] in FINAL and event.data["id"] in self._chains:
             conversation_id = self._chains.pop(event.data["id"])
             self._tasks.start(f"chain {event.data['id']}", self._resumed(conversation_id))
@@ -399,16 +400,14 @@ class Conversations:
 
     async def outcome(self, command_id: str) -> str:
         """Wait until a command is over and return in words how it ended."""
-        ended = self._waiters.setdefault(command_id, asyncio.Event())
-        try:
-            while (done := await self._gate.command(command_id)) is not None:
-                if done["status"] in FINAL:
-                    return words.outcome(done)
-                await ended.wait()
-                ended.clear()
-        finally:
-            self._waiters.pop(command_id, None)
-        return words.NEVER
+        while True:
+            # Before the look: a change that comes during it is not missed.
+            changed = self._waiters.setdefault(command_id, asyncio.Event())
+            if (done := await self._gate.command(command_id)) is None:
+                return words.NEVER
+            if done["status"] in FINAL:
+                return words.outcome(done)
+            await changed.wait()
 
     def _announce(self, conversation_id: str, owner: str | None, text: str) -> None:
         self._bus.publish(

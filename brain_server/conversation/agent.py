@@ -121,7 +121,14 @@ class Run:
     cost: float = 0.0
     result: str = ""
     task: asyncio.Task[None] | None = None
+    begun: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def note(self, step: Step, status: str) -> None:
+        """Note where a step is, and with it the run, unless that is over by now."""
+        step.status = status
+        if self.status not in OVER:
+            self.status = status
 
     def view(self) -> Json:
         """Return the run as clients see it."""
@@ -197,7 +204,9 @@ class Agent:
     def _cancel(run: Run) -> None:
         if run.task is not None and run.status not in OVER:
             run.status = "cancelled"
-            run.task.cancel()
+            # One that has not begun would not even record that it was cancelled: it looks for itself.
+            if run.begun:
+                run.task.cancel()
 
     async def recover(self) -> None:
         """Say of the runs of an earlier life that they were cut off; none is repeated."""
@@ -301,12 +310,17 @@ class Agent:
 
     async def _carry_out(self, run: Run) -> None:
         """Do every step whose needs are done, side by side, until none is left."""
+        run.begun = True
         try:
-            async with asyncio.timeout(LONGEST_RUN):
-                await self._all_steps(run)
-            failed = [step for step in run.steps if step.status != "completed"]
-            run.status = "failed" if failed else "completed"
+            if run.status not in OVER:
+                async with asyncio.timeout(LONGEST_RUN):
+                    await self._all_steps(run)
+                failed = [step for step in run.steps if step.status != "completed"]
+                run.status = "failed" if failed else "completed"
         except TimeoutError:
+            run.status = "failed"
+        except KittyError as err:
+            _LOGGER.warning("Run %s cannot be recorded: %s", run.id, err.message)
             run.status = "failed"
         except asyncio.CancelledError:
             # By its person, or by the end of the process: the row says which.
@@ -319,9 +333,12 @@ class Agent:
         run.result = words.run_over(
             run.status, [(one.goal, one.status, one.result) for one in run.steps]
         )
-        await self._update(run)
-        run.ended.set()
-        self._running.pop(run.id, None)
+        try:
+            await self._update(run)
+        finally:
+            # Whoever waits for it hears of its end, also where that cannot be recorded.
+            run.ended.set()
+            self._running.pop(run.id, None)
 
     async def _all_steps(self, run: Run) -> None:
         done: dict[str, Step] = {}
@@ -420,10 +437,10 @@ class Agent:
         while (chain := part.state.pop("chain", None)) is not None:
             if chain.get("command_id") is None:
                 return Reply(text=reply.text, confidence=0.0, reason="needs_person", certain=False)
-            step.status = run.status = "waiting"
+            run.note(step, "waiting")
             await self._update(run)
             outcome = await self._outcome(chain["command_id"])
-            step.status = run.status = "running"
+            run.note(step, "running")
             more = await self._mind.resume(part, chain, outcome)
             if more is None:
                 return Reply(text=outcome, confidence=1.0, reason="answered")

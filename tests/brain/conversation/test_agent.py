@@ -8,11 +8,13 @@ import pytest
 from sqlalchemy import select
 
 from brain_server.app import Brain
-from brain_server.errors import ProviderError
+from brain_server.conversation import words
+from brain_server.errors import ProviderError, Unavailable
 from brain_server.protocol import Json
 from brain_server.storage.tables import decisions, messages, runs
 from tests.brain.home import Home, Rest, running, until
 from tests.brain.minds.double import Double, answers, call, everything
+from tests.brain.soon import SOON
 from tests.brain.stage import WEB, Scripts, near, rows, web
 
 ASKED = "pause Printer A and then warm Printer B to 60 when Printer A is cool"
@@ -382,3 +384,130 @@ async def test_waiting_for_nothing_that_can_be_is_told_to_the_model(
     await home.say(ASKED)
     assert len(heard) == 1
     assert "condition" in heard[0]
+
+
+# -- at the same moment -------------------------------------------------------------------------------
+
+
+def at_work(brain: Brain) -> Any:
+    """Return the agent of a brain."""
+    return brain.conversations.resume.__self__.agent  # type: ignore[union-attr]  # the mind's
+
+
+async def test_a_run_that_is_cancelled_just_when_people_have_decided_is_cancelled(
+    home: Home, brain: Brain, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+):
+    """The step that waited for them goes on for a moment, and does not undo it."""
+    made = await printer(home, "A")
+    wish = {"device_id": made.context.device_id, "intent": "heat", "params": {"nozzle": 60}}
+
+    def play(request: Any) -> list[Any]:
+        if is_plan(request):
+            return [plan(("1", "Warm", "tools", []), ("2", "Tell", "tools", ["1"]))]
+        return [call("workshop_request", **wish)]
+
+    scripts["near"] = play
+    await near(home)
+    agent = at_work(brain)
+
+    async def decided(_command_id: str) -> str:
+        (run,) = agent._running.values()
+        agent._cancel(run)
+        return "It was approved."
+
+    monkeypatch.setattr(agent, "_outcome", decided)
+    assert (await home.say(ASKED))["text"].endswith("It was cancelled.")
+    assert [row["status"] for row in await rows(brain, runs)] == ["cancelled"]
+    assert agent._running == {}
+
+
+async def test_a_run_that_is_cancelled_before_it_begins_says_so(
+    home: Home, brain: Brain, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+):
+    """Conversation is switched off in the moment between the plan and its first step."""
+    scripts["near"] = lambda request: (
+        [plan(("1", "One", "tools", []), ("2", "Two", "tools", ["1"]))]
+        if is_plan(request)
+        else ["Never."]
+    )
+    await near(home)
+    listed = words.plan
+
+    def switched_off(goals: list[str]) -> str:
+        brain.bus.publish("capability.updated", {"name": "conversation", "available": False})
+        return listed(goals)
+
+    monkeypatch.setattr(words, "plan", switched_off)
+    assert (await home.say(ASKED))["text"].endswith("It was cancelled.")
+    assert [row["status"] for row in await rows(brain, runs)] == ["cancelled"]
+    assert len(Double.heard["near"]) == 1
+
+
+async def test_a_run_that_the_database_does_not_take_ends_all_the_same(
+    home: Home, brain: Brain, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+):
+    """Whoever waits for it hears of it."""
+    scripts["near"] = lambda request: (
+        [plan(("1", "One", "tools", []), ("2", "Two", "tools", ["1"]))]
+        if is_plan(request)
+        else ["Done."]
+    )
+    await near(home)
+    agent = at_work(brain)
+    update = agent._update
+
+    async def busy(run: Any) -> None:
+        if run.steps[0].status == "completed" and run.status == "running":
+            raise Unavailable("database_busy", "The database is busy; try again")
+        await update(run)
+
+    monkeypatch.setattr(agent, "_update", busy)
+    assert "could not be finished" in (await home.say(ASKED))["text"]
+    assert [row["status"] for row in await rows(brain, runs)] == ["failed"]
+    assert agent._running == {}
+
+
+async def test_of_two_who_wait_for_a_command_one_may_go_away(home: Home, brain: Brain):
+    """The other one still hears how it ended."""
+    made = await printer(home, "A")
+    wish = {"params": {"nozzle": 60}}
+    asked = await home.request(made.context.device_id, "heat", **wish)
+    number, told = asked["command"]["id"], brain.conversations
+    first, second = (brain.tasks.start("outcome", told.outcome(number)) for _ in range(2))
+    await until(
+        lambda: number in told._waiters and len(told._waiters[number]._waiters) == 2,
+        "that both wait",
+    )
+    first.cancel()
+    await asyncio.wait([first])
+    await home.decide(asked["event"], "bob", "deny")
+    async with asyncio.timeout(SOON):
+        assert "denied" in await second
+
+
+async def test_an_end_that_comes_while_somebody_looks_is_heard_by_all(
+    home: Home, brain: Brain, monkeypatch: pytest.MonkeyPatch
+):
+    """One of two hears of it at once; the other still reads what was so before."""
+    made = await printer(home, "A")
+    asked = await home.request(made.context.device_id, "heat", params={"nozzle": 60})
+    number, told = asked["command"]["id"], brain.conversations
+    look, reads, slow = told._gate.command, asyncio.Event(), asyncio.Event()
+
+    async def slowly(command_id: str) -> Json | None:
+        found = await look(command_id)
+        if asyncio.current_task() is second and not slow.is_set():
+            reads.set()
+            await slow.wait()
+        return found
+
+    monkeypatch.setattr(told._gate, "command", slowly)
+    second = brain.tasks.start("slow", told.outcome(number))
+    await reads.wait()
+    first = brain.tasks.start("fast", told.outcome(number))
+    await until(lambda: told._waiters[number]._waiters, "that the first waits")
+    await home.decide(asked["event"], "bob", "deny")
+    async with asyncio.timeout(SOON):
+        assert "denied" in await first
+        slow.set()
+        assert "denied" in await second
