@@ -130,9 +130,12 @@ class Vision:
             await asyncio.sleep(TICK_S)
 
     async def _when_free(self, camera: Camera) -> None:
-        async with self._looking:
-            if camera.device_id in self._cameras and self._devices.switches.is_on(CAPABILITY):
-                await self.watch(camera.device_id)
+        try:
+            async with self._looking:
+                if camera.device_id in self._cameras and self._devices.switches.is_on(CAPABILITY):
+                    await self.watch(camera.device_id)
+        finally:
+            camera.busy = False
 
     def _rests(self, camera: Camera) -> bool:
         wanted = self._devices.switches.is_on(CAPABILITY) and camera.kept.enabled

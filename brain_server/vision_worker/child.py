@@ -103,21 +103,35 @@ class Child:
             ) from err
 
     async def _spawn(self) -> None:
+        """Start one; DeviceError ``vision_crashed`` where there are no more processes, files or memory."""
         self._hang_up()
+        try:
+            await self._spawned()
+        except OSError as err:
+            words = f"What opens pictures cannot be started: {err.strerror}"
+            raise DeviceError("vision_crashed", words, ended="not started") from err
+
+    async def _spawned(self) -> None:
         mine, theirs = socket.socketpair()
         with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "brain_server.vision_worker", str(theirs.fileno())),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,  # libav talks there, of addresses with passwords
-                cwd=_ROOT,
-                env=_environment(),
-                start_new_session=True,  # Ctrl-C is for the brain
-            )
-        self._reader, self._writer = await asyncio.open_connection(sock=mine)
+            reader, writer = await asyncio.open_connection(sock=mine)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *("-m", "brain_server.vision_worker", str(theirs.fileno())),
+                    pass_fds=(theirs.fileno(),),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.DEVNULL,  # libav talks there, of addresses with passwords
+                    cwd=_ROOT,
+                    env=_environment(),
+                    start_new_session=True,  # Ctrl-C is for the brain
+                )
+            except BaseException:
+                writer.close()
+                raise
+        # At once: whoever ends the process hangs up on it.
+        self._process, self._reader, self._writer = process, reader, writer
 
     def _wake(self) -> None:
         if self._rest is not None:

@@ -86,6 +86,8 @@ class Child:
         done, _ = await asyncio.wait({task}, timeout=patience_s)
         if not done:
             raise ProviderError("model_loading", f"{self._name} is still being loaded")
+        if task.cancelled():  # by who closes the provider: whoever asked was not called off
+            raise ProviderError("provider_cut_off", f"{self._name} was put away")
         if (error := task.result()) is not None:
             raise error
         self._wake()
@@ -182,6 +184,13 @@ class Child:
         except ProviderError as err:
             await self.stop()
             return err
+        except OSError as err:  # there are no more processes, files or memory to be had
+            await self.stop()
+            words = f"{self._name} cannot be started: {err.strerror}"
+            return ProviderError("provider_unreachable", words)
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
         if isinstance(answer, Loaded):
             self.let_rest()
             return None
@@ -191,19 +200,24 @@ class Child:
     async def _spawn(self) -> None:
         mine, theirs = socket.socketpair()
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "brain_server.llama_worker", str(theirs.fileno())),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                cwd=_ROOT,
-                env=_environment(),
-                start_new_session=True,  # Ctrl-C is for the brain
-            )
-        self._process = process
-        self._reader, self._writer = await asyncio.open_connection(sock=mine)
+            reader, writer = await asyncio.open_connection(sock=mine)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *("-m", "brain_server.llama_worker", str(theirs.fileno())),
+                    pass_fds=(theirs.fileno(),),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.PIPE,
+                    cwd=_ROOT,
+                    env=_environment(),
+                    start_new_session=True,  # Ctrl-C is for the brain
+                )
+            except BaseException:
+                writer.close()
+                raise
+        # At once: whoever puts the process away hangs up on it.
+        self._process, self._reader, self._writer = process, reader, writer
         self._head, self._errors = None, ""
         assert process.stderr is not None  # noqa: S101 - asked for above
         self._tasks.start("llama errors", self._keep_errors(process.stderr))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+import errno
 import os
 from pathlib import Path
 import signal
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from brain_server.errors import DeviceError
+from brain_server.observability import Tasks
 from brain_server.vision.detect import Detectors, judged
 from brain_server.vision_worker.__main__ import Worker
 from brain_server.vision_worker.child import Child
@@ -430,3 +432,41 @@ async def test_a_stream_that_comes_to_its_end_says_so(tmp_path: Path) -> None:
 async def test_without_anybody_to_ask_a_picture_is_unknown(tmp_path: Path) -> None:
     verdict = await Detectors(tmp_path).by_model(FINE, None)
     assert (verdict.word, verdict.what, verdict.by) == ("unknown", "no_model", None)
+
+
+async def test_who_goes_away_while_a_process_is_started_is_called_off_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There is no line to it yet on which to hang up."""
+    reached = asyncio.Event()
+
+    async def connecting(*, sock: socket.socket) -> None:
+        reached.set()
+        with sock:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio, "open_connection", connecting)
+    child = Child(idle_s=60)
+    look = Look(url="rtsp://127.0.0.1:1/", verify_ssl=True, seconds=1)
+    asking = Tasks().start("asking", child.ask(look, Seen, SOON))
+    await reached.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert child.pid is None
+
+
+async def test_a_machine_without_room_for_a_process_has_no_picture_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever looks is told as of any other camera that fails."""
+
+    async def full(*_command: Any, **_more: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", full)
+    child = Child(idle_s=60)
+    with pytest.raises(DeviceError) as caught:
+        await child.ask(Look(url="rtsp://127.0.0.1:1/", verify_ssl=True, seconds=1), Seen, SOON)
+    assert caught.value.code == "vision_crashed"
+    assert child.pid is None

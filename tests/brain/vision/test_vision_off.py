@@ -1,5 +1,6 @@
 """Cameras while vision is switched off: none looks, and what was being looked at has no effect."""
 
+from brain_server.vision import AT_ONCE
 from tests.brain.fabrication.test_queue_off import Off
 from tests.brain.home import until
 from tests.brain.vision.conftest import SPAGHETTI, Shop
@@ -49,3 +50,30 @@ async def test_what_was_seen_before_counts_no_more(shop: Shop) -> None:
     shop.brain.bus.publish("capability.updated", {"name": "queue", "available": False})
     await shop.looks(2)
     assert await shop.incidents() == []
+
+
+async def test_a_camera_whose_look_was_not_taken_looks_again_once_it_is_switched_on(
+    shop: Shop,
+) -> None:
+    """Its turn had not come when vision was switched off: it is not busy for ever."""
+    await shop.prints()
+    camera = shop.vision._camera(shop.brain.registry.get(shop.camera_id))
+
+    def is_sent() -> bool:
+        camera.due = 1.0  # long ago, whatever the job that began has set it to meanwhile
+        return camera.busy
+
+    def has_looked() -> bool:
+        return is_sent() or bool(shop.mind.asked)
+
+    for _ in range(AT_ONCE):
+        await shop.vision._looking.acquire()
+    await until(is_sent, "that it waits for its turn")
+    shop.brain.devices.switches = Off("vision")
+    for _ in range(AT_ONCE):
+        shop.vision._looking.release()
+    await until(lambda: not camera.busy, "that its turn is over")
+    assert shop.mind.asked == []
+    shop.brain.devices.switches = Off()
+    await until(has_looked, "its next look")
+    await until(lambda: shop.mind.asked, "what it asks")
