@@ -56,17 +56,17 @@ class Amqp(Broker):
         url = URL(where.url).with_query({"heartbeat": str(self.keep_alive_s)})
         try:
             connection = await aio_pika.connect(url, timeout=CONNECT_S, ssl_context=tls)
-        except (OSError, aio_pika.exceptions.AMQPError) as err:  # a TimeoutError is one, too
+        except _broken(aio_pika) as err:
             raise unreachable(where, repr(err)) from err
         try:
             try:
                 async with asyncio.timeout(CONNECT_S):
                     exchange = await _exchange(aio_pika, connection, where.prefix)
-            except (OSError, aio_pika.exceptions.AMQPError) as err:
+            except _broken(aio_pika) as err:
                 raise unreachable(where, repr(err)) from err
             yield AmqpLink(where, aio_pika, connection, exchange)
         finally:
-            with suppress(OSError, aio_pika.exceptions.AMQPError):
+            with suppress(*_broken(aio_pika)):
                 async with asyncio.timeout(GOODBYE_S):
                     await connection.close()
 
@@ -103,7 +103,7 @@ class AmqpLink(Link):
             )
         except (aio_pika.exceptions.DeliveryError, too_large) as err:
             raise refused(self._where, repr(err)) from err
-        except (OSError, aio_pika.exceptions.AMQPError) as err:
+        except _broken(aio_pika) as err:
             raise unreachable(self._where, repr(err)) from err
 
     @override
@@ -115,6 +115,13 @@ class AmqpLink(Link):
         if self._connection.connected.is_set():
             await ended.wait()
         raise unreachable(self._where, "the connection ended")
+
+
+def _broken(aio_pika: Any) -> tuple[type[Exception], ...]:
+    """Return what is raised where the connection is broken, or breaks; a TimeoutError is an OSError."""
+    # What is asked of a connection that has just ended raises the last, which is no AMQPError.
+    errors = aio_pika.exceptions
+    return (OSError, errors.AMQPError, errors.ChannelInvalidStateError)
 
 
 async def _exchange(aio_pika: Any, connection: Any, prefix: str) -> Any:

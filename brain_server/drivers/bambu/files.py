@@ -80,7 +80,8 @@ class Ftps(ftplib.FTP_TLS):
             self.voidcmd("TYPE A")
             with (
                 self.transfercmd("NLST") as data,
-                data.makefile("r", encoding=self.encoding) as told,
+                # A line that breaks may do so in the middle of a letter.
+                data.makefile("r", encoding=self.encoding, errors="replace") as told,
             ):
                 text = told.read(_MOST_NAMES + 1)
             if len(text) > _MOST_NAMES:
@@ -115,7 +116,7 @@ class Ftps(ftplib.FTP_TLS):
         plain = socket.create_connection((host, port), TIMEOUT_S)
         self.af = plain.family
         self.sock = self._wrap(plain, None)
-        self.file = self.sock.makefile("r", encoding=self.encoding)
+        self.file = self.sock.makefile("r", encoding=self.encoding, errors="replace")
         self.welcome = self.getresp()
         self.login(user, code, secure=False)
         self.prot_p()

@@ -3,10 +3,14 @@
 import asyncio
 from pathlib import Path
 import sys
+from types import SimpleNamespace
+from typing import Any
 
+import aio_pika
 import pytest
 
 from brain_server.brokers import Broker, Message, Where, decoded, discover, find
+from brain_server.brokers.amqp import AmqpLink
 from brain_server.errors import InvalidRequest, Unavailable
 from tests.standins.server import free_port
 
@@ -128,3 +132,12 @@ async def test_a_broker_that_is_not_there_is_unreachable(scheme: str) -> None:
     assert caught.value.code == "broker_unreachable"
     assert caught.value.message == f"{scheme}://127.0.0.1:{port} does not answer"
     assert "s3cret" not in str(caught.value.fields)
+
+
+async def test_an_event_for_an_amqp_connection_that_has_just_ended_waits_for_the_next() -> None:
+    """What the library says of it is none of its own errors of AMQP."""
+    gone: Any = SimpleNamespace(is_closed=True)
+    link = AmqpLink(where("amqp://host"), aio_pika, None, aio_pika.Exchange(gone, "kitty"))
+    with pytest.raises(Unavailable) as caught:
+        await link.publish(MESSAGE)
+    assert caught.value.code == "broker_unreachable"

@@ -121,3 +121,39 @@ def test_a_list_of_files_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPa
         session.names()
     pouring.join()
     assert sent < 8
+
+
+def _cut_off(_line: str = "") -> str:
+    raise EOFError
+
+
+def test_a_list_of_files_that_breaks_off_in_the_middle_of_a_letter_is_a_broken_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first half of an ü is no fault of KITTY."""
+    here, there = socket.socketpair()
+    with there:
+        there.sendall("Krümel.gcode\r\nWürfel.gcode".encode()[:17])
+    session = Ftps(Trust(serial=SERIAL))
+    monkeypatch.setattr(session, "_open", lambda *_where: None)
+    monkeypatch.setattr(session, "voidcmd", lambda _line: "200")
+    monkeypatch.setattr(session, "transfercmd", lambda _line: here)
+    monkeypatch.setattr(session, "voidresp", _cut_off)
+    with pytest.raises(DeviceError) as raised:
+        session.within("127.0.0.1", 990, "bblp", "0", Ftps.names)
+    assert raised.value.code == "cannot_connect"
+
+
+def test_a_greeting_that_breaks_off_in_the_middle_of_a_letter_is_a_broken_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As every other line that breaks."""
+    here, there = socket.socketpair()
+    with there:
+        there.sendall("220 Grü".encode()[:-1])
+    session = Ftps(Trust(serial=SERIAL))
+    monkeypatch.setattr(socket, "create_connection", lambda *_where: here)
+    monkeypatch.setattr(session, "_wrap", lambda plain, _session: plain)
+    with pytest.raises(DeviceError) as raised:
+        session.within("127.0.0.1", 990, "bblp", "0", Ftps.names)
+    assert raised.value.code == "cannot_connect"
