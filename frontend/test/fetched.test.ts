@@ -108,3 +108,28 @@ test("a list goes on where it ended, and not after it was read anew", async () =
   await more;
   expect(listed.items).toEqual([1, 2]);
 });
+
+test("what is due when nothing can be read any more is not read", async () => {
+  const read = vi.fn(async () => "told");
+  const now = { about: "a" as string | null };
+  const fetched = new Fetched(host(), read, () => now.about, 300);
+  for (const about of ["a", "b", null]) {
+    now.about = about;
+    fetched.hostUpdate();
+  }
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(read).toHaveBeenCalledTimes(1);
+});
+
+test("what one brain has told is not shown as what another tells", async () => {
+  const here = host();
+  const answers = [() => Promise.resolve("told"), () => Promise.reject({ code: "no", message: "No" })];
+  const fetched = new Fetched(here, () => answers.shift()?.() ?? Promise.resolve("more"));
+  fetched.hostUpdate();
+  await settle();
+  here.entryId = "other";
+  fetched.hostUpdate();
+  expect(fetched.value).toBeUndefined();
+  await settle();
+  expect([fetched.value, fetched.failure?.code]).toEqual([undefined, "no"]);
+});

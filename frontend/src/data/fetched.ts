@@ -16,6 +16,7 @@ export class Fetched<T> implements ReactiveController {
   /** Counts what was asked: only the last answer counts. */
   protected asked = 0;
   private key: string | undefined;
+  private brain: string | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -29,14 +30,23 @@ export class Fetched<T> implements ReactiveController {
   }
 
   hostUpdate(): void {
+    const brain = this.host.entryId ?? "";
+    if (this.brain !== undefined && brain !== this.brain) {
+      // What another brain has told is not this one's.
+      this.asked += 1;
+      this.value = undefined;
+      this.failure = null;
+    }
+    this.brain = brain;
     const about = this.host.hass ? this.about() : null;
     if (about === null) {
+      clearTimeout(this.timer);
       this.key = undefined;
       return;
     }
-    const key = `${this.host.entryId ?? ""} ${about}`;
+    const key = `${brain} ${about}`;
     if (key === this.key) return;
-    const known = this.key?.startsWith(`${this.host.entryId ?? ""} `);
+    const known = this.key?.startsWith(`${brain} `);
     this.key = key;
     clearTimeout(this.timer);
     if (known && this.waitMs) this.timer = setTimeout(this.again, this.waitMs);

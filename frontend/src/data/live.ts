@@ -31,6 +31,11 @@ export function merged(rows: Rows, message: Message): Rows {
   return now;
 }
 
+/** Ends a subscription; without a socket there is nothing to end. */
+function end(unsubscribe: () => Promise<void> | void): void {
+  void Promise.resolve(unsubscribe()).catch(() => undefined);
+}
+
 class Channel {
   rows: Rows = new Map();
   loaded = false;
@@ -40,7 +45,9 @@ class Channel {
   private unsubscribe: (() => Promise<void> | void) | null = null;
   private generation = 0;
   private wait = RETRY_FIRST_MS;
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  private open = false;
+  private retry: ReturnType<typeof setTimeout> | undefined;
+  private leaving: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly connection: Connection,
@@ -49,17 +56,20 @@ class Channel {
   ) {}
 
   look(changed: () => void): () => void {
-    clearTimeout(this.timer);
-    if (this.lookers.size === 0 && !this.unsubscribe) {
+    clearTimeout(this.leaving);
+    if (!this.open) {
+      this.open = true;
       this.connection.addEventListener("ready", this.again);
+      this.again();
+    } else if (this.lookers.size === 0 && this.failure && !this.unsubscribe) {
       this.again();
     }
     this.lookers.add(changed);
     return () => {
       this.lookers.delete(changed);
       if (this.lookers.size === 0) {
-        clearTimeout(this.timer);
-        this.timer = setTimeout(this.close, LINGER_MS);
+        clearTimeout(this.leaving);
+        this.leaving = setTimeout(this.close, LINGER_MS);
       }
     };
   }
@@ -76,7 +86,7 @@ class Channel {
   };
 
   private async subscribe(): Promise<void> {
-    clearTimeout(this.timer);
+    clearTimeout(this.retry);
     this.generation += 1;
     const mine = this.generation;
     try {
@@ -95,23 +105,24 @@ class Channel {
         { resubscribe: false },
       );
       if (mine === this.generation) this.unsubscribe = unsubscribe;
-      else void unsubscribe();
+      else end(unsubscribe);
     } catch (error) {
       if (mine !== this.generation) return;
       // A Home Assistant that is starting does not know the command yet.
       this.failure = failureOf(error);
       this.tell();
-      this.timer = setTimeout(() => void this.subscribe(), this.wait);
+      this.retry = setTimeout(() => void this.subscribe(), this.wait);
       this.wait = Math.min(this.wait * 2, RETRY_MOST_MS);
     }
   }
 
   private readonly close = (): void => {
     if (this.lookers.size > 0) return;
+    clearTimeout(this.retry);
     this.generation += 1;
+    this.open = false;
     this.connection.removeEventListener("ready", this.again);
-    // Without a socket there is nothing to end.
-    void Promise.resolve(this.unsubscribe?.()).catch(() => undefined);
+    if (this.unsubscribe) end(this.unsubscribe);
     this.unsubscribe = null;
     this.gone();
   };

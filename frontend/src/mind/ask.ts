@@ -2,6 +2,7 @@
 
 import { ActionError, call, failureOf } from "../data/actions";
 import type { Hass } from "../data/hass";
+import { t } from "../i18n";
 
 /** What is heard while an answer comes. */
 export interface Listener {
@@ -73,6 +74,7 @@ async function streamed(
   stop: AbortSignal,
 ): Promise<void> {
   let unsubscribe: (() => Promise<void> | void) | undefined;
+  let lost = () => {};
   let heard = false;
   const hear = (text: string) => {
     heard = true;
@@ -94,6 +96,9 @@ async function streamed(
         } else if (event.type === "run-end") resolve();
       };
       stop.addEventListener("abort", () => resolve(), { once: true });
+      // What is being answered does not go on over another socket.
+      lost = () => reject(new ActionError("connection_lost", t(hass, "panel.home_away")));
+      hass.connection.addEventListener("disconnected", lost);
       const run = {
         type: "assist_pipeline/run",
         start_stage: "intent",
@@ -112,6 +117,7 @@ async function streamed(
     const found = failureOf(error);
     throw new ActionError(found.code, found.message);
   } finally {
+    hass.connection.removeEventListener("disconnected", lost);
     // Nobody listens any more: Home Assistant ends what is still going on.
     await Promise.resolve(unsubscribe?.()).catch(() => undefined);
   }

@@ -35,6 +35,8 @@ export class KittyMemory extends KittyPage {
   /** What somebody is asked whether it shall be forgotten. */
   @state() private doomed: Memory | "all" | undefined;
   private seen = "";
+  /** Counts what was read: only the last answer counts. */
+  private reads = 0;
 
   static override styles = [
     shared,
@@ -89,15 +91,18 @@ export class KittyMemory extends KittyPage {
   }
 
   private async read(): Promise<void> {
+    this.reads += 1;
+    const mine = this.reads;
     try {
       const page = await this.call<Page<Memory> & { status: MemoryStatus }>("get_memories", { ...this.here });
+      if (mine !== this.reads) return;
       this.items = page.items;
       this.cursor = page.cursor;
       this.status = page.status;
       this.failure = undefined;
       if (this.query) await this.look();
     } catch (error) {
-      this.failure = failureOf(error);
+      if (mine === this.reads) this.failure = failureOf(error);
     }
   }
 

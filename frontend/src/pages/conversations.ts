@@ -55,6 +55,8 @@ export class KittyPageConversations extends KittyPage {
   private seen: unknown;
   private asked = "";
   private soon: ReturnType<typeof setTimeout> | undefined;
+  /** Counts what was read: only the last answer counts. */
+  private reads = 0;
 
   static override styles = [
     shared,
@@ -180,17 +182,21 @@ export class KittyPageConversations extends KittyPage {
   private async read(): Promise<void> {
     if (this.rest === MEMORY || this.turn) return;
     const shown = this.shown;
+    this.reads += 1;
+    const mine = this.reads;
     try {
       const page = await this.call<Page<Conversation>>("get_conversations", { ...this.here });
+      if (mine !== this.reads) return;
       this.talks = page.items;
       this.more = page.cursor;
       if (shown && shown !== NEW && page.items.some((one) => one.id === shown)) {
         const thread = await this.call<Thread>("get_conversations", { conversation_id: shown, ...this.here });
+        if (mine !== this.reads) return;
         if (shown === this.shown) this.thread = thread;
       }
       this.failure = undefined;
     } catch (error) {
-      this.failure = failureOf(error);
+      if (mine === this.reads) this.failure = failureOf(error);
     }
   }
 

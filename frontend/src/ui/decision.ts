@@ -90,6 +90,8 @@ export class KittyDecision extends KittyPage {
 
   override connectedCallback(): void {
     super.connectedCallback();
+    // Whoever is moved in a list is taken out and put back: what waited begins anew.
+    this.requestUpdate("event");
     // Home Assistant's words of intents and parameters; the element is drawn anew when they are there.
     void this.hass?.loadBackendTranslation("selector", "kitty");
   }

@@ -236,9 +236,12 @@ export class KittyPrintHistory extends KittyPage {
     this.costs = null;
     this.told = null;
     const asked = { ...this.here, job_id: job.id };
-    await this.doing("details", async () => {
-      this.told = await this.call<Told>("get_job", asked);
-      this.costs = await this.call<Costs>("get_costs", asked);
+    await this.doing(`details ${job.id}`, async () => {
+      const told = await this.call<Told>("get_job", asked);
+      if (this.open?.id !== job.id) return;
+      this.told = told;
+      const costs = await this.call<Costs>("get_costs", asked);
+      if (this.open?.id === job.id) this.costs = costs;
     });
   }
 
@@ -281,7 +284,7 @@ export class KittyPrintHistory extends KittyPage {
           : nothing
     }
       <dl>${facts.map(([name, value]) => (value ? html`<dt>${this.t(name)}</dt><dd>${value}</dd>` : nothing))}</dl>
-      ${this.costs ? this.spent(this.costs) : this.busy.has("details") ? loading(this.hass) : nothing}
+      ${this.costs ? this.spent(this.costs) : this.busy.has(`details ${job?.id}`) ? loading(this.hass) : nothing}
       ${
         seen.length
           ? html`<div class="seen">

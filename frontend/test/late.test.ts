@@ -1,0 +1,114 @@
+/** Answers that come late, for something else, or never: what is shown is what was asked for last. */
+
+import { ReactiveElement } from "lit";
+import { expect, test, vi } from "vitest";
+import type { Hass } from "../src/data/hass";
+import { ask } from "../src/mind/ask";
+import { KittyMemory } from "../src/mind/memory";
+import { KittyPageConversations } from "../src/pages/conversations";
+import { KittyPrintHistory } from "../src/pages/shop/history";
+import { KittyDecision } from "../src/ui/decision";
+import { settle, stopTime } from "./looker";
+
+stopTime();
+
+interface Question {
+  service: string;
+  data: Record<string, unknown>;
+  answer(response: unknown): Promise<unknown>;
+}
+
+/** Home Assistant whose answers the test gives, when it wants to. */
+function home(): { hass: Hass; questions: Question[] } {
+  const questions: Question[] = [];
+  const callWS = ({ service, service_data }: Record<string, unknown>) =>
+    new Promise((resolve) => {
+      const answer = (response: unknown) => {
+        resolve({ response });
+        return settle();
+      };
+      questions.push({ service: String(service), data: service_data as Question["data"], answer });
+    });
+  return { hass: { language: "en", callWS } as unknown as Hass, questions };
+}
+
+/** Returns what an element keeps to itself. */
+const kept = (element: object, name: string) => Reflect.get(element, name);
+
+/** Has an element do what nobody else can tell it to. */
+const run = (element: object, name: string, ...given: unknown[]) => kept(element, name).apply(element, given);
+
+test("of two prints that are looked at the second has its own figures", async () => {
+  const { hass, questions } = home();
+  const history = Object.assign(new KittyPrintHistory(), { hass });
+  for (const id of ["a", "b"]) run(history, "look_at", { id, file: id });
+  await questions[0]?.answer("of a");
+  await questions[1]?.answer("of b");
+  await questions[2]?.answer("costs");
+  expect(questions.map(({ service, data }) => [service, data.job_id])).toEqual([
+    ["get_job", "a"],
+    ["get_job", "b"],
+    ["get_costs", "b"],
+  ]);
+  expect([kept(history, "told"), kept(history, "costs")]).toEqual(["of b", "costs"]);
+});
+
+test("what is remembered is shown as it was read last", async () => {
+  const { hass, questions } = home();
+  const memory = Object.assign(new KittyMemory(), { hass });
+  run(memory, "read");
+  memory.entryId = "other";
+  run(memory, "read");
+  await questions[1]?.answer({ items: ["other"], cursor: null, status: {} });
+  await questions[0]?.answer({ items: ["first"], cursor: null, status: {} });
+  expect(kept(memory, "items")).toEqual(["other"]);
+});
+
+test("conversations are shown as they were read last", async () => {
+  const { hass, questions } = home();
+  const page = Object.assign(new KittyPageConversations(), { hass });
+  run(page, "read");
+  page.entryId = "other";
+  run(page, "read");
+  await questions[1]?.answer({ items: [{ id: "other" }], cursor: null });
+  await questions[0]?.answer({ items: [{ id: "first" }], cursor: null });
+  expect(kept(page, "talks")).toEqual([{ id: "other" }]);
+});
+
+test("an answer that can come no more is not waited for", async () => {
+  const lost: (() => void)[] = [];
+  const connection = {
+    subscribeMessage: async () => () => {},
+    addEventListener: (_name: string, listener: () => void) => void lost.push(listener),
+    removeEventListener: (_name: string, listener: () => void) => void lost.splice(lost.indexOf(listener), 1),
+  };
+  const hass = {
+    language: "en",
+    connection,
+    entities: { k: { entity_id: "conversation.k", platform: "kitty" } },
+    callWS: async () => ({ pipelines: [{ id: "p", conversation_engine: "conversation.k" }] }),
+  } as unknown as Hass;
+  const question = { text: "Hello", conversationId: "c", entryId: undefined };
+  const failed = vi.fn();
+  ask(hass, question, { words() {}, tool() {} }, new AbortController().signal).catch(failed);
+  await settle();
+  for (const one of [...lost]) one();
+  await settle();
+  expect(failed.mock.calls.map(([error]) => error.code)).toEqual(["connection_lost"]);
+  expect(lost).toEqual([]);
+});
+
+test("a request that is moved in its list before it was shown long enough can be decided all the same", async () => {
+  const decision = new KittyDecision();
+  // Nothing is drawn, as there is no page here.
+  const update = (changed: unknown) => kept(ReactiveElement.prototype, "update").call(decision, changed);
+  Object.assign(decision, { createRenderRoot: () => ({}), update, event: { id: "e" } });
+  decision.connectedCallback();
+  await vi.advanceTimersByTimeAsync(500);
+  decision.disconnectedCallback();
+  decision.connectedCallback();
+  await vi.advanceTimersByTimeAsync(999);
+  expect(kept(decision, "ready")).toBe(false);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(kept(decision, "ready")).toBe(true);
+});
