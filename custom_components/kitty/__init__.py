@@ -57,8 +57,8 @@ from .people import Feed
 from .protocol import CommandStatus, Json
 from .providers import (
     Watch,
+    async_follow_providers,
     async_forget_removed,
-    async_note_removed,
     provider_subentries,
 )
 from .replies import Replies
@@ -95,6 +95,7 @@ async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
     """Register what works for every entry: the actions, the panel's data, its module."""
     async_setup_services(hass)
     async_setup_websocket(hass)
+    async_follow_providers(hass)
     await async_setup_panel(hass)
     return True
 
@@ -141,6 +142,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
     )
     await coordinator.async_config_entry_first_refresh()
     entry.runtime_data.feed.start()
+    # From the moment at which the brain is told what there is: what changes during the rest of this counts, too.
+    _listen_for_updates(hass, entry)
     entry.runtime_data.approvals.start()
     Replies(hass, coordinator, ledger).start()
     await IncidentPush(hass, entry).start()
@@ -156,9 +159,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
     entry.async_on_unload(async_watch_exposed(hass, entry))
     entry.async_on_unload(async_offer_api(hass, entry))
     await async_check_rules(hass, entry)
-    # Together, so that nothing is removed between them.
     async_forget_removed(hass, entry)
-    _listen_for_updates(hass, entry)
     return True
 
 
@@ -178,8 +179,12 @@ async def async_unload_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> bo
     """Wait for what is being carried out, then let go of everything."""
     if not has_brain(entry):
         return await hass.config_entries.async_unload_platforms(entry, HOME_PLATFORMS)
-    await entry.runtime_data.executor.drain()
-    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+    executor = entry.runtime_data.executor
+    await executor.drain()
+    unloaded = await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+    # The brain is heard still: what it has ordered meanwhile is finished, too.
+    await executor.drain()
+    return unloaded
 
 
 async def async_remove_config_entry_device(
@@ -287,25 +292,31 @@ def _follow_link(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
     entry.async_on_unload(coordinator.async_listen(LINK_UP, answers))
     entry.async_on_unload(coordinator.async_listen(LINK_REFUSED, answers))
     entry.async_on_unload(stop)
+    if not coordinator.data.connected:
+        away({})  # since the first snapshot
 
 
 @callback
 def _listen_for_updates(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
-    """Reload after a change, unless it is one of rules, which only has to be sent."""
-    seen = _rest(entry)
+    """Reload after a change, unless it is one of rules, which only has to be sent, or of notes."""
+    seen, rules = _rest(entry), _rules(entry)
 
     async def updated(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
-        nonlocal seen
+        nonlocal seen, rules
         before, seen = seen, _rest(entry)
-        if before["subentries"] != seen["subentries"]:
-            async_note_removed(hass, entry)  # the brain forgets them once the entry is loaded anew
+        sent, rules = rules, _rules(entry)
         if before != seen:
             await hass.config_entries.async_reload(entry.entry_id)
-            return
-        await async_check_rules(hass, entry)
-        await entry.runtime_data.feed.rules_changed()
+        elif sent != rules:
+            await async_check_rules(hass, entry)
+            await entry.runtime_data.feed.rules_changed()
 
     entry.async_on_unload(entry.add_update_listener(updated))
+
+
+def _rules(entry: KittyConfigEntry) -> Mapping[str, Any]:
+    """Return everything of an entry whose change only has to be sent."""
+    return {key: one for key, one in entry.options.items() if key in _RULES}
 
 
 def _rest(entry: KittyConfigEntry) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """Requests and decisions of people: who asked, who is asked, and whose finger it was."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,6 +44,21 @@ WRONG_TOKEN: Final = "wrong_token"  # noqa: S105 - the name of an attempt
 FOREIGN_TOKEN: Final = "foreign_token"  # noqa: S105 - see above
 EXPIRED_TOKEN: Final = "expired_token"  # noqa: S105 - see above
 
+type Press = Callable[[Event[Mapping[str, Any]]], Coroutine[Any, Any, None]]
+
+
+@callback
+def async_listen_to_presses(
+    hass: HomeAssistant, entry: KittyConfigEntry, press: Press
+) -> CALLBACK_TYPE:
+    """Call back for every press on a phone; an unload waits for its end, as the next life reads what it wrote."""
+
+    @callback
+    def pressed(event: Event[Mapping[str, Any]]) -> None:
+        entry.async_create_task(hass, press(event), "kitty press")
+
+    return hass.bus.async_listen(EVENT_MOBILE_ACTION, pressed)
+
 
 class Approvals:
     """Sends requests, collects decisions, and asks the phones of those who may decide."""
@@ -73,7 +88,7 @@ class Approvals:
     def start(self) -> None:
         """Listen to the phones and to the brain, and take up what was pending before a restart."""
         on_unload = self._entry.async_on_unload
-        on_unload(self._hass.bus.async_listen(EVENT_MOBILE_ACTION, self._async_on_press))
+        on_unload(async_listen_to_presses(self._hass, self._entry, self._async_on_press))
         on_unload(self._coordinator.async_listen("safety.event", self._on_event))
         on_unload(self._coordinator.async_listen(SNAPSHOT, self._on_snapshot))
         on_unload(self._stop_timers)

@@ -276,6 +276,10 @@ class BrainClient:
         except (ValueError, KeyError, TypeError, AttributeError) as err:
             LOGGER.warning("The brain's request %s makes no sense: %r", frame["method"], err)
             reply["error"] = {"code": "invalid_request", "message": repr(err)}
+        except (OSError, ClientError, RuntimeError) as err:
+            # What other integrations offer fails as their libraries do.
+            LOGGER.warning("The brain's request %s failed: %r", frame["method"], err)
+            reply["error"] = {"code": "home_assistant_error", "message": repr(err)}
         with suppress(BrainUnavailable):
             await self._send(reply)
 

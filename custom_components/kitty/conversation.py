@@ -91,8 +91,9 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
         self._asked: dict[_Talk, tuple[str, str]] = {}
         # The calls that the last answers were questions about.
         self._open: dict[_Talk, str] = {}
-        home = coordinator.config_entry.runtime_data.home
-        self._house = HouseTools(coordinator.hass, home, self._turn)
+        # A session of Home Assistant may end after the entry did.
+        self._home = coordinator.config_entry.runtime_data.home
+        self._house = HouseTools(coordinator.hass, self._home, self._turn)
 
     @override
     async def async_added_to_hass(self) -> None:
@@ -213,7 +214,7 @@ class KittyAgent(KittyBrainEntity, ConversationEntity):
             self._asked.pop((conversation_id, person), None)
             self._open.pop((conversation_id, person), None)
         self._brain_ids.pop(conversation_id, None)
-        self.coordinator.config_entry.runtime_data.home.forget(conversation_id)
+        self._home.forget(conversation_id)
 
     def _params(self, turn: Turn) -> Json:
         """Return the turn as the brain takes it."""

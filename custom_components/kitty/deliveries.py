@@ -27,7 +27,7 @@ from homeassistant.helpers.storage import Store
 from homeassistant.util import slugify
 import probatio as vol
 
-from .approvals import EVENT_MOBILE_ACTION
+from .approvals import async_listen_to_presses
 from .const import (
     CONF_INSTANCE_ID,
     CONF_LEAST_SEVERITY,
@@ -156,7 +156,7 @@ class Deliveries:
         self._asked = kept.get("asked", {})
         self._tokens = kept.get("tokens", {})
         on_unload = self._entry.async_on_unload
-        on_unload(self._hass.bus.async_listen(EVENT_MOBILE_ACTION, self._async_on_press))
+        on_unload(async_listen_to_presses(self._hass, self._entry, self._async_on_press))
         on_unload(self._coordinator.async_listen(ANSWERED, self._on_answered))
         self._client.register("ha.notify", self._async_notify)
 

@@ -11,6 +11,7 @@ from homeassistant.helpers.selector import AreaSelector, TextSelector
 import probatio as vol
 
 from .const import CONF_DRIVER, CONF_FOUND_AS, CONF_INFO, CONF_OPTIONS, CONF_ZONE_ID
+from .entries import client_of
 from .errors import BrainError, BrainUnavailable
 from .forms import OptionForm
 from .protocol import Json
@@ -23,7 +24,7 @@ _FORM_ERRORS: Final = frozenset({"cannot_connect", "invalid_auth", "invalid_opti
 
 async def async_drivers(entry: ConfigEntry[Any]) -> dict[str, Json]:
     """Ask the brain for its drivers, by name."""
-    answer = await entry.runtime_data.client.command("drivers.list")
+    answer = await client_of(entry).command("drivers.list")
     return {driver["name"]: driver for driver in answer["items"]}
 
 
@@ -91,7 +92,7 @@ class DeviceForm:
         """Have the brain reach the device once; else say at which field something is wrong."""
         params = {"driver": self._driver["name"], "options": options}
         try:
-            info: Json = await self._entry.runtime_data.client.command("devices.probe", params)
+            info: Json = await client_of(self._entry).command("devices.probe", params)
         except HomeAssistantError as err:
             self.say(err, errors)
             return None
@@ -111,7 +112,7 @@ class DeviceForm:
         }
         if self._old:
             params[CONF_DEVICE_ID] = self._old[CONF_DEVICE_ID]
-        device: Json = await self._entry.runtime_data.client.command("devices.put", params)
+        device: Json = await client_of(self._entry).command("devices.put", params)
         data = {CONF_DEVICE_ID: device["id"], **params}
         del data[CONF_NAME]
         if CONF_FOUND_AS in self._old:

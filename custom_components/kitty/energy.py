@@ -23,6 +23,7 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.event import async_track_state_change_event, async_track_time_change
 from homeassistant.util import dt as dt_util
 from homeassistant.util.unit_conversion import EnergyConverter
+import probatio as vol
 
 from .client import BrainClient
 from .const import (
@@ -171,7 +172,7 @@ class Energy:
         ask, unit = ACTIONS[item.platform]
         try:
             rows = await ask(self._hass, item)
-        except HomeAssistantError as err:
+        except (HomeAssistantError, vol.Invalid) as err:
             LOGGER.warning("%s does not tell its prices: %s", item.platform, err)
             return []
         return slots_of(rows, unit_factor(unit or _unit(state)))

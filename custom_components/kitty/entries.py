@@ -7,11 +7,13 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_URL, Platform
 from homeassistant.core import HomeAssistant
 
+from .client import BrainClient
 from .const import DOMAIN
+from .errors import BrainUnavailable
 from .home import HomeCommands
 
 if TYPE_CHECKING:
-    from . import KittyConfigEntry
+    from . import KittyConfigEntry, KittyData
 
 # The unique id of the entry without a brain.
 HOME_ONLY: Final = "home"
@@ -34,6 +36,14 @@ def loaded_brains(hass: HomeAssistant) -> list[KittyConfigEntry]:
     """Return the loaded entries that have a brain."""
     entries = hass.config_entries.async_loaded_entries(DOMAIN)
     return [cast("KittyConfigEntry", entry) for entry in entries if has_brain(entry)]
+
+
+def client_of(entry: ConfigEntry[Any]) -> BrainClient:
+    """Return the client of an entry with a brain; BrainUnavailable while the entry is not loaded."""
+    data: KittyData | None = getattr(entry, "runtime_data", None)
+    if data is None:
+        raise BrainUnavailable
+    return data.client
 
 
 async def async_setup_home(hass: HomeAssistant, entry: ConfigEntry[Any]) -> None:

@@ -174,8 +174,8 @@ class Executor:
 
     async def drain(self) -> None:
         """Wait until nothing is being carried out, so that an unload does not lose an outcome."""
-        for done in list(self._running.values()):
-            await done.wait()
+        while self._running:
+            await next(iter(self._running.values())).wait()
 
     async def _async_execute(self, params: Json) -> Json:
         """Carry out a signed grant; anything that does not hold is refused with a stable code."""
@@ -188,10 +188,10 @@ class Executor:
         if self._ledger.is_spent(raw):
             raise Refused("grant_spent")
         # No await between the look and the entry: of two equal frames only one gets past.
-        await self._ledger.spend(raw)
         done = self._running[grant.command_id] = asyncio.Event()
         outcome: tuple[CommandStatus, str | None] | None = None
         try:
+            await self._ledger.spend(raw)
             outcome = status, detail = await self._carry_out(grant, bound, action)
         finally:
             self._hass.async_create_task(
@@ -333,7 +333,7 @@ class Executor:
                         return CommandStatus.UNKNOWN, _words(error) or blind
                     # A state that was there before proves nothing unless the call went well, too.
                     if proves(intent, look(self._hass, bound.options).state) and (
-                        fresh or (call.done() and error is None)
+                        fresh or (call.done() and not call.cancelled() and error is None)
                     ):
                         return CommandStatus.ACKED, None
                     news.clear()

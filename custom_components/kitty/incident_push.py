@@ -23,7 +23,7 @@ from homeassistant.helpers.storage import Store
 from homeassistant.util import slugify
 
 from .actions import may, registry_id
-from .approvals import EVENT_MOBILE_ACTION
+from .approvals import async_listen_to_presses
 from .const import (
     CONF_INSTANCE_ID,
     CONF_PEOPLE,
@@ -92,7 +92,7 @@ class IncidentPush:
         self._rang = kept.get("rang", {})
         self._quiet = kept.get("quiet", [])
         on_unload = self._entry.async_on_unload
-        on_unload(self._hass.bus.async_listen(EVENT_MOBILE_ACTION, self._async_on_press))
+        on_unload(async_listen_to_presses(self._hass, self._entry, self._async_on_press))
         on_unload(self._coordinator.async_listen("incident.updated", self._on_incident))
         on_unload(self._coordinator.async_listen(SNAPSHOT, self._on_snapshot))
         on_unload(self._stop_timers)

@@ -15,7 +15,7 @@ from homeassistant.util import dt as dt_util, slugify
 
 from .const import CONF_INSTANCE_ID, DOMAIN, EVENT_KITTY, LOGGER
 from .coordinator import LINK_UP
-from .errors import KittyError
+from .errors import BrainError, KittyError
 from .protocol import Json
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class Outbox:
                 await self._read_on()
             except KittyError as err:
                 LOGGER.debug("Events wait: %s", err)
+            except BrainError as err:
+                LOGGER.warning("The brain does not give its events: %s", err)
 
     async def _read_on(self) -> None:
         """Fire everything that is new; who reads for the first time begins with what comes next."""

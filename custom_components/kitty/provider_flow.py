@@ -23,6 +23,7 @@ from homeassistant.helpers.selector import (
 import probatio as vol
 
 from .const import CONF_INFO, CONF_OPTIONS, CONF_PROVIDER, CONF_PROVIDER_ID, DOMAIN
+from .entries import client_of
 from .errors import BrainError, BrainUnavailable
 from .forms import OptionForm, number
 from .protocol import Json
@@ -105,7 +106,7 @@ class ProviderSubentryFlow(ConfigSubentryFlow):
             )
         self._kind = self._kinds[kind]
         try:
-            answer = await self._get_entry().runtime_data.client.command("providers.list")
+            answer = await client_of(self._get_entry()).command("providers.list")
         except HomeAssistantError:
             return self.async_abort(reason="cannot_connect")
         known = {view["id"]: view for view in answer["items"]}
@@ -138,8 +139,8 @@ class ProviderSubentryFlow(ConfigSubentryFlow):
     @override
     def async_remove(self) -> None:
         """Take back what the brain keeps when nobody finished the form."""
-        if self._unfinished is not None:
-            entry = self._get_entry()
+        entry = self.hass.config_entries.async_get_entry(self._entry_id)
+        if self._unfinished is not None and entry is not None:
             work = forget_provider(self.hass, entry, self._unfinished)
             entry.async_create_background_task(self.hass, work, f"{DOMAIN} unfinished provider")
 
@@ -178,9 +179,7 @@ class ProviderSubentryFlow(ConfigSubentryFlow):
         if self._old:
             params[CONF_PROVIDER_ID] = self._old["id"]
         try:
-            view: Json = await self._get_entry().runtime_data.client.command(
-                "providers.put", params
-            )
+            view: Json = await client_of(self._get_entry()).command("providers.put", params)
         except BrainUnavailable as err:
             self._error = str(err)
             errors["base"] = "brain_unavailable"

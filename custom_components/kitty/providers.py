@@ -3,17 +3,25 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from homeassistant.config_entries import (
+    SIGNAL_CONFIG_ENTRY_CHANGED,
+    ConfigEntry,
+    ConfigEntryChange,
+)
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.event import async_call_later
 
 from .const import (
     CONF_PROVIDER_ID,
     CONF_PROVIDERS,
     CONF_REMOVED_PROVIDERS,
+    DOMAIN,
     LOGGER,
     SUBENTRY_PROVIDER,
 )
 from .coordinator import LINK_UP
+from .entries import client_of
 from .errors import BrainError, BrainUnavailable
 from .issues import (
     create_budget_exhausted,
@@ -41,11 +49,12 @@ def provider_subentries(entry: KittyConfigEntry) -> dict[str, str]:
 
 
 async def forget_provider(hass: HomeAssistant, entry: KittyConfigEntry, provider_id: str) -> None:
-    """Have the brain forget a provider and its secret; at once, or when it is back."""
+    """Have the brain forget a provider and its secret; at once, or when it is back or the entry is loaded again."""
+    # Before it is told: whatever comes between is made up for later.
+    _remember(hass, entry, {*entry.data.get(CONF_REMOVED_PROVIDERS, ()), provider_id})
     try:
-        await entry.runtime_data.client.command("providers.remove", {"provider_id": provider_id})
+        await client_of(entry).command("providers.remove", {"provider_id": provider_id})
     except BrainUnavailable:
-        _remember(hass, entry, {*entry.data.get(CONF_REMOVED_PROVIDERS, ()), provider_id})
         return
     except BrainError as err:
         LOGGER.warning("The brain does not remove a provider: %s", err)
@@ -59,8 +68,22 @@ def _remember(hass: HomeAssistant, entry: KittyConfigEntry, removed: set[str]) -
 
 
 @callback
+def async_follow_providers(hass: HomeAssistant) -> None:
+    """Note what is added and removed of all brains, also while their entries are loaded anew."""
+
+    @callback
+    def changed(change: ConfigEntryChange, entry: ConfigEntry[Any]) -> None:
+        if entry.domain != DOMAIN or change is not ConfigEntryChange.UPDATED:
+            return
+        if provider_subentries(entry).keys() != {*entry.data.get(CONF_PROVIDERS, ())}:
+            async_note_removed(hass, entry)
+
+    async_dispatcher_connect(hass, SIGNAL_CONFIG_ENTRY_CHANGED, changed)
+
+
+@callback
 def async_note_removed(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
-    """Keep which providers were removed since the last look, also while nobody listened for that."""
+    """Keep which providers were removed since the last look, also while Home Assistant was not running."""
     ours = provider_subentries(entry).keys()
     gone = {*entry.data.get(CONF_PROVIDERS, ())} - ours
     data = {

@@ -7,6 +7,7 @@ which is told as such and is not the same as no rows.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -242,7 +243,7 @@ def _subscribe(hass: HomeAssistant, connection: ActiveConnection, message: Json)
     watch: _Watch = (
         _LinkWatch(hass, connection, message["id"])
         if part == LINK
-        else _PartWatch(hass, connection, message["id"], part, _brain(hass, message))
+        else _PartWatch(hass, connection, message, _brain(hass, message))
     )
     connection.subscriptions[message["id"]] = watch.stop
     connection.send_result(message["id"])
@@ -396,13 +397,13 @@ class _PartWatch(_Watch):
         self,
         hass: HomeAssistant,
         connection: ActiveConnection,
-        message_id: int,
-        part: str,
+        message: Json,
         entry: ConfigEntry[Any],
     ) -> None:
-        super().__init__(hass, connection, message_id)
-        self._part = part
-        self._shown = PARTS[part]
+        super().__init__(hass, connection, message["id"])
+        self._part: str = message["part"]
+        self._shown = PARTS[self._part]
+        self._message = message
         self._entry = entry
         self._seen: Any = None
         self._listening: list[CALLBACK_TYPE] = []
@@ -412,7 +413,10 @@ class _PartWatch(_Watch):
         return self._entry.state is ConfigEntryState.LOADED
 
     def attach(self) -> None:
-        """Listen to the coordinator, where there is one."""
+        """Listen to the coordinator, where there is one; of a brain that was removed, to that in its place."""
+        if self._hass.config_entries.async_get_entry(self._entry.entry_id) is None:
+            with suppress(Refused):
+                self._entry = _brain(self._hass, self._message)
         if not self._is_loaded:
             return
         coordinator = self._entry.runtime_data.coordinator

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from aiohttp import ClientError
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.aiohttp_client import (
     async_create_clientsession,
@@ -379,3 +380,17 @@ async def test_a_brain_that_breaks_off_while_it_is_tried(
     brain.answers["system.info"] = instead
     with pytest.raises(CannotConnect):
         await validate(async_get_clientsession(hass), brain.url, TOKEN)
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), ClientError("gone"), RuntimeError("broken")])
+async def test_whatever_fails_in_this_house_the_brain_is_answered(
+    kitty: MockConfigEntry, brain: FakeBrain, error: Exception
+) -> None:
+    """A tool or a camera of another integration fails as its library does; the brain waits for nothing in vain."""
+
+    async def fail(_params: Json) -> Json:
+        raise error
+
+    kitty.runtime_data.client.register("ha.fail", fail)
+    answer = await brain.ask("ha.fail", {})
+    assert answer["error"]["code"] == "home_assistant_error"

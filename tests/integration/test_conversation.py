@@ -607,3 +607,19 @@ async def test_without_the_brain_nobody_is_sent_to_it(
     await gone(hass, brain, workshop)
     answer = said(await speak(hass, "lock the cellar door"))
     assert answer.endswith("These doors can still be locked in Home Assistant: Door")
+
+
+async def test_a_session_that_outlives_the_entry_ends_in_peace(
+    hass: HomeAssistant,
+    workshop: MockConfigEntry,
+    brain: FakeBrain,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Home Assistant keeps sessions of all agents together: an error in ours would keep those of others."""
+    answers(brain, "hello")
+    result = await speak(hass)
+    assert await hass.config_entries.async_unload(workshop.entry_id)
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=10))
+    await hass.async_block_till_done()
+    assert result.conversation_id not in hass.data[DATA_CHAT_LOGS]
+    assert "AttributeError" not in caplog.text

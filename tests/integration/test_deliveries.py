@@ -3,11 +3,13 @@
 import asyncio
 from http import HTTPStatus
 from typing import Any
+from unittest.mock import patch
 
 from homeassistant.components import persistent_notification as pn
 from homeassistant.components.notify import NotifyEntityFeature
 from homeassistant.core import Context, EventOrigin, HomeAssistant, ServiceCall
 from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.storage import Store
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
 
@@ -587,3 +589,46 @@ async def test_a_removed_brain_leaves_nothing_behind(
     await hass.config_entries.async_remove(kitty.entry_id)
     await hass.async_block_till_done()
     assert not [key for key in hass_storage if key.endswith(".deliveries")]
+
+
+async def test_a_button_that_is_shown_anew_while_the_entry_is_loaded_anew_works(
+    hass: HomeAssistant, kitty: MockConfigEntry, phones: Phones, ada: str, brain: FakeBrain
+) -> None:
+    """However slow the disk is: the next life of the entry begins with what the one before has written."""
+    await notify(brain, actions=BUTTONS, user_id=ADA)
+    shown = await phones.shown(ada)
+    brain.answers["notifications.answer"] = lambda _params, _caller: asyncio.Event().wait()
+    press = phones.press(ada, buttons(shown)["Do it"])
+    pressing = hass.async_create_background_task(press, "press")
+    await brain.received_command("notifications.answer")
+    del brain.answers["notifications.answer"]
+    write, start, wait, go = (
+        Store._async_write_data,
+        deliveries.Deliveries.start,
+        asyncio.wait,
+        asyncio.Event(),
+    )
+
+    async def slow(store: Store[Json], data: Json) -> None:
+        if store.key.endswith(".deliveries"):
+            await go.wait()
+        await write(store, data)
+
+    async def started(life: deliveries.Deliveries) -> None:
+        await start(life)
+        go.set()
+
+    def waits(tasks: Any, **more: Any) -> Any:
+        if any(task.get_name().startswith("kitty press") for task in tasks):
+            go.set()
+        return wait(tasks, **more)
+
+    with (
+        patch.object(Store, "_async_write_data", slow),
+        patch.object(deliveries.Deliveries, "start", started),
+        patch("asyncio.wait", waits),
+    ):
+        await hass.config_entries.async_reload(kitty.entry_id)
+        await pressing
+    await phones.press(ada, buttons(await phones.shown(ada, 2))["Do it"])
+    await brain.received_command("notifications.answer", 2)

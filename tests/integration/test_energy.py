@@ -8,6 +8,7 @@ from freezegun.api import FrozenDateTimeFactory
 from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, SupportsResponse
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
+import probatio as vol
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 
@@ -294,6 +295,18 @@ async def test_an_integration_that_cannot_be_asked_leaves_the_present_price(
     sent = await told(hass, brain, house)
     assert [one["price"] for one in sent["slots"]] == [0.3]
     assert "tibber does not tell its prices: No" in caplog.text
+
+
+async def test_an_integration_that_does_not_take_the_question_ends_nothing(
+    hass: HomeAssistant, brain: FakeBrain, house: MockConfigEntry
+) -> None:
+    """Another release of it may want to be asked otherwise; prices and meters are told all the same."""
+    price_of(hass, "tibber", "home-price")
+    offer(hass, "tibber", "get_prices", vol.Invalid("extra keys not allowed"))
+    hass.states.async_set(METER, "5", {"unit_of_measurement": "Wh"})
+    sent = await told(hass, brain, house)
+    assert [one["price"] for one in sent["slots"]] == [0.3]
+    assert (await brain.received_command("energy.observe"))["wh"] == 5
 
 
 # -- meters -------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.kitty.errors import BUSY, BrainUnavailable, LedgerUnwritable, Refused
+from custom_components.kitty.journal import Journal
 from custom_components.kitty.protocol import Json
 
 from .conftest import (
@@ -117,6 +118,40 @@ async def test_a_state_that_comes_within_the_deadline_counts(
     door.before = soon
     answer = await brain.ask("ha.execute", grant_for(brain, await approved(brain, kitty, BOB)))
     assert answer["data"]["status"] == "acked"
+
+
+async def test_a_call_that_was_broken_off_proves_nothing(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """The lock's own integration ended its work under way: that the door was open before says nothing."""
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    ended: asyncio.Future[None] = hass.loop.create_future()
+    ended.cancel()
+    door.before = lambda: ended
+    door.show("unlocked")
+    assert (await brain.ask("ha.execute", grant))["data"]["status"] == "unknown"
+
+
+async def test_whoever_asks_while_a_grant_is_being_spent_hears_its_end(
+    kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """A disk may be slow; that a grant is spent already does not make its end unknown."""
+    real, entered, go = Journal.append, asyncio.Event(), asyncio.Event()
+
+    async def slow(journal: Journal, line: Json) -> None:
+        entered.set()
+        await go.wait()
+        await real(journal, line)
+
+    grant = grant_for(brain, await approved(brain, kitty, BOB))
+    with patch.object(Journal, "append", slow):
+        done = brain.question("ha.execute", grant)
+        await entered.wait()
+        told = brain.question("ha.outcome", {"command_id": grant["grant"]["command_id"]})
+        await heard(kitty)
+        go.set()
+        assert (await done)["data"]["status"] == "acked"
+        assert (await told)["data"] == {"spent": True, "status": "acked"}
 
 
 async def test_a_door_that_jams_has_failed(

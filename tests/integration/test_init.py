@@ -1,6 +1,7 @@
 """Setting an entry up, changing it, and letting it go."""
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -8,6 +9,7 @@ from unittest.mock import patch
 
 from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
 from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
 from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
@@ -19,11 +21,25 @@ from pytest_homeassistant_custom_component.common import (
     async_fire_time_changed,
 )
 
-from custom_components.kitty import async_remove_config_entry_device, incident_push, shopping
+from custom_components.kitty import (
+    UNREACHABLE_AFTER,
+    async_remove_config_entry_device,
+    incident_push,
+    shopping,
+)
 from custom_components.kitty.const import DOMAIN
 from custom_components.kitty.issues import create_brain_unreachable
 
-from .conftest import DOOR, eventually, heard, kitty_entry, rules, set_up, until
+from .conftest import (
+    DOOR,
+    door_subentry,
+    eventually,
+    heard,
+    kitty_entry,
+    rules,
+    set_up,
+    until,
+)
 from .fake_brain import FakeBrain
 
 
@@ -143,6 +159,66 @@ async def test_an_unload_waits_for_what_is_being_done(
     assert await unloading
 
 
+async def test_an_unload_waits_for_what_begins_while_it_waits(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """A second order that comes while the first is being finished is finished, too."""
+    kept, entered = [asyncio.Event(), asyncio.Event()], [asyncio.Event(), asyncio.Event()]
+    numbers = iter(range(2))
+    running = kitty.runtime_data.executor._running
+    left: list[list[str]] = []
+
+    async def slow(_call: object) -> None:
+        number = next(numbers)
+        entered[number].set()
+        await kept[number].wait()
+        if number == 0:
+            raise ServiceValidationError("No")
+        hass.states.async_set("lock.workshop", "locked", force_update=True)
+
+    async def unload(_entry: object, _platforms: object) -> bool:
+        left.append(list(running))
+        return True
+
+    hass.services.async_register("lock", "lock", slow)
+    answers = [brain.question("ha.execute", brain.grant(device_id=DOOR, intent="lock"))]
+    await entered[0].wait()
+    with patch.object(hass.config_entries, "async_unload_platforms", unload):
+        unloading = hass.async_create_task(hass.config_entries.async_unload(kitty.entry_id))
+        answers.append(brain.question("ha.execute", brain.grant(device_id=DOOR, intent="lock")))
+        await entered[1].wait()
+        kept[0].set()
+        await eventually(lambda: len(running) == 1)
+        kept[1].set()
+        statuses = [(await answer)["data"]["status"] for answer in answers]
+        assert await unloading
+    assert (statuses, left) == (["failed", "acked"], [[]])
+
+
+async def test_an_unload_waits_for_what_begins_while_entities_go(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """The brain is heard until the last moment, so what it orders until then is carried out."""
+    kept, entered = asyncio.Event(), asyncio.Event()
+    answers: list[Coroutine[Any, Any, Any]] = []
+
+    async def slow(_call: object) -> None:
+        entered.set()
+        await kept.wait()
+        hass.states.async_set("lock.workshop", "locked", force_update=True)
+
+    async def unload(_entry: object, _platforms: object) -> bool:
+        answers.append(brain.question("ha.execute", brain.grant(device_id=DOOR, intent="lock")))
+        await entered.wait()
+        hass.loop.call_soon(kept.set)
+        return True
+
+    hass.services.async_register("lock", "lock", slow)
+    with patch.object(hass.config_entries, "async_unload_platforms", unload):
+        assert await hass.config_entries.async_unload(kitty.entry_id)
+    assert (await answers[0])["data"]["status"] == "acked"
+
+
 async def test_a_change_of_rules_is_sent_without_a_reload(
     hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
 ) -> None:
@@ -185,6 +261,65 @@ async def test_a_new_device_reaches_the_brain(
     await hass.async_block_till_done()
     await brain.until(lambda: any(put["name"] == "Printer" for put in brain.sent("devices.put")))
     await heard(kitty)
+
+
+async def test_rules_that_change_while_the_entry_is_set_up_reach_the_brain(
+    hass: HomeAssistant, no_platforms: None, brain: FakeBrain
+) -> None:
+    """The rules of before were sent already; a person who lost a role has lost it."""
+    entry = kitty_entry(brain)
+
+    async def forward(_entry: object, _platforms: object) -> None:
+        await brain.received_command("devices.observe")
+        hass.config_entries.async_update_entry(entry, options=rules("high"))
+
+    with patch.object(hass.config_entries, "async_forward_entry_setups", forward):
+        await set_up(hass, entry)
+    sync = await brain.received_command("safety.sync", 2)
+    assert sync["zones"][0]["hazard_level"] == "high"
+    assert brain.connections == 1
+
+
+async def test_a_device_that_is_added_while_the_entry_is_set_up_reaches_the_brain(
+    hass: HomeAssistant, no_platforms: None, brain: FakeBrain
+) -> None:
+    """The devices of before were sent already, so the entry is loaded once more."""
+    entry = kitty_entry(brain, subentries=())
+    door = ConfigSubentry(**door_subentry() | {"data": MappingProxyType(door_subentry()["data"])})
+
+    async def forward(_entry: object, _platforms: object) -> None:
+        await brain.received_command("safety.sync")
+        await entry.runtime_data.client.command("devices.list")
+        if not entry.subentries:
+            hass.config_entries.async_add_subentry(entry, door)
+
+    with patch.object(hass.config_entries, "async_forward_entry_setups", forward):
+        await set_up(hass, entry)
+    assert (await brain.received_command("devices.put"))["device_id"] == DOOR
+    assert entry.state is ConfigEntryState.LOADED
+
+
+async def test_a_brain_that_goes_away_while_the_entry_is_set_up_is_told_of(
+    hass: HomeAssistant,
+    no_platforms: None,
+    brain: FakeBrain,
+    issue_registry: ir.IssueRegistry,
+) -> None:
+    """After a minute, as of one that goes away later."""
+    entry = kitty_entry(brain)
+    start = incident_push.IncidentPush.start
+
+    async def leave(push: incident_push.IncidentPush) -> None:
+        await brain.stop()
+        await until(entry, lambda data: not data.connected)
+        await start(push)
+
+    with patch.object(incident_push.IncidentPush, "start", leave):
+        await set_up(hass, entry)
+    issue = (DOMAIN, f"brain_unreachable.{entry.entry_id}")
+    assert issue not in issue_registry.issues
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=UNREACHABLE_AFTER + 1))
+    assert issue in issue_registry.issues
 
 
 async def test_an_unknown_outcome_is_a_repair_issue_until_it_is_settled(

@@ -1,5 +1,6 @@
 """What the brain tells others, as events: each once, whoever was away, and when those who wait for them are there."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from custom_components.kitty.logbook import async_describe_events
 from custom_components.kitty.outbox import PAGE
 from custom_components.kitty.protocol import Json
 
-from .conftest import eventually, kitty_entry, set_up
+from .conftest import eventually, heard, kitty_entry, set_up
 from .fake_brain import FakeBrain, FakeError
 from .workshop import NOW, push
 
@@ -232,3 +233,23 @@ def test_the_logbook_says_what_was_told(hass: HomeAssistant) -> None:
     async_describe_events(hass, lambda _domain, name, describe: described.update({name: describe}))
     event: Event[Any] = Event(EVENT_KITTY, {"topic": "job", "name": "first_layer", "data": {}})
     assert described[EVENT_KITTY](event) == {"name": "KITTY", "message": "told of job: first layer"}
+
+
+async def test_a_brain_that_refuses_is_asked_again_with_the_next_news(
+    hass: HomeAssistant, ready: MockConfigEntry, brain: FakeBrain, fired: list[Event[Any]]
+) -> None:
+    """Whatever it did not like this once, nothing of it is lost."""
+    read = brain.answers["outbox.read"]
+    refused = asyncio.Event()
+
+    def refuse(_params: Json, _caller: Json | None) -> Json:
+        refused.set()
+        raise FakeError("invalid_params")
+
+    brain.answers["outbox.read"] = refuse
+    await told(hass, brain, row(1))
+    await refused.wait()
+    await heard(ready)
+    brain.answers["outbox.read"] = read
+    await told(hass, brain, row(2))
+    await eventually(lambda: numbers(fired) == [1, 2])

@@ -1,5 +1,6 @@
 """Adding a language model: the brain says what it wants to know, and is the only one that keeps it."""
 
+import asyncio
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -360,12 +361,63 @@ async def test_a_form_that_nobody_finishes_leaves_nothing_behind(
     assert await brain.received_command("providers.remove") == {"provider_id": ID}
 
 
+async def test_what_nobody_finished_is_taken_back_when_the_entry_is_loaded_again(
+    hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry
+) -> None:
+    """The form was closed while there was nobody to tell it to."""
+    brain.answers["providers.put"] = trouble("provider_auth")
+    result = await answer(hass, await form(hass, entry), **ANSWERS)
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    hass.config_entries.subentries.async_abort(result["flow_id"])
+    await hass.config_entries.async_setup(entry.entry_id)
+    assert await brain.received_command("providers.remove") == {"provider_id": ID}
+    await eventually(lambda: entry.data["removed_providers"] == [])
+
+
+async def test_what_nobody_finished_is_taken_back_though_a_reload_comes_between(
+    hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry
+) -> None:
+    """The brain had not answered yet."""
+    brain.answers["providers.put"] = trouble("provider_auth")
+    brain.answers["providers.remove"] = lambda _params, _caller: asyncio.Event().wait()
+    result = await answer(hass, await form(hass, entry), **ANSWERS)
+    hass.config_entries.subentries.async_abort(result["flow_id"])
+    await brain.received_command("providers.remove")
+    del brain.answers["providers.remove"]
+    await hass.config_entries.async_reload(entry.entry_id)
+    assert await brain.received_command("providers.remove", 2) == {"provider_id": ID}
+    await eventually(lambda: entry.data["removed_providers"] == [])
+
+
+async def test_a_form_outlives_its_entry(
+    hass: HomeAssistant,
+    brain: FakeBrain,
+    entry: MockConfigEntry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nothing is left to tell."""
+    brain.answers["providers.put"] = trouble("provider_auth")
+    result = await answer(hass, await form(hass, entry), **ANSWERS)
+    await hass.config_entries.async_remove(entry.entry_id)
+    hass.config_entries.subentries.async_abort(result["flow_id"])
+    assert "Error removing" not in caplog.text
+
+
 async def test_a_brain_that_goes_away_meanwhile_is_named(
     hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry
 ) -> None:
     """The form stays."""
     flow = await form(hass, entry)
     await brain.stop()
+    assert (await answer(hass, flow, **ANSWERS))["errors"] == {"base": "brain_unavailable"}
+
+
+async def test_a_form_whose_entry_is_not_loaded_any_more_stays(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    """As while it is loaded anew, because somebody else has changed something."""
+    flow = await form(hass, entry)
+    assert await hass.config_entries.async_unload(entry.entry_id)
     assert (await answer(hass, flow, **ANSWERS))["errors"] == {"base": "brain_unavailable"}
 
 
@@ -496,6 +548,25 @@ async def test_of_several_that_are_removed_one_after_the_other_the_brain_keeps_n
     await hass.async_block_till_done()
     await eventually(lambda: entry.data["removed_providers"] == [])
     assert {one["provider_id"] for one in brain.sent("providers.remove")} == {ID, "other"}
+
+
+async def test_what_is_added_and_removed_while_nobody_listens_is_removed_from_the_brain(
+    hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry
+) -> None:
+    """Within one reload, between the end of one life of the entry and the next."""
+    item = ConfigSubentry(**provider_subentry())
+
+    def come_and_go() -> None:
+        hass.config_entries.async_add_subentry(entry, item)
+        hass.config_entries.async_remove_subentry(entry, item.subentry_id)
+
+    def soon() -> None:
+        hass.loop.call_soon(come_and_go)
+
+    entry.async_on_unload(soon)
+    await hass.config_entries.async_reload(entry.entry_id)
+    assert await brain.received_command("providers.remove") == {"provider_id": ID}
+    await eventually(lambda: entry.data["removed_providers"] == [])
 
 
 async def test_a_provider_that_the_brain_does_not_know_any_more_is_forgotten(

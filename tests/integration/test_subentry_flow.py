@@ -298,6 +298,16 @@ async def test_an_error_that_belongs_to_no_field_is_said_at_the_top(
     assert result["errors"] == {"base": "cannot_connect"}
 
 
+async def test_a_form_whose_entry_is_not_loaded_any_more_stays(
+    hass: HomeAssistant, entry: MockConfigEntry, area_id: str
+) -> None:
+    """As while it is loaded anew, because somebody else has changed something."""
+    flow = await form(hass, entry)
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    result = await answer(hass, flow, zone_id=area_id, **ANSWERS)
+    assert result["errors"] == {"base": "brain_unavailable"}
+
+
 async def test_a_brain_that_goes_away_meanwhile_is_named(
     hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry, area_id: str
 ) -> None:

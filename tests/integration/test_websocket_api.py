@@ -24,7 +24,7 @@ from custom_components.kitty.codes import KEPT_S, hand_over, take
 from custom_components.kitty.protocol import Json
 from custom_components.kitty.websocket_api import PARTS
 
-from .conftest import ADA, BOB, DOOR, EVE, ZONE, kitty_entry
+from .conftest import ADA, BOB, DOOR, EVE, ZONE, kitty_entry, set_up
 from .fake_brain import FakeBrain
 from .workshop import (  # noqa: F401 - fixtures are asked for by name
     LIGHT,
@@ -560,3 +560,16 @@ async def test_of_a_person_one_code_is_kept(hass: HomeAssistant) -> None:
     assert take(hass, ADA, "e1") is None
     assert take(hass, ADA, "e999") == "secret"
     assert take(hass, BOB, "e1") == "other"
+
+
+async def test_whoever_named_no_brain_sees_the_one_that_comes_in_its_place(room: Room) -> None:
+    """The brain was removed and added again while the page was open."""
+    client = await room.browser(room.administrator(ADA))
+    await look(client, "providers")
+    await room.hass.config_entries.async_remove(room.workshop.entry_id)
+    await nothing_heard(client)
+    room.brain.providers["p"] = {"id": "p"}
+    other = await set_up(room.hass, kitty_entry(room.brain))
+    assert await heard(client) == {"changed": {"p": {"id": "p"}}, "removed": []}
+    await room.hass.config_entries.async_unload(other.entry_id)
+    room.workshop.add_to_hass(room.hass)  # which is unloaded after every test
