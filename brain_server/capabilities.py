@@ -196,11 +196,15 @@ class Capabilities:
             raise InvalidRequest(
                 "unknown_capability", "There is no such capability", name=params.name[:64]
             )
-        async with self._lock:
-            if self._switch(known.name) != params.enabled:
-                await self._change(caller, known.name, enabled=params.enabled)
-        self.look()
+        # To its end, though its time is over: what is stored is what is in force.
+        await asyncio.shield(self._put(caller, known.name, enabled=params.enabled))
         return self._row(known)
+
+    async def _put(self, caller: Caller, name: str, *, enabled: bool) -> None:
+        async with self._lock:
+            if self._switch(name) != enabled:
+                await self._change(caller, name, enabled=enabled)
+        self.look()
 
     async def _change(self, caller: Caller, name: str, *, enabled: bool) -> None:
         about = {"capability": name, "enabled": enabled, "token": caller.token}

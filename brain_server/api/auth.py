@@ -82,6 +82,8 @@ class Tokens:
         self._known: dict[str, _Token] = {}  # by digest
         self._by_id: dict[str, _Token] = {}
         self._revoked: set[str] = set()  # digests
+        # By id: what was revoked, and is not known to be stored; it can be revoked again.
+        self._unstored: set[str] = set()
         self._read_at = 0.0
 
     async def load(self, chosen: str, path: Path) -> None:
@@ -178,31 +180,42 @@ class Tokens:
         made = secrets.token_urlsafe(32)
         old = self._by_id[caller.token]
         if old.expires_at is not None:
-            raise Conflict("already_rotated", "This token has been replaced; use the new one")
-        token_id = await self._add(old.name, old.scope, made)
-        old.expires_at = self._clock() + ROTATION_OVERLAP
-        await self._db.write(
-            lambda connection: connection.execute(
-                update(tokens).where(tokens.c.id == old.id).values(expires_at=old.expires_at)
-            )
-        )
-        return {"id": token_id, "token": made}
+            raise _rotated()
+        row, until = self._row(old.name, old.scope, made), self._clock() + ROTATION_OVERLAP
+
+        def work(connection: Connection) -> bool:
+            # Once, and not what was revoked meanwhile: it would live on.
+            same = (tokens.c.id == old.id, tokens.c.expires_at.is_(None))
+            ending = update(tokens).where(*same).values(expires_at=until)
+            if connection.execute(ending).rowcount == 0:
+                return False
+            connection.execute(insert(tokens).values(row))
+            return True
+
+        if not await self._db.write(work):
+            raise _rotated()
+        old.expires_at = until
+        self._remember(row)
+        return {"id": row["id"], "token": made}
 
     @command("tokens.revoke", Scope.ADMIN)
     async def revoke(self, _caller: Caller, params: TokenId) -> Json:
         """End a token at once."""
         digests = [key for key, token in self._known.items() if token.id == params.token_id]
-        if not digests:
+        if not digests and params.token_id not in self._unstored:
             raise NotFound("token_not_found", "There is no such token")
         if self._last_integration(params.token_id):
             raise InvalidRequest("last_token", "Home Assistant would be locked out")
-        self._revoked.add(digests[0])
-        del self._known[digests[0]], self._by_id[params.token_id]
+        for digest in digests:
+            self._revoked.add(digest)
+            self._unstored.add(params.token_id)
+            del self._known[digest], self._by_id[params.token_id]
         await self._db.write(
             lambda connection: connection.execute(
                 update(tokens).where(tokens.c.id == params.token_id).values(expires_at=REVOKED)
             )
         )
+        self._unstored.discard(params.token_id)
         return {}
 
     async def keep_uses(self) -> None:
@@ -297,6 +310,10 @@ class Tokens:
             refilled=self._clock(),
             noted=row["last_used"],
         )
+
+
+def _rotated() -> Conflict:
+    return Conflict("already_rotated", "This token has been replaced; use the new one")
 
 
 def _write_private(path: Path, token: str) -> None:

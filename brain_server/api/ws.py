@@ -248,7 +248,8 @@ class WebSockets:
                 {} if params is None else params,
                 emit=lambda part: client.send({"type": "delta", "id": number, "data": part}),
             )
-            if spec.action == "integration.register":
+            # One that hung up meanwhile would be asked everything, and answer nothing.
+            if spec.action == "integration.register" and client in self.clients:
                 self._link.attach(client.send)
             client.send({"type": "result", "id": number, "data": result, "request_id": trace})
         except KittyError as err:

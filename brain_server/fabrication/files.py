@@ -470,10 +470,14 @@ class Files:
                 connection.execute(delete(artifacts).where(same))
             return True
 
-        async with self._placing:
-            if dropped := await self._db.write(work):
-                await self.store.remove(row["sha256"])
-        return dropped
+        async def drop() -> bool:
+            async with self._placing:
+                if dropped := await self._db.write(work):
+                    await self.store.remove(row["sha256"])
+            return dropped
+
+        # Seen through: of content whose row is gone nobody knows that it is there.
+        return await self._tasks.see_through(f"drop file {row['id']}", drop())
 
 
 def _fresh_name(artifact: Json) -> str:

@@ -67,8 +67,9 @@ class Store:
         """Write what comes in to the disk; nothing is left of it when it breaks off."""
         half = self.folder / f"{uuid.uuid4().hex}{_HALF}"
         digest, size = hashlib.sha256(), 0
+        making = asyncio.get_running_loop().run_in_executor(None, _create, half)
         try:
-            file = await asyncio.to_thread(_create, half)
+            file = await asyncio.shield(making)
             try:
                 buffer = bytearray()
                 async for chunk in content:
@@ -82,6 +83,10 @@ class Store:
             finally:
                 await asyncio.to_thread(file.close)
         except BaseException as err:
+            # Whoever goes away while it is made would leave it behind, and open.
+            await asyncio.wait([making])
+            if making.exception() is None:
+                await asyncio.to_thread(making.result().close)
             await asyncio.to_thread(half.unlink, missing_ok=True)
             if isinstance(err, OSError) and err.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise Unavailable("no_space", "There is no space left for this file") from err

@@ -208,6 +208,8 @@ class Memory:
     async def _add(self, namespace: str, new: Sequence[New]) -> list[str]:
         """Store in one write, with the vectors as far as there are any."""
         vectors = await self._embedder.embed_many([one.text for one in new], keep=False)
+        # Once more: that took its time, and the person may have switched memory off meanwhile.
+        self._room(namespace, len(new))
         given = [replace(one, vector=vector) for one, vector in zip(new, vectors, strict=True)]
         added = await self._rows.add(namespace, given, self._clock())
         points = []
@@ -405,14 +407,18 @@ class Memory:
     @command("memory.enable", Scope.CONTROL)
     async def enable(self, caller: Caller, params: Enable) -> Json:
         """Switch memory on or off for the caller; what was remembered stays until it is forgotten."""
-        person = _person(caller)
-        await self._rows.set_off(person, self._clock(), off=not params.enabled)
-        if params.enabled:
+        # To its end, though its time is over: what is stored is what is in force.
+        turning = self._turn(_person(caller), on=params.enabled)
+        await self._tasks.see_through("memory of a person", turning)
+        return {"enabled": params.enabled}
+
+    async def _turn(self, person: str, *, on: bool) -> None:
+        await self._rows.set_off(person, self._clock(), off=not on)
+        if on:
             self._off.discard(person)
         else:
             self._off.add(person)
         self._changed(person)
-        return {"enabled": params.enabled}
 
     @command("memory.rebuild", Scope.ADMIN, capability=CAPABILITY)
     async def rebuild(self, _caller: Caller, params: Rebuild) -> Json:

@@ -210,6 +210,9 @@ class Asker:
             self._models.failed(model, err)
             done = err.code not in UNSENT
             raise
+        except asyncio.CancelledError:
+            done = True
+            raise
         finally:
             bill = Bill(model=model.row.name, tokens_in=tokens, finish="stop", tokens_out=0)
             await self._settle(reservation, bill, 0, reached=done)
@@ -241,12 +244,10 @@ class Asker:
             await self._budget.release(reservation)
             return
         said = None if bill.finish else round(spoken / CHARS_PER_TOKEN)
-        bill.cost = await self._budget.settle(
-            reservation,
-            bill.tokens_in,
-            bill.tokens_out if bill.tokens_out is not None else said,
-            model=bill.model,
-        )
+        tokens_out = bill.tokens_out if bill.tokens_out is not None else said
+        # Before it is waited for: who is called off meanwhile owes it all the same.
+        bill.cost = reservation.cost(bill.tokens_in, tokens_out)
+        await self._budget.settle(reservation, bill.tokens_in, tokens_out, model=bill.model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ made of whole millionths of the currency, in the transaction that reserves, so t
 processes on one database.
 """
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from decimal import ROUND_CEILING, Decimal
@@ -29,7 +31,7 @@ from sqlalchemy import (
 
 from brain_server import metrics
 from brain_server.commands import Caller, NoParams, Page, Params, Scope, as_page, command
-from brain_server.errors import Forbidden
+from brain_server.errors import Forbidden, KittyError
 from brain_server.protocol import Json
 from brain_server.providers import TierName
 from brain_server.routing import stored
@@ -99,9 +101,13 @@ class Reservation:
 
     def micro(self, tokens_in: int | None = None, tokens_out: int | None = None) -> int:
         """Return the cost of so many tokens, rounded up; what is not told costs what was set aside."""
-        cost = _told(tokens_in, self.tokens_in) * self.price_in
-        cost += _told(tokens_out, self.max_tokens_out) * self.price_out
+        cost = _told(_plausible(tokens_in), self.tokens_in) * self.price_in
+        cost += _told(_plausible(tokens_out), self.max_tokens_out) * self.price_out
         return min(int(cost.to_integral_value(ROUND_CEILING)), MOST_MICRO)
+
+    def cost(self, tokens_in: int | None, tokens_out: int | None) -> float:
+        """Return the same in units of the currency."""
+        return self.micro(tokens_in, tokens_out) / MICRO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +238,13 @@ class Budget:
             connection.execute(insert(spending).values(row))
             return sums.plus(row["reserved_micro"]), None
 
-        sums, full = await self._db.write(work)
+        try:
+            sums, full = await self._db.write(work)
+        except asyncio.CancelledError:
+            # It may be set aside all the same, and who is called off here has sent nothing.
+            with suppress(KittyError):  # then it counts as lost
+                await self.release(wanted)
+            raise
         self._tell(sums)
         if full is not None:
             period, spent, cap = full
@@ -283,6 +295,10 @@ class Budget:
         """End a reservation, also one that was given up as lost; False when it had ended before."""
         if reservation.id is None:
             return True
+        # Who is called off while it is written has spent, or not, all the same.
+        return await asyncio.shield(self._ended(reservation, values))
+
+    async def _ended(self, reservation: Reservation, values: Json) -> bool:
         day, now = self._today(), self._clock()
         same = and_(spending.c.id == reservation.id, spending.c.status.in_(("reserved", "lost")))
 

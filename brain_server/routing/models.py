@@ -205,7 +205,7 @@ class Models:
     def get(self, provider_id: str) -> Model:
         """Return one; NotFound ``provider_not_found``."""
         if (model := self._live.get(provider_id)) is None:
-            raise NotFound("provider_not_found", "There is no such provider")
+            raise _not_found()
         return model
 
     def of_use(self, use: Use) -> list[Model]:
@@ -307,7 +307,7 @@ class Models:
             )
         old = self._live.get(params.provider_id or "")
         if params.provider_id is not None and old is None:
-            raise NotFound("provider_not_found", "There is no such provider")
+            raise _not_found()
         kept = {
             one.name: old.row.options.get(one.name)
             for one in kind.options
@@ -336,26 +336,40 @@ class Models:
         try:
             await self._look(model)
             _refuse_wrong_key(model)
-            await self._store(row, new=old is None)
         except BaseException:
             await model.provider.close()
             raise
-        self._live[row.id] = model
-        if old is not None:
-            await old.provider.close()
-        self._changed(model)
+        # To its end, though its time is over: what is stored is what is asked.
+        keeping = self._keep(model, new=old is None)
+        await self._tasks.see_through(f"provider {row.id}", keeping)
         return model.view()
+
+    async def _keep(self, model: Model, *, new: bool) -> None:
+        try:
+            await self._store(model.row, new=new)
+        except BaseException:
+            await model.provider.close()
+            raise
+        # Not the one of before: it may have been changed, too, while this one was looked at.
+        replaced = self._live.get(model.row.id)
+        self._live[model.row.id] = model
+        if replaced is not None:
+            await replaced.provider.close()
+        self._changed(model)
 
     @command("providers.remove", Scope.ADMIN)
     async def remove(self, _caller: Caller, params: ProviderId) -> Json:
         """Remove a provider and its secret."""
-        model = self.get(params.provider_id)
-        same = providers.c.id == model.row.id
-        await self._db.write(lambda connection: connection.execute(delete(providers).where(same)))
-        self._live.pop(model.row.id, None)
-        await model.provider.close()
-        self._bus.publish("provider.removed", {"id": model.row.id})
+        number = self.get(params.provider_id).row.id
+        await self._tasks.see_through(f"removal of provider {number}", self._drop(number))
         return {}
+
+    async def _drop(self, number: str) -> None:
+        same = providers.c.id == number
+        await self._db.write(lambda connection: connection.execute(delete(providers).where(same)))
+        if (gone := self._live.pop(number, None)) is not None:
+            await gone.provider.close()
+        self._bus.publish("provider.removed", {"id": number})
 
     # -- health ---------------------------------------------------------------------------------------
 
@@ -452,13 +466,19 @@ class Models:
             if new:
                 values.update(id=row.id, created_at=self._clock())
                 connection.execute(insert(providers).values(values))
-            else:
-                connection.execute(update(providers).where(providers.c.id == row.id).values(values))
+                return
+            same = update(providers).where(providers.c.id == row.id).values(values)
+            if connection.execute(same).rowcount == 0:  # removed while it was looked at
+                raise _not_found()
 
         try:
             await self._db.write(work)
         except IntegrityError as err:
             raise Conflict("name_taken", "Another provider has this name", name=row.name) from err
+
+
+def _not_found() -> NotFound:
+    return NotFound("provider_not_found", "There is no such provider")
 
 
 def _refuse_wrong_key(model: Model) -> None:

@@ -5,6 +5,7 @@ Two things no rule can allow: what belongs to somebody else than the one who ask
 secret. A piece that is not needed is left out; when a needed one may not leave, nothing does.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -194,8 +195,12 @@ class Privacy:
             stored.store(connection, _KEY, value)
             return value
 
-        self._use(await self._db.write(work))
-        self._notify("privacy.updated", self._view())
+        async def put() -> None:
+            self._use(await self._db.write(work))
+            self._notify("privacy.updated", self._view())
+
+        # To its end, though its time is over: what is stored is what is in force.
+        await asyncio.shield(put())
         return self._view()
 
 

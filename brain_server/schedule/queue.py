@@ -7,7 +7,7 @@ often it is tried: at least once in the world outside, exactly once in this data
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import time
 from typing import Any, Final
 
@@ -196,10 +196,14 @@ class Rows:
 
         def run(connection: Connection) -> Json:
             self.check(connection, held)
-            again = outcome.status == "pending"
+            ended = outcome
+            if outcome.status == "pending" and self._row(connection, held.id)["cancelling"]:
+                # A person cancelled it when its try was ending already: there is no other.
+                ended = replace(outcome, status="cancelled")
+            again = ended.status == "pending"
             due = now + outcome.wait
             values: dict[str, Any] = {
-                "status": outcome.status,
+                "status": ended.status,
                 "owner": None,
                 "lease_until": None,
                 "result": outcome.result,
@@ -218,7 +222,7 @@ class Rows:
             else:
                 self._end_try(connection, held.id, held.fence, outcome.outcome, outcome.error)
             row = self._row(connection, held.id)
-            told(connection, held, outcome)
+            told(connection, held, ended)
             return row
 
         return await self._db.write(run)

@@ -186,10 +186,12 @@ class Worker:
         await asyncio.gather(*self._settling, return_exceptions=True)
 
     async def _renew(self) -> None:
-        mine = {identity: held.fence for identity, (held, _) in self._under_way.items()}
-        kept = await self._rows.renew(mine)
-        for identity in mine:
-            if identity in self._under_way and kept.get(identity, True):
+        mine = dict(self._under_way)
+        fences = {identity: held.fence for identity, (held, _) in mine.items()}
+        kept = await self._rows.renew(fences)
+        for identity, one in mine.items():
+            # Of a later try, which was begun meanwhile, the answer says nothing.
+            if self._under_way.get(identity) is one and kept.get(identity, True):
                 self._stop(identity, "cancelled" if identity in kept else "lost")
 
     async def _take(self) -> None:

@@ -27,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from brain_server import metrics, tracing
@@ -162,7 +162,9 @@ class Database:
         async def attempt() -> T:
             try:
                 result: T = await once()
-            except OperationalError as err:
+            except DBAPIError as err:
+                if not _is_passing(err):
+                    raise
                 raise _sorted(err) from err
             return result
 
@@ -375,7 +377,7 @@ def _run_one(
     except Exception as err:  # the caller waits for it in another thread; it is re-raised there
         if alone:
             raise _Rollback(err) from err
-        if isinstance(err, OperationalError):
+        if _is_passing(err):
             raise
         return None, err
 
@@ -438,7 +440,14 @@ def _is_full(err: BaseException | None) -> bool:
     return False
 
 
-def _sorted(err: OperationalError) -> Unavailable:
+def _is_passing(err: Exception) -> bool:
+    """Tell whether the database failed, or a connection to it, and not what was asked of it."""
+    # PostgreSQL does not call it operational when it ends a session that stood still for too long.
+    lost = isinstance(err, DBAPIError) and err.connection_invalidated
+    return lost or isinstance(err, OperationalError)
+
+
+def _sorted(err: DBAPIError) -> Unavailable:
     """Sort an operational error: worth another try, or final."""
     words = str(err.orig).lower()
     if "deadlock" in words:

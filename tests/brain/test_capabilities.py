@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 import re
 import sqlite3
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,11 @@ from brain_server.bus import Bus
 from brain_server.capabilities import ALL, ALL_ON, NAMED, SET, UPDATED, Capabilities
 from brain_server.commands import Caller, NoParams, Scope, collect, command, prepare
 from brain_server.errors import Unavailable
-from brain_server.observability import Health
+from brain_server.observability import Health, Tasks
 from brain_server.protocol import Json
 from brain_server.storage import Database, tables
 from tests.brain.gatehouse import refusal
-from tests.brain.home import ROOT
+from tests.brain.home import ROOT, until
 
 DAN = Caller(token="home", scope=Scope.ADMIN, user_id="dan")
 
@@ -112,6 +113,29 @@ async def test_what_is_switched_off_refuses_with_its_name(house: House) -> None:
     err = house.error("search")
     assert (err.code, err.message) == ("capability_off", "Search is switched off")
     assert err.fields == {"capability": "search", "because": "search", "what": "Search"}
+
+
+async def test_what_is_stored_is_in_force_though_its_caller_was_called_off(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time was over between the two; nobody could see that the next life is another one."""
+    write, stored, go = house.switches._db.write, asyncio.Event(), asyncio.Event()
+
+    async def late(work: Any) -> Any:
+        found = await write(work)
+        stored.set()
+        await go.wait()
+        return found
+
+    monkeypatch.setattr(house.switches._db, "write", late)
+    setting = Tasks().start("setting", house.turn("search", on=False))
+    await stored.wait()
+    setting.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await setting
+    await until(lambda: not house.switches.is_on("search"), "that it is off")
+    assert {row["name"] for row in house.told} == {"search", "research"}
 
 
 async def test_what_needs_it_says_why_it_does_not_work(house: House) -> None:

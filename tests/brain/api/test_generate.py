@@ -13,6 +13,8 @@ from brain_server.api.sse import LOOK_EVERY
 from brain_server.app import Brain
 from brain_server.errors import ProviderError
 from brain_server.protocol import Json
+from brain_server.providers import Author, Message, ModelRequest
+from brain_server.routing.ask import About, Bill
 from brain_server.storage.tables import decisions, spending
 from tests.brain.api.sdk import scripts
 from tests.brain.home import Home, Rest, Socket, running, until
@@ -148,6 +150,60 @@ async def test_a_picture_that_did_not_come_is_paid_if_it_may_have_been_drawn(
     await far(home)
     assert await home.refusal("generate.image", {"instructions": "A cat"}) == code
     assert [row["cost_micro"] > 0 for row in await rows(brain, spending)] == [paid]
+
+
+async def test_vectors_that_nobody_waits_for_any_more_are_paid(
+    home: Home, brain: Brain, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model was asked, and what it made of it costs."""
+    begun = asyncio.Event()
+
+    async def embed(*_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(double(), "embed", embed)
+    number = await far(home)
+    model = next(one for one in brain.models.all() if one.row.id == number)
+    asker = brain.generate._asker
+    asking = brain.tasks.start("asking", asker.embed(model, ["the lamp is red"]))
+    await begun.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    (row,) = await rows(brain, spending)
+    assert (row["status"], row["cost_micro"] > 0) == ("settled", True)
+
+
+async def test_an_answer_is_on_its_bill_though_its_caller_goes_while_it_is_settled(
+    home: Home, brain: Brain, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever pays for it, such as a project, pays by the bill."""
+    begun, go, end = asyncio.Event(), asyncio.Event(), brain.budget._end
+
+    async def late(*given: Any) -> bool:
+        begun.set()
+        await go.wait()
+        return await end(*given)
+
+    monkeypatch.setattr(brain.budget, "_end", late)
+    number = await far(home)
+    scripts["far"] = lambda _request: ["Hello."]
+    model = next(one for one in brain.models.all() if one.row.id == number)
+    bill, about = Bill(), About(request_id="r", conversation_id=None)
+    asked = ModelRequest(messages=(Message(author=Author.USER, text="Hello"),), max_tokens=100)
+
+    async def ask() -> None:
+        async for _part in brain.generate._asker.stream(model, asked, about, bill):
+            pass
+
+    asking = brain.tasks.start("asking", ask())
+    await begun.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    go.set()
+    assert bill.cost > 0
 
 
 async def test_words_that_were_heard_are_not_begun_again_by_another(

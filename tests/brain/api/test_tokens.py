@@ -1,18 +1,28 @@
 """Tokens: four scopes, one text that is shown once, an end that is an end."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from brain_server.api import auth
-from brain_server.api.auth import LOOK_AGAIN, ROTATION_OVERLAP, NewToken, Tokens
+from brain_server.api.auth import (
+    LOOK_AGAIN,
+    REVOKED,
+    ROTATION_OVERLAP,
+    NewToken,
+    TokenId,
+    Tokens,
+)
 from brain_server.app import Brain
-from brain_server.commands import SYSTEM, Page, Scope
+from brain_server.commands import SYSTEM, Caller, NoParams, Page, Scope
+from brain_server.errors import Conflict, NotFound, Unavailable
 from brain_server.storage import Database, tables
 from tests.brain.gatehouse import NOW, Clock, busy
-from tests.brain.home import TOKEN, Home, Later, Rest, Socket, at_home, running
+from tests.brain.home import TOKEN, Home, Later, Rest, Socket, at_home, running, until
 from tests.brain.soon import SOON
 
 SCOPES = ["read", "control", "admin", "integration"]
@@ -243,6 +253,88 @@ async def test_home_assistant_cannot_be_locked_out(home: Home, clock: Later) -> 
     async with Rest(home.brain, new["token"]) as rest:
         answer = await rest.act("tokens.revoke", {"token_id": new["id"]})
     assert (answer.status, answer.code) == (400, "last_token")
+
+
+def until_stored(brain: Brain, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Hold the next thing that is stored; returns what lets it go on."""
+    database, go = brain.brain_db, asyncio.Event()
+    write = database.write
+
+    async def late(work: Any) -> Any:
+        monkeypatch.setattr(database, "write", write)
+        await go.wait()
+        return await write(work)
+
+    monkeypatch.setattr(database, "write", late)
+    return go.set
+
+
+async def row_of(brain: Brain, token_id: str) -> Any:
+    """Return a token as it is stored."""
+    query = select(tables.tokens).where(tables.tokens.c.id == token_id)
+    return await brain.brain_db.read(lambda connection: connection.execute(query).one())
+
+
+async def test_a_token_that_is_revoked_while_it_is_replaced_does_not_live_on(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither itself, after a restart, nor in the one that was to take its place."""
+    brain, tokens = home.brain, home.brain.tokens
+    made = await tokens.create(SYSTEM, NewToken(name="guest", scope="read"))
+    before = await tokens.list(SYSTEM, Page())
+    guest = Caller(token=made["id"], scope=Scope.READ)
+    go_on = until_stored(brain, monkeypatch)
+    replacing = brain.tasks.start("replacing", tokens.rotate(guest, NoParams()))
+    await until(lambda: brain.brain_db.write.__name__ == "write", "that it is being stored")
+    await tokens.revoke(SYSTEM, TokenId(token_id=made["id"]))
+    go_on()
+    with pytest.raises(Conflict) as caught:
+        await replacing
+    assert caught.value.code == "already_rotated"
+    assert (await row_of(brain, made["id"])).expires_at == REVOKED
+    items = (await tokens.list(SYSTEM, Page()))["items"]
+    assert items == [one for one in before["items"] if one["id"] != made["id"]]
+
+
+async def test_a_token_is_replaced_once_though_two_ask_at_once(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the two may be a thief; the other hears that somebody was faster."""
+    brain, tokens = home.brain, home.brain.tokens
+    made = await tokens.create(SYSTEM, NewToken(name="guest", scope="read"))
+    guest = Caller(token=made["id"], scope=Scope.READ)
+    go_on = until_stored(brain, monkeypatch)
+    late = brain.tasks.start("replacing", tokens.rotate(guest, NoParams()))
+    await until(lambda: brain.brain_db.write.__name__ == "write", "that it is being stored")
+    new = await tokens.rotate(guest, NoParams())
+    go_on()
+    with pytest.raises(Conflict):
+        await late
+    names = [one["id"] for one in (await tokens.list(SYSTEM, Page()))["items"]]
+    assert set(names) >= {made["id"], new["id"]}
+    assert len(names) == 3
+
+
+async def test_a_token_whose_end_could_not_be_stored_can_be_revoked_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is dead in this life already, and would be back in the next."""
+    brain, tokens = home.brain, home.brain.tokens
+    made = await tokens.create(SYSTEM, NewToken(name="guest", scope="read"))
+    ended = TokenId(token_id=made["id"])
+
+    async def busy_now(_work: Any) -> Any:
+        raise Unavailable("database_busy", "Not now")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(brain.brain_db, "write", busy_now)
+        with pytest.raises(Unavailable):
+            await tokens.revoke(SYSTEM, ended)
+    assert not tokens.alive(made["id"])
+    await tokens.revoke(SYSTEM, ended)
+    assert (await row_of(brain, made["id"])).expires_at == REVOKED
+    with pytest.raises(NotFound):
+        await tokens.revoke(SYSTEM, ended)
 
 
 async def test_a_token_that_is_not_there_cannot_be_revoked(home: Home) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 from aiohttp import WSMsgType, WSServerHandshakeError
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from brain_server.api.auth import ROTATION_OVERLAP
 from brain_server.app import Brain
 from brain_server.protocol import MAX_FRAME_BYTES, Json
+from tests.brain.gatehouse import KEY, public
 from tests.brain.home import Home, Later, Rest, Socket, at_home, running, until
 
 NESTED = 100_000
@@ -402,3 +404,26 @@ async def test_when_the_newer_of_two_connections_leaves_the_older_is_asked_again
         await other.subscribe()
     asked = await home.request(device, "light_on")
     assert (await home.ended(asked["command"]["id"]))["status"] == "acked"
+
+
+async def test_a_home_assistant_that_hangs_up_while_it_registers_is_not_there(
+    brain: Brain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked over its dead socket, it would answer nothing, and what was asked would be unknown."""
+    step, begun, go = brain.gate.step, asyncio.Event(), asyncio.Event()
+
+    async def late(work: Any) -> Any:
+        begun.set()
+        await go.wait()
+        return await step(work)
+
+    monkeypatch.setattr(brain.gate, "step", late)
+    async with Socket(brain) as socket:
+        key = {"public_key": public(KEY)}
+        await socket.send(type="command", action="integration.register", params=key)
+        await begun.wait()
+    await until(lambda: not brain.sockets.clients, "that it has gone")
+    go.set()
+    await until(lambda: not brain.dispatcher.running, "that it is registered")
+    assert await brain.directory.is_paired()
+    assert not brain.link.connected

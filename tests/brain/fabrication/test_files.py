@@ -643,3 +643,27 @@ async def test_a_file_that_is_sent_again_while_it_is_removed_is_there(
     await home.command("files.remove", {"artifact_id": made["id"]})
     new = await again[0]
     assert [(one["id"], one["missing"]) for one in await listed(home)] == [(new["id"], False)]
+
+
+async def test_of_a_file_whose_removal_is_called_off_nothing_stays(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row was gone already: nobody would ever remove what it told of."""
+    made, files = await take(home), home.brain.files
+    write, dropped, go = files._db.write, asyncio.Event(), asyncio.Event()
+
+    async def late(work: Any) -> Any:
+        found = await write(work)
+        dropped.set()
+        await go.wait()
+        return found
+
+    monkeypatch.setattr(files._db, "write", late)
+    gone = ArtifactId(artifact_id=made["id"])
+    removing = home.brain.tasks.start("removing", files.remove(SYSTEM, gone))
+    await dropped.wait()
+    removing.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await removing
+    await until(lambda: folder(home) == [], "that it is gone")

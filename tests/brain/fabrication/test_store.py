@@ -1,8 +1,10 @@
 """The folder of print files while several things happen in it at once."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+import threading
+from typing import IO, Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from brain_server.fabrication import store as store_module
 from brain_server.fabrication.store import Store
 from brain_server.observability import Tasks
 from tests.brain.home import until
+from tests.brain.soon import SOON
 
 NAME = "0" * 64
 
@@ -72,3 +75,36 @@ async def test_of_a_file_that_is_removed_while_it_is_drawn_nothing_stays(
     reader.go.set()
     await drawing
     assert await asyncio.to_thread(lambda: list(store.folder.iterdir())) == []
+
+
+async def nothing() -> AsyncIterator[bytes]:
+    """Send no byte."""
+    for part in ():
+        yield part
+
+
+async def test_of_a_file_that_is_called_off_while_it_is_made_nothing_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread made it all the same, after it was removed."""
+    create, begun, go = store_module._create, threading.Event(), threading.Event()
+    made: list[IO[bytes]] = []
+
+    def late(path: Path) -> IO[bytes]:
+        begun.set()
+        go.wait(SOON)
+        made.append(create(path))
+        return made[0]
+
+    monkeypatch.setattr(store_module, "_create", late)
+    spooling = Tasks().start("spooling", store.spool(nothing()))
+    await until(begun.is_set, "that it is being made")
+    spooling.cancel()
+    await asyncio.sleep(0)
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await spooling
+    await until(lambda: made, "that it was made")
+    assert made[0].closed
+    names = await asyncio.to_thread(lambda: [one.name for one in store.folder.iterdir()])
+    assert names == [NAME]

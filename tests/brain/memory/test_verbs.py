@@ -1,5 +1,6 @@
 """The commands of memory: each person has only their own, and the house's."""
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
@@ -11,6 +12,7 @@ from brain_server.commands import Page, Scope, collect, prepare
 from brain_server.errors import KittyError, ProviderError
 from brain_server.memory import HOUSE, MemoriesPage, Memory, New
 from brain_server.storage.tables import embeddings, memories
+from tests.brain.home import until
 from tests.brain.memory.conftest import Place, person
 
 
@@ -203,6 +205,44 @@ async def test_who_switches_memory_off_is_neither_remembered_nor_recalled(both: 
     assert await refused(run(both, "memory.remember", text="x", shared=True)) == "memory_off"
     with pytest.raises(KittyError):
         await both.memory.remember_many("ada", [New(text="x", source="said", trust="person")])
+
+
+async def test_who_switches_memory_off_while_something_is_being_remembered_is_not_remembered(
+    place: Place,
+) -> None:
+    """The model of meanings takes its time, and the person need not wait for it."""
+    assert place.model is not None
+    place.model.gate.clear()
+    telling = place.tasks.start("telling", run(place, "memory.remember", text="the lamp is red"))
+    await until(lambda: place.model and place.model.asked, "that the model is asked")
+    await run(place, "memory.enable", enabled=False)
+    place.model.gate.set()
+    assert await refused(telling) == "memory_off"
+    assert await listed(place) == []
+
+
+async def test_who_switched_memory_off_and_was_called_off_is_not_recalled(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored is what is in force, not only from the next start on."""
+    await run(place, "memory.remember", text="the lamp is red")
+    write, stored, go = place.database.write, asyncio.Event(), asyncio.Event()
+
+    async def late(work: Any) -> Any:
+        found = await write(work)
+        stored.set()
+        await go.wait()
+        return found
+
+    monkeypatch.setattr(place.database, "write", late)
+    turning = place.tasks.start("turning", run(place, "memory.enable", enabled=False))
+    await stored.wait()
+    turning.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await turning
+    await until(lambda: "ada" in place.memory._off, "that it is off")
+    assert await place.recall("the lamp is red") == []
 
 
 async def test_memory_that_is_off_stays_off_after_a_restart_and_can_be_switched_on(

@@ -6,6 +6,7 @@ import contextlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 import json
+import threading
 from typing import Any
 
 from hypothesis import given, settings, strategies as st
@@ -15,6 +16,7 @@ from sqlalchemy import select
 from brain_server import metrics
 from brain_server.commands import SYSTEM, NoParams, collect, prepare
 from brain_server.errors import Forbidden, InvalidRequest
+from brain_server.observability import Tasks
 from brain_server.protocol import Json
 from brain_server.providers import TierName
 from brain_server.routing.budget import (
@@ -30,6 +32,8 @@ from brain_server.routing.budget import (
 )
 from brain_server.storage import Database, tables
 from tests.brain.gatehouse import Clock
+from tests.brain.home import until
+from tests.brain.soon import SOON
 
 TODAY = "2026-11-21"
 
@@ -114,6 +118,61 @@ async def refused(house: House, **asked: Any) -> Forbidden:
     with pytest.raises(Forbidden) as error:
         await house.reserve(**asked)
     return error.value
+
+
+class Held:
+    """Work in the thread that writes, held until a test lets it go on."""
+
+    def __init__(self) -> None:
+        """Hold it."""
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def __call__(self, *_given: object) -> None:
+        """Wait there."""
+        self.begun.set()
+        self.go.wait(SOON)
+
+
+async def test_who_is_called_off_while_money_is_set_aside_gets_it_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was sent; by nobody settled, it would count as spent."""
+    sums, held = house.budget._sums, Held()
+
+    def late(*given: Any) -> Any:
+        held()
+        return sums(*given)
+
+    monkeypatch.setattr(house.budget, "_sums", late)
+    asking = Tasks().start("asking", house.reserve())
+    await until(held.begun.is_set, "that it is being written")
+    asking.cancel()
+    held.go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert [row["status"] for row in await house.rows()] == ["released"]
+    assert (await house.status())["day"]["spent"] == 0
+
+
+@pytest.mark.parametrize(("sent", "spent"), [(True, 0.01), (False, 0)])
+async def test_who_is_called_off_while_it_is_settled_has_settled_it(
+    house: House, *, sent: bool, spent: float
+) -> None:
+    """What waits for its turn to be written is not taken back."""
+    aside, held = await house.reserve(size=(2000, 200_000)), Held()
+    writing = Tasks().start("writing", house.database.write(held))
+    await until(held.begun.is_set, "that something is being written")
+    budget = house.budget
+    ending = budget.settle(aside, *CENT) if sent else budget.release(aside)
+    settling = Tasks().start("settling", ending)
+    await until(lambda: not house.database._queue.empty(), "that it waits")
+    settling.cancel()
+    held.go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await settling
+    await writing
+    await house.database.write(lambda _connection: None)  # what waited before is written by now
+    assert (await house.status())["day"]["spent"] == spent
 
 
 # -- before the call ----------------------------------------------------------------------------------

@@ -5,13 +5,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from brain_server.app import Brain
+from brain_server.commands import SYSTEM
 from brain_server.errors import ProviderError
-from brain_server.providers import ProviderInfo
+from brain_server.providers import ProviderInfo, Use
+from brain_server.routing.models import ProviderId, Put
 from brain_server.storage.tables import providers
-from tests.brain.home import Home, Refused, running
+from tests.brain.home import Home, Refused, running, until
 from tests.brain.minds.double import Double, call
 from tests.brain.soon import SOON
 from tests.brain.stage import FAR, NEAR, Scripts, far, near, rows
@@ -282,3 +285,113 @@ async def test_a_wish_for_an_unknown_tool_is_answered_and_the_model_goes_on(
     scripts["near"] = play
     assert (await home.say("is ABS stronger than PLA"))["text"] == "Never mind."
     assert seen == ["There is no tool 'make_coffee'."]
+
+
+class Looked:
+    """What looks at a provider, held until a test lets it go on; and what was closed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Take the place of the double's own."""
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
+        self.closed: list[Any] = []
+
+        async def check(_model: Any) -> ProviderInfo:
+            self.begun.set()
+            await self.go.wait()
+            return ProviderInfo(models=("x",), model="x", context=8192)
+
+        async def close(model: Any) -> None:
+            self.closed.append(model)
+
+        monkeypatch.setattr(real(), "check", check)
+        monkeypatch.setattr(real(), "close", close)
+
+
+async def test_a_provider_that_is_removed_while_its_change_is_looked_at_stays_gone(
+    home: Home, brain: Brain, monkeypatch: pytest.MonkeyPatch
+):
+    made = await far(home)
+    looked = Looked(monkeypatch)
+    changing = await home.send(
+        type="command", action="providers.put", params=FAR | {"provider_id": made}
+    )
+    await looked.begun.wait()
+    await home.command("providers.remove", {"provider_id": made})
+    looked.go.set()
+    assert (await home.answer(changing))["error"]["code"] == "provider_not_found"
+    assert (brain.models.all(), await rows(brain, providers)) == ([], [])
+    assert len(looked.closed) == 2
+
+
+async def test_of_two_changes_at_once_the_provider_of_one_is_closed(
+    home: Home, brain: Brain, monkeypatch: pytest.MonkeyPatch
+):
+    made = await far(home)
+    before = brain.models.get(made).provider
+    looked = Looked(monkeypatch)
+    changed = {"type": "command", "action": "providers.put", "params": FAR | {"provider_id": made}}
+    both = [await home.send(**changed) for _ in range(2)]
+    await looked.begun.wait()
+    looked.go.set()
+    assert [(await home.answer(one))["type"] for one in both] == ["result"] * 2
+    now = brain.models.get(made).provider
+    assert before in looked.closed
+    assert (len(looked.closed), len(set(looked.closed)), now in looked.closed) == (2, 2, False)
+
+
+@pytest.mark.parametrize("action", ["put", "remove"])
+async def test_a_change_that_is_stored_is_in_force_though_its_caller_was_called_off(
+    home: Home, brain: Brain, monkeypatch: pytest.MonkeyPatch, action: str
+):
+    made = await far(home)
+    before, write = brain.models.get(made).provider, brain.brain_db.write
+    stored, go = asyncio.Event(), asyncio.Event()
+
+    async def late(work: Any) -> Any:
+        found = await write(work)
+        stored.set()
+        await go.wait()
+        return found
+
+    looked = Looked(monkeypatch)
+    looked.go.set()
+    monkeypatch.setattr(brain.brain_db, "write", late)
+    changed = msgspec.convert(FAR | {"provider_id": made, "enabled": False}, Put)
+    gone = ProviderId(provider_id=made)
+    models = brain.models
+    doing = models.put(SYSTEM, changed) if action == "put" else models.remove(SYSTEM, gone)
+    changing = brain.tasks.start("changing", doing)
+    await stored.wait()
+    changing.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await changing
+    await until(lambda: looked.closed, "that the one of before is closed")
+    assert looked.closed == [before]
+    assert brain.models.of_use(Use.TOOLS) == []
+
+
+async def test_a_provider_that_is_removed_while_its_change_is_stored_is_closed(
+    home: Home, brain: Brain, monkeypatch: pytest.MonkeyPatch
+):
+    made = await far(home)
+    before, write = brain.models.get(made).provider, brain.brain_db.write
+    stored, go = asyncio.Event(), asyncio.Event()
+
+    async def late(work: Any) -> Any:
+        monkeypatch.setattr(brain.brain_db, "write", write)
+        stored.set()
+        await go.wait()
+        return await write(work)
+
+    looked = Looked(monkeypatch)
+    looked.go.set()
+    monkeypatch.setattr(brain.brain_db, "write", late)
+    gone = ProviderId(provider_id=made)
+    removing = brain.tasks.start("removing", brain.models.remove(SYSTEM, gone))
+    await stored.wait()
+    await home.command("providers.put", FAR | {"provider_id": made})
+    after = brain.models.get(made).provider
+    go.set()
+    await removing
+    assert (looked.closed, brain.models.all()) == ([before, after], [])

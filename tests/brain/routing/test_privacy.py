@@ -1,16 +1,20 @@
 """What may leave the house: by kind, by area, never somebody else's, never a secret."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, strategies as st
 import pytest
 
 from brain_server.commands import SYSTEM, NoParams, collect, prepare
 from brain_server.errors import Forbidden, InvalidRequest
+from brain_server.observability import Tasks
 from brain_server.protocol import Json
 from brain_server.routing.privacy import Kind, Piece, Privacy, Rule, SetPrivacy, Verdict
 from brain_server.storage import Database, tables
+from tests.brain.home import until
 
 FIRST = {
     "camera": False,
@@ -324,3 +328,26 @@ def test_whatever_the_rules_nothing_forbidden_ever_leaves(
     assert all(in_force)
     assert not any(piece.of_other or "token" in piece.text for piece in gone)
     assert not any(piece.needed for piece in verdict.dropped)
+
+
+async def test_a_rule_that_is_stored_is_in_force_though_its_caller_was_called_off(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time was over between the two; what a person forbade would go out until the next start."""
+    write, stored, go = guard.database.write, asyncio.Event(), asyncio.Event()
+
+    async def late(work: Any) -> Any:
+        found = await write(work)
+        stored.set()
+        await go.wait()
+        return found
+
+    monkeypatch.setattr(guard.database, "write", late)
+    setting = Tasks().start("setting", guard.offline(on=True))
+    await stored.wait()
+    setting.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await setting
+    await until(lambda: guard.privacy.offline_mode, "that nothing leaves")
+    assert [name for name, _ in guard.told] == ["privacy.updated"]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from brain_server.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from brain_server.protocol import Json
 from brain_server.schedule import Later, Run, put
 from brain_server.schedule.commands import WorkId, WorkPage
-from brain_server.schedule.queue import MOST_LOST, Rows
+from brain_server.schedule.queue import LATER, MOST_LOST, Outcome, Rows
 from brain_server.storage import Database, tables
 from brain_server.storage.tables import outbox, stock_limits, work
 from tests.brain.gatehouse import Clock
@@ -237,6 +237,62 @@ async def test_work_held_by_another_brain_is_cancelled_there(
     await one.ended(identity, "running")
     await other.schedule.work.cancel(PERSON, WorkId(work_id=identity))
     assert (await one.ended(identity))["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("outcome", ["failed", "cancelled", LATER])
+async def test_what_was_cancelled_while_its_try_ended_is_not_tried_again(
+    rows: tuple[Rows, Rows, Ticks], sqlite_brain: Database, clock: Clock, outcome: str
+) -> None:
+    """It failed, or its process went, or it had to wait; whoever cancelled it was told that it ends."""
+    one, two, _ = rows
+    identity = await _one(one, clock, sqlite_brain)
+    [held] = await one.take({"sum": 1}, 1, no_word)
+    await two.cancel(identity)
+    told: list[str] = []
+    row = await one.end(
+        held,
+        Outcome(status="pending", outcome=outcome),
+        lambda _connection, _held, ended: told.append(ended.status),
+    )
+    assert (row["status"], row["finished_at"], told) == ("cancelled", clock(), ["cancelled"])
+    assert await one.take({"sum": 1}, 1, no_word) == []
+
+
+async def test_an_answer_about_an_earlier_try_ends_no_later_one(
+    brain: Brain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease was being renewed when the first try ended; the second was begun before the answer."""
+    worker, begun, asked = brain.schedule.worker, asyncio.Event(), asyncio.Event()
+    fail, go, tries = asyncio.Event(), asyncio.Event(), []
+
+    async def work_on(run: Run) -> Json:
+        tries.append(run.tries)
+        if len(tries) == 1:
+            await fail.wait()
+            raise Unavailable("no", "Not now")
+        begun.set()
+        await go.wait()
+        return {"done": True}
+
+    renew = worker._rows.renew
+
+    async def late(held: Mapping[str, int]) -> dict[str, bool]:
+        asked.set()
+        await begun.wait()
+        return await renew(held)
+
+    monkeypatch.setattr(worker._rows, "renew", late)
+    brain.can("sum", work_on)
+    await brain.schedule.start(alone=True)
+    identity = await brain.schedule.add("sum", {})
+    await until(lambda: tries, "the first try")
+    renewing = brain.tasks.start("renewing", worker._renew())
+    await asked.wait()
+    fail.set()
+    await renewing
+    go.set()
+    row = await brain.ended(identity)
+    assert [one["outcome"] for one in row["attempts"]] == ["failed", "completed"]
 
 
 async def test_an_orderly_end_puts_work_back(home: House) -> None:
