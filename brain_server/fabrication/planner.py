@@ -2,13 +2,11 @@
 
 import asyncio
 import logging
-import os
-from pathlib import Path
-import sys
 from typing import Final
 
 import msgspec
 
+from brain_server import subprocesses
 from brain_server.fabrication.plan import Plan, Problem, first_come
 from brain_server.observability import Tasks
 
@@ -20,7 +18,6 @@ GRACE_S: Final = 20.0
 IDLE_S: Final = 60.0
 STOP_S: Final = 2.0
 _MOST_BYTES: Final = 16 * 1024 * 1024
-_ROOT: Final = Path(__file__).parents[2]
 _MODULE: Final = "brain_server.fabrication.solve"
 
 
@@ -94,16 +91,8 @@ class Planner:
         return msgspec.json.decode(line, type=Plan)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", self._module),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=_MOST_BYTES,
-            cwd=_ROOT,
-            env=_environment(),
-            start_new_session=True,  # Ctrl-C is for the brain
-        )
+        pipe = asyncio.subprocess.PIPE
+        return await subprocesses.start(self._module, stdin=pipe, stdout=pipe, limit=_MOST_BYTES)
 
     def _stay(self) -> None:
         if self._rest is not None:
@@ -132,8 +121,3 @@ class Planner:
             process.kill()
             await process.stdout.read()
             await process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """Return the environment without the brain's own settings, of which one is a token."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("KITTY_")}

@@ -9,11 +9,11 @@ import json
 import os
 from pathlib import Path
 import re
-import sys
 import time
 from typing import IO, Any, Final, Literal
 import uuid
 
+from brain_server import subprocesses
 from brain_server.errors import InvalidRequest, NotFound, TooMany, Unavailable
 from brain_server.observability import Tasks
 from brain_server.protocol import Json
@@ -28,7 +28,6 @@ _NAME: Final = re.compile("[0-9a-f]{64}")
 _HALF: Final = ".part"
 # What broke off is left for so long, for the case that it did not.
 _HALF_S: Final = 3600.0
-_ROOT: Final = Path(__file__).parents[2]
 
 type Kind = Literal["thumbnail", "preview"]
 
@@ -251,18 +250,13 @@ def _unsupported(reason: str) -> InvalidRequest:
 
 async def _child(mode: str, path: Path, picture: Path, plate: int | None) -> dict[str, Any]:
     """Let a process of its own read a file; whatever happens to it, the file is then none."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "brain_server.fabrication.reader", mode, str(path)),
-        str(picture),
+    process = await subprocesses.start(
+        "brain_server.fabrication.reader",
+        *(mode, str(path), str(picture)),
         *(() if plate is None else (str(plate),)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        cwd=_ROOT,
-        # Without the brain's own settings, of which one is a token.
-        env={name: value for name, value in os.environ.items() if not name.startswith("KITTY_")},
-        start_new_session=True,  # Ctrl-C is for the brain
     )
     assert process.stdout is not None  # noqa: S101 - asked for above
     try:

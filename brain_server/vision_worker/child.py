@@ -1,15 +1,12 @@
 """A process of vision, as the brain sees it: started when needed, asked one thing at a time, ended when it hangs."""
 
 import asyncio
-import os
-from pathlib import Path
 import signal
-import socket
-import sys
 from typing import Final
 
 import msgspec
 
+from brain_server import subprocesses
 from brain_server.errors import DeviceError
 from brain_server.vision_worker.wire import (
     LENGTH,
@@ -25,7 +22,6 @@ from brain_server.vision_worker.wire import (
 # How much longer than an order allows the process may take before it counts as hung.
 GRACE_S: Final = 1.0
 STOP_S: Final = 2.0
-_ROOT: Final = Path(__file__).parents[2]
 
 
 class Child:
@@ -106,32 +102,13 @@ class Child:
         """Start one; DeviceError ``vision_crashed`` where there are no more processes, files or memory."""
         self._hang_up()
         try:
-            await self._spawned()
+            # Deaf to its complaints: libav tells addresses with passwords there.
+            line = await subprocesses.start_on_line("brain_server.vision_worker")
         except OSError as err:
             words = f"What opens pictures cannot be started: {err.strerror}"
             raise DeviceError("vision_crashed", words, ended="not started") from err
-
-    async def _spawned(self) -> None:
-        mine, theirs = socket.socketpair()
-        with theirs:
-            reader, writer = await asyncio.open_connection(sock=mine)
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    *("-m", "brain_server.vision_worker", str(theirs.fileno())),
-                    pass_fds=(theirs.fileno(),),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    stderr=asyncio.subprocess.DEVNULL,  # libav talks there, of addresses with passwords
-                    cwd=_ROOT,
-                    env=_environment(),
-                    start_new_session=True,  # Ctrl-C is for the brain
-                )
-            except BaseException:
-                writer.close()
-                raise
         # At once: whoever ends the process hangs up on it.
-        self._process, self._reader, self._writer = process, reader, writer
+        self._process, self._reader, self._writer = line
 
     def _wake(self) -> None:
         if self._rest is not None:
@@ -164,8 +141,3 @@ async def _end(process: asyncio.subprocess.Process, *, now: bool = False) -> int
         if process.returncode is None:
             process.kill()
         return await process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """Return the environment without the brain's own settings, of which one is a token."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("KITTY_")}

@@ -36,6 +36,7 @@ LEVELS = {
     "protocol": 0,
     "errors": 0,
     "settings": 0,
+    "subprocesses": 0,
     "bus": 1,
     "observability": 1,
     "storage": 1,

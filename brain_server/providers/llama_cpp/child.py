@@ -4,16 +4,14 @@ import asyncio
 import itertools
 import logging
 import math
-import os
 from pathlib import Path
 import signal
-import socket
-import sys
 import time
 from typing import Final
 
 import msgspec
 
+from brain_server import subprocesses
 from brain_server.errors import ProviderError
 from brain_server.llama_worker import room
 from brain_server.llama_worker.wire import (
@@ -43,7 +41,6 @@ STOP_S: Final = 2.0
 # After so many crashes in a row it is left alone for a while.
 PATIENCE: Final = 2
 _ERRORS_KEPT: Final = 2000
-_ROOT: Final = Path(__file__).parents[3]
 
 
 class Child:
@@ -198,29 +195,14 @@ class Child:
         return ProviderError("provider_invalid", f"{self._name} answered something else")
 
     async def _spawn(self) -> None:
-        mine, theirs = socket.socketpair()
-        with theirs:
-            reader, writer = await asyncio.open_connection(sock=mine)
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    *("-m", "brain_server.llama_worker", str(theirs.fileno())),
-                    pass_fds=(theirs.fileno(),),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    stderr=asyncio.subprocess.PIPE,
-                    cwd=_ROOT,
-                    env=_environment(),
-                    start_new_session=True,  # Ctrl-C is for the brain
-                )
-            except BaseException:
-                writer.close()
-                raise
+        line = await subprocesses.start_on_line(
+            "brain_server.llama_worker", stderr=asyncio.subprocess.PIPE
+        )
         # At once: whoever puts the process away hangs up on it.
-        self._process, self._reader, self._writer = process, reader, writer
+        self._process, self._reader, self._writer = line
         self._head, self._errors = None, ""
-        assert process.stderr is not None  # noqa: S101 - asked for above
-        self._tasks.start("llama errors", self._keep_errors(process.stderr))
+        assert self._process.stderr is not None  # noqa: S101 - asked for above
+        self._tasks.start("llama errors", self._keep_errors(self._process.stderr))
 
     async def _keep_errors(self, stream: asyncio.StreamReader) -> None:
         """Keep the end of what the process complains about, for the log of a crash."""
@@ -259,8 +241,3 @@ async def _end(process: asyncio.subprocess.Process | None) -> int | None:
     except TimeoutError:
         process.kill()
         return await process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """Return the environment without the brain's own settings, of which one is a token."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("KITTY_")}

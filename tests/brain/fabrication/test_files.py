@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import errno
 import os
 from pathlib import Path
+import sys
 import time
 from typing import Any
 
@@ -220,9 +221,9 @@ async def test_a_reader_that_fails_makes_a_file_that_is_none(
         "says a list": "print([])",
     }
     program = tmp_path / "python"
-    program.write_text(f'#!/bin/sh\nexec {store_module.sys.executable} -c "{lines[behaviour]}"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{lines[behaviour]}"\n')
     program.chmod(0o755)
-    monkeypatch.setattr(store_module.sys, "executable", str(program))
+    monkeypatch.setattr(sys, "executable", str(program))
     monkeypatch.setattr(store_module, "READ_S", 0.3)
     with pytest.raises(InvalidRequest) as caught:
         await take(home)

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from brain_server import subprocesses
 from brain_server.errors import ProviderError
 from brain_server.llama_worker.__main__ import Worker
 from brain_server.llama_worker.wire import (
@@ -39,7 +40,6 @@ from brain_server.llama_worker.wire import (
     packed,
 )
 from brain_server.providers import Use, Words
-from brain_server.providers.llama_cpp import child as child_module
 from brain_server.providers.llama_cpp.slots import Slots
 from tests.brain.home import until
 from tests.brain.providers.llama_house import LONG, local, parts_of, question, usage_of
@@ -324,7 +324,7 @@ def instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         )
         program.chmod(0o755)
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
-        monkeypatch.setattr(child_module, "sys", SimpleNamespace(executable=str(program)))
+        monkeypatch.setattr(subprocesses, "sys", SimpleNamespace(executable=str(program)))
 
     return set_program
 
