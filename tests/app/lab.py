@@ -60,6 +60,10 @@ def _put_up() -> None:
 
 
 def _take_down() -> None:
+    # First, and one by one: what an ended run left in a place would keep its line.
+    for number in range(len(PLACES)):
+        if (Path("/sys/class/net") / f"kitty-v{number}").exists():
+            ip("link", "delete", f"kitty-v{number}")
     for name in PLACES:
         if (Path("/run/netns") / name).exists():
             ip("netns", "delete", name)
