@@ -270,12 +270,14 @@ class Memory:
             rows = await self._rows.fetch(scores, filled)
             method = "lexical"
         else:
+            # Before the search: a vector that comes during it is not in what is found.
+            had_all = self._keeper.complete == vector.embedder
             scores, rows = await self._near(filled, vector, wide)
             has = overlap(meaning.text, {entry: row["text"] for entry, row in rows.items()})
             scores = {
                 entry: (1 - WORDS) * scores[entry] + WORDS * part for entry, part in has.items()
             }
-            if self._keeper.complete != vector.embedder:
+            if not had_all or self._keeper.complete != vector.embedder:
                 await self._also_by_words(filled, meaning.text, wide, scores, rows)
             method = "hybrid"
         least = FLOORS[method] if floor is None else floor
@@ -297,9 +299,13 @@ class Memory:
                 if _agree(hits, rows, vector):
                     return dict(hits), rows
                 self._keeper.behind()
-        hits = await self._exact.search(namespaces, vector, limit)
-        rows = await self._rows.fetch([hit.id for hit in hits], namespaces)
-        return {hit.id: hit.score for hit in hits if hit.id in rows}, rows
+        while True:
+            scores = dict(await self._exact.search(namespaces, vector, limit))
+            rows = await self._rows.fetch(scores, namespaces)
+            if len(rows) == len(scores):
+                return scores, rows
+            # Forgotten during the search, or while their vectors were on the way: they take nobody's place.
+            await self._exact.remove(scores.keys() - rows.keys())
 
     async def _also_by_words(
         self,

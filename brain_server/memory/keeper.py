@@ -54,6 +54,8 @@ class Keeper:
         self._stopped: str | None = None
         # The model that all rows are searched by, once none of them misses its vector.
         self.complete: str | None = None
+        # How often rows came to miss a vector: what was counted before the last time proves nothing.
+        self._doubts = 0
         self._progress: Json | None = None
         self.rebuilt_at: float | None = None
         self._lock = asyncio.Lock()
@@ -73,12 +75,12 @@ class Keeper:
     def is_missing(self, *, some: bool = True) -> None:
         """Note that rows may miss their vectors, and look at once."""
         if some:
-            self.complete = None
+            self._doubt()
             self.wake()
 
     def damaged(self, ids: Collection[str]) -> None:
         """Compute these vectors again: what is stored of them is damaged."""
-        self.complete = None
+        self._doubt()
         self._tasks.start("damaged vectors", self._clear(list(ids)))
 
     def behind(self, why: str | None = None) -> None:
@@ -135,12 +137,21 @@ class Keeper:
 
     # -- vectors that are missing ---------------------------------------------------------------------
 
-    async def _embed(self, name: str) -> None:
-        missing = await self._rows.count_missing(name)
-        if missing == 0:
-            self.complete = name
-            return
+    def _doubt(self) -> None:
+        self._doubts += 1
         self.complete = None
+
+    async def _count(self, name: str) -> int:
+        """Return how many rows miss their vector, and note when none does."""
+        doubts = self._doubts
+        missing = await self._rows.count_missing(name)
+        self.complete = name if missing == 0 and doubts == self._doubts else None
+        return missing
+
+    async def _embed(self, name: str) -> None:
+        missing = await self._count(name)
+        if missing == 0:
+            return
         if self._stopped == name:
             return
         self._progress = {"embedder": name, "done": 0, "of": missing}
@@ -148,9 +159,8 @@ class Keeper:
             done = await self._embed_all(name, self._progress)
         finally:
             self._progress = None
-        if done and await self._rows.count_missing(name) == 0:
-            self.complete = name
         if done:
+            await self._count(name)
             self._rebuilt(done, "vectors", name)
 
     async def _embed_all(self, name: str, progress: Json) -> int:

@@ -1,5 +1,7 @@
 """What was told is found again, by the right person, and the rows are the truth."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import select
 
@@ -198,6 +200,61 @@ async def test_what_was_told_while_the_model_failed_is_found_by_words_and_later_
         lambda connection: connection.execute(select(memories.c.embedder)).scalars().all()
     )
     assert rows == ["house/hashing"] * 5
+
+
+async def test_a_memory_whose_vector_comes_during_a_search_is_found(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert place.model is not None
+    await told(place, *FACTS[1:])
+    meaning = place.meaning("the nozzle on printer A")
+    await meaning.vector()
+    place.model.error = ProviderError("provider_failed", "It broke")
+    await told(place, FACTS[0])
+    fetch = place.memory._rows.fetch
+
+    async def late(*args: Any, **more: Any) -> Any:
+        place.model.error = None
+        await place.settle()
+        return await fetch(*args, **more)
+
+    monkeypatch.setattr(place.memory._rows, "fetch", late)
+    assert (await place.memory.recall(["ada"], meaning))[0].text == FACTS[0]
+
+
+async def test_a_memory_without_a_vector_that_comes_during_the_count_is_not_overlooked(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert place.model is not None
+    await told(place, *FACTS[1:])
+    count = place.memory._rows.count_missing
+
+    async def stale(name: str) -> int:
+        monkeypatch.undo()
+        counted = await count(name)
+        place.model.error = ProviderError("provider_failed", "It broke")
+        await told(place, FACTS[0])
+        return counted
+
+    monkeypatch.setattr(place.memory._rows, "count_missing", stale)
+    await place.settle()
+    assert place.memory._keeper.complete is None
+
+
+async def test_what_is_forgotten_while_its_vector_is_on_the_way_takes_nobodys_place(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await told(place, FACTS[0])
+    assert await place.recall("the nozzle on printer A") == [FACTS[0]]
+    put = place.memory._keeper.put
+
+    async def late(points: Any) -> None:
+        await place.memory._forget(("ada",), [point.id for point in points])
+        await put(points)
+
+    monkeypatch.setattr(place.memory._keeper, "put", late)
+    await told(place, *(f"the nozzle on printer A was {at}" for at in range(25)))
+    assert await place.recall("the nozzle on printer A") == [FACTS[0]]
 
 
 async def test_whoever_wants_to_know_is_told_whose_memory_changed(place: Place) -> None:
