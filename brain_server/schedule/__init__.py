@@ -250,7 +250,6 @@ class Schedule:
 
     async def _look(self) -> None:
         """Let come what is due, all of it in one transaction."""
-        now = self._clock()
         known = and_(schedule.c.enabled, schedule.c.name.in_(self._jobs))
         query = select(schedule.c.name, schedule.c.timing, schedule.c.next_at).where(known)
         rows = await self._db.read(
@@ -258,6 +257,8 @@ class Schedule:
                 (row.name, parse(row.timing), row.next_at) for row in connection.execute(query)
             ]
         )
+        # Read after the rows: seen from before, what another brain has just moved would be too far away.
+        now = self._clock()
         # A time further away than the next was worked out while the clock was ahead.
         if any(at <= now or timing.after(now) < at for _, timing, at in rows):
             came = await self._db.write(lambda connection: self._come(connection, rows, now))

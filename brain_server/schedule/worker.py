@@ -126,6 +126,8 @@ class Worker:
         # Why what is in hand is stopped, as soon as it is.
         self._reasons: dict[Held, asyncio.Future[str]] = {}
         self._settling: set[asyncio.Task[None]] = set()
+        # Held while work is taken, until it is begun.
+        self._taking = asyncio.Lock()
         self._stopping = False
 
     @property
@@ -181,6 +183,8 @@ class Worker:
     async def stop(self) -> None:
         """Take no more, and put back what is under way, at no cost of a try."""
         self._stopping = True
+        async with self._taking:
+            pass
         for identity in list(self._under_way):
             self._stop(identity, "stopped")
         await asyncio.gather(*self._settling, return_exceptions=True)
@@ -196,15 +200,23 @@ class Worker:
 
     async def _take(self) -> None:
         free = self._free()
-        while free and not self._stopping and await self._rows.is_any(free):
+        while free and await self._rows.is_any(free):
+            # Seen through: what is taken while this process begins to end is in its hand, to be put back.
+            if not await self._tasks.see_through("taking work", self._take_of(free)):
+                return
+            free = self._free()
+
+    async def _take_of(self, free: dict[str, int]) -> bool:
+        """Take and begin what there is of these kinds; tells whether it was anything."""
+        async with self._taking:
+            if self._stopping:
+                return False
             most = self._at_once - len(self._under_way)
             taken = await self._rows.take(free, most, self._tell_begun)
             checkpoint("work_taken")
             for held in taken:
                 self._begin(held)
-            if not taken:
-                return
-            free = self._free()
+            return bool(taken)
 
     def _free(self) -> dict[str, int]:
         """Return how many of each kind may be taken; which of them run elsewhere is known to the rows."""

@@ -390,6 +390,16 @@ class Home(Socket):
             "command.updated", lambda one: one["id"] == command_id and one["status"] in over
         )
 
+    async def jobs(self) -> list[Json]:
+        """Return all print jobs when nothing of them is under way any more."""
+        tasks = self.brain.tasks._tasks
+        await until(
+            lambda: not [one for one in tasks if "job" in one.get_name()],
+            "the end of what was under way",
+        )
+        items: list[Json] = (await self.command("jobs.list"))["items"]
+        return items
+
     async def say(self, text: str, user: str | None = "ada", **more: Any) -> Json:
         """Say something in Assist and return the answer."""
         context = more.pop("context_id", f"turn-{self._ids}")

@@ -55,15 +55,6 @@ async def listed(home: Home) -> list[Json]:
     return items
 
 
-async def quiet(home: Home) -> list[Json]:
-    """Return all jobs when nothing is under way any more."""
-    await until(
-        lambda: not [one for one in home.brain.tasks._tasks if "job" in one.get_name()],
-        "the end of what was under way",
-    )
-    return await listed(home)
-
-
 async def printing(home: Home, file: str = "benchy.gcode") -> tuple[Any, Json]:
     """Start a print that a person approved; returns the printer and the command."""
     printer = await home.puppet("mk4", "printer")
@@ -73,7 +64,7 @@ async def printing(home: Home, file: str = "benchy.gcode") -> tuple[Any, Json]:
     asked = await home.request(printer.context.device_id, "print_start", params=params)
     await home.decide(asked["event"], "bob")
     await home.ended(asked["command"]["id"])
-    await quiet(home)
+    await home.jobs()
     return printer, asked["command"]
 
 
@@ -158,7 +149,7 @@ async def test_a_job_follows_the_printer_to_the_end(
         state["job"]["progress"] = 42.0
         printer.show(**state)
         await home.event("job.updated", lambda job, wanted=status: job["status"] == wanted)
-    (job,) = await quiet(home)
+    (job,) = await home.jobs()
     assert (job["status"], job["error"], job["progress"]) == (end, error, 42.0)
     assert job["completed_at"] >= job["started_at"]
     told = [one["data"]["status"] for one in home.events if one["event"] == "job.updated"]
@@ -171,7 +162,7 @@ async def test_what_a_printer_repeats_is_taken_once(home: Home) -> None:
     for degrees in range(20):
         state = STATE("printing", "benchy.gcode", run_of(printer))
         printer.show(**state | {"nozzle": {"actual": degrees, "target": 200}})
-    await quiet(home)
+    await home.jobs()
     told = [one["data"]["status"] for one in home.events if one["event"] == "job.updated"]
     assert told == ["preparing", "printing"]
 
@@ -181,7 +172,7 @@ async def test_following_a_printer_breaks_nothing(home: Home) -> None:
     before = counters["tasks_broken"]
     printer, _ = await printing(home)
     printer.show(**STATE("completed", "benchy.gcode", run_of(printer)))
-    (job,) = await quiet(home)
+    (job,) = await home.jobs()
     assert (job["status"], counters["tasks_broken"]) == ("completed", before)
 
 
@@ -196,7 +187,7 @@ async def test_a_run_that_began_before_its_row_was_written_is_that_of_its_order(
         await until(lambda: puppets().Puppet.orders.get("mk4"), "the order")
         printer.show(**STATE("completed", "benchy.gcode", now()))
         await asyncio.sleep(0.01)
-    (job,) = await quiet(home)
+    (job,) = await home.jobs()
     assert (job["status"], job["command_id"]) == ("completed", asked["command"]["id"])
 
 
@@ -216,9 +207,9 @@ async def test_a_print_of_which_a_crash_took_the_row_is_known_when_its_order_is_
         "conversation_id": None,
     }
     printer.show(**STATE("completed", "benchy.gcode", now(-30)))
-    assert await quiet(home) == []
+    assert await home.jobs() == []
     home.brain.bus.publish("command.updated", command)
-    (job,) = await quiet(home)
+    (job,) = await home.jobs()
     assert (job["status"], job["command_id"]) == ("completed", command["id"])
 
 
@@ -230,7 +221,7 @@ async def test_a_run_that_was_taken_for_nobodys_is_not_recorded_twice(home: Home
     await home.brain.brain_db.write(lambda connection: connection.execute(orphaned))
     known = await home.command("commands.get", {"command_id": command["id"]})
     home.brain.bus.publish("command.updated", known | {"status": "acked"})
-    assert len(await quiet(home)) == 1
+    assert len(await home.jobs()) == 1
 
 
 async def test_what_a_printer_showed_while_nothing_could_be_written_is_taken_later(
@@ -246,9 +237,9 @@ async def test_what_a_printer_showed_while_nothing_could_be_written_is_taken_lat
     with monkeypatch.context() as patch:
         patch.setattr(home.brain.jobs, "move", locked)
         printer.show(**STATE("completed", "benchy.gcode", run))
-        await quiet(home)
+        await home.jobs()
     printer.show(**STATE("completed", "benchy.gcode", run) | {"bed": {"actual": 40, "target": 0}})
-    (job,) = await quiet(home)
+    (job,) = await home.jobs()
     assert job["status"] == "completed"
 
 
@@ -256,7 +247,7 @@ async def test_a_print_is_seen_to_be_done_once(home: Home) -> None:
     """However often its row is told afterwards, as with its costs."""
     printer, _ = await printing(home)
     printer.show(**STATE("completed", "benchy.gcode", run_of(printer)))
-    (job,) = await quiet(home)
+    (job,) = await home.jobs()
     home.brain.bus.publish("job.updated", job | {"cost_micro": 1})
     await until(
         lambda: not [one for one in home.brain.tasks._tasks if "print event" in one.get_name()],
@@ -274,7 +265,7 @@ async def test_a_print_that_was_refused_by_the_printer_is_a_failed_job(home: Hom
     asked = await home.request(printer.context.device_id, "print_start", params=params)
     await home.decide(asked["event"], "bob")
     await home.ended(asked["command"]["id"])
-    (job,) = await quiet(home)
+    (job,) = await home.jobs()
     assert (job["status"], job["error"]) == ("failed", "device_refused")
 
 
@@ -283,10 +274,10 @@ async def test_a_print_that_nobody_approved_is_no_job(home: Home) -> None:
     printer = await home.puppet("mk4", "printer")
     params = {"file": "a.gcode"}
     asked = await home.request(printer.context.device_id, "print_start", params=params)
-    assert await quiet(home) == []
+    assert await home.jobs() == []
     await home.decide(asked["event"], "bob", "deny")
     await home.ended(asked["command"]["id"])
-    assert await quiet(home) == []
+    assert await home.jobs() == []
 
 
 async def test_the_words_the_command_and_the_job_join(home: Home, brain: Brain) -> None:
@@ -298,7 +289,7 @@ async def test_the_words_the_command_and_the_job_join(home: Home, brain: Brain) 
     asked = await home.say("print benchy.gcode on the Prusa")
     said = await home.say("confirm", conversation_id=asked["conversation_id"])
     assert said["text"] == "Done: Prusa has started benchy.gcode."
-    (job,) = await quiet(home)
+    (job,) = await home.jobs()
     command = await home.command("commands.get", {"command_id": job["command_id"]})
     query = select(conversations.c.owner).where(conversations.c.id == command["conversation_id"])
     owner = await brain.brain_db.read(lambda connection: connection.execute(query).scalar())
@@ -312,7 +303,7 @@ async def test_a_run_that_somebody_started_at_the_printer_is_recorded_too(home: 
     """Without a command and without a name."""
     printer = await home.puppet("mk4", "printer")
     printer.show(**STATE("printing", "by hand.gcode", "run-1"))
-    (job,) = await quiet(home)
+    (job,) = await home.jobs()
     assert (job["command_id"], job["requested_by"], job["file"], job["status"]) == (
         None,
         None,
@@ -326,7 +317,7 @@ async def test_a_printer_that_was_long_done_makes_no_job(home: Home) -> None:
     printer = await home.puppet("mk4", "printer")
     for state in (STATE("completed", "old.gcode", "run-1"), STATE(), STATE("error"), {}):
         printer.show(**state)
-    assert await quiet(home) == []
+    assert await home.jobs() == []
 
 
 AWAY = [
@@ -368,9 +359,9 @@ async def test_after_a_break_the_job_is_what_the_printer_shows(
     run = run_of(printer)
     printer.show(**STATE("printing", "benchy.gcode", run))
     printer.vanish()
-    assert [job["status"] for job in await quiet(home)] == ["printing"]
+    assert [job["status"] for job in await home.jobs()] == ["printing"]
     printer.show(**_named(state, run))
-    found = await quiet(home)
+    found = await home.jobs()
     assert [job["status"] for job in found] == statuses
     assert found[0]["error"] == error
 
@@ -388,12 +379,12 @@ async def test_a_job_goes_on_over_a_restart_of_the_brain(tmp_path: Path) -> None
         printer, command = await printing(home)
         run = run_of(printer)
         printer.show(**STATE("printing", "benchy.gcode", run))
-        await quiet(home)
+        await home.jobs()
     async with running(tmp_path, life=2) as brain, at_home(brain) as home:
         printer = await on_stage("mk4")
         assert printer.context.last_state["job"]["started_at"] == run
         printer.show(**STATE("completed", "benchy.gcode", run))
-        (job,) = await quiet(home)
+        (job,) = await home.jobs()
     assert (job["command_id"], job["status"]) == (command["id"], "completed")
 
 
@@ -407,10 +398,10 @@ async def test_the_last_print_of_the_same_file_is_not_taken_for_the_new_one(home
     await until(lambda: printer.orders.get("mk4"), "the order")
     printer.show(**STATE("idle", "benchy.gcode", now(-86_400)))
     printer.show(**STATE("completed", "benchy.gcode", now(-86_400)))
-    (job,) = await quiet(home)
+    (job,) = await home.jobs()
     assert (job["status"], job["run"]) == ("preparing", None)
     printer.show(**STATE("completed", "benchy.gcode", now(+60)))
-    (job,) = await quiet(home)
+    (job,) = await home.jobs()
     assert job["status"] == "completed"
 
 
@@ -423,10 +414,10 @@ async def test_the_run_of_somebody_else_is_not_taken_for_ours(home: Home) -> Non
     await home.decide(asked["event"], "bob")
     await until(lambda: printer.orders.get("mk4"), "the order")
     printer.show(**STATE("printing", "theirs.gcode", "run-1"))
-    (job,) = await quiet(home)
+    (job,) = await home.jobs()
     assert (job["file"], job["status"]) == ("ours.gcode", "preparing")
     printer.show(**STATE("printing", "ours.gcode", now()))
-    (job,) = await quiet(home)
+    (job,) = await home.jobs()
     assert job["status"] == "printing"
 
 
@@ -439,7 +430,7 @@ async def test_a_print_that_never_began_ends_with_the_next_one(home: Home) -> No
         asked = await home.request(printer.context.device_id, "print_start", params=params)
         await home.decide(asked["event"], "bob")
         await home.ended(asked["command"]["id"])
-        await quiet(home)
+        await home.jobs()
     first, second = await listed(home)
     assert (first["status"], first["error"]) == ("failed", "outcome not seen")
     assert (second["status"], second["file"]) == ("preparing", "second.gcode")
@@ -452,7 +443,7 @@ async def test_a_driver_that_breaks_says_nothing_of_the_job(home: Home) -> None:
     printer.error = RuntimeError("a wire is loose")
     printer.cut.set()
     await home.event("device.updated", lambda one: one["online"] == "fault")
-    (job,) = await quiet(home)
+    (job,) = await home.jobs()
     assert job["status"] == "printing"
 
 
@@ -461,7 +452,7 @@ async def test_jobs_are_listed_by_printer_and_in_pages(home: Home) -> None:
     first, second = await home.puppet("one", "printer"), await home.puppet("two", "printer")
     for printer in (first, second):
         printer.show(**STATE("printing", "a.gcode", "run-1"))
-        await quiet(home)
+        await home.jobs()
     page = await home.command("jobs.list", {"limit": 1})
     rest = await home.command("jobs.list", {"limit": 1, "cursor": page["cursor"]})
     assert [page["items"][0]["device_id"], rest["items"][0]["device_id"]] == [
@@ -479,7 +470,7 @@ async def test_the_newest_jobs_come_first_where_somebody_looks_back(home: Home) 
     printers = [await home.puppet(name, "printer") for name in ("one", "two")]
     for printer in printers:
         printer.show(**STATE("printing", "a.gcode", "run-1"))
-        await quiet(home)
+        await home.jobs()
     back = {"limit": 1, "newest_first": True}
     page = await home.command("jobs.list", back)
     rest = await home.command("jobs.list", back | {"cursor": page["cursor"]})

@@ -29,7 +29,7 @@ from brain_server.storage.tables import (
     usage,
 )
 from tests.brain.fabrication.printfiles import PRUSA
-from tests.brain.home import Home, Refused, at_home, puppets, running, until
+from tests.brain.home import Home, Refused, at_home, puppets, running
 
 STATE = puppets().printer
 PICTURE = b"\x89PNG\r\n\x1a\n of spaghetti"
@@ -326,11 +326,7 @@ async def test_a_start_that_failed_before_it_was_a_job_leaves_none(home: Home) -
     """There is nothing to end."""
     failed = {"id": new_id(), "intent": "print_start", "status": "failed", "device_id": "mk4"}
     home.brain.bus.publish("command.updated", failed)
-    await until(
-        lambda: not [one for one in home.brain.tasks._tasks if "job" in one.get_name()],
-        "the end of what was under way",
-    )
-    assert (await home.command("jobs.list"))["items"] == []
+    assert await home.jobs() == []
 
 
 async def test_a_picture_that_nothing_tells_of_any_more_is_tidied_away(home: Home) -> None:

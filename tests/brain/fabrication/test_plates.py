@@ -277,7 +277,7 @@ async def test_a_job_knows_its_plate_and_what_was_foretold_of_it(
     asked = await home.request(device, "print_start", params={"file": "box.3mf"} | params)
     await home.decide(asked["event"], "bob")
     await home.ended(asked["command"]["id"])
-    (job,) = (await home.command("jobs.list"))["items"]
+    (job,) = await home.jobs()
     assert (job["plate"], job["estimated_s"]) == (plate, estimated)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import ClientSession
 import pytest
 
+from brain_server.errors import Conflict
 from brain_server.fabrication import starts
 from brain_server.protocol import CommandStatus, Json
 from tests.brain.fabrication.shop import STATE, A, B, Shop, codes, url_of
@@ -132,7 +133,12 @@ class Mortal(Shop):
             if row["device_id"] == device_id and row["status"] in {"starting", "printing"}
         ]
         if not busy:
-            await self.run("printers.cleared", device_id=device_id)
+            try:
+                await self.run("printers.cleared", device_id=device_id)
+            except Conflict as refused:
+                if refused.code != "printer_busy":
+                    raise
+                # It was taken meanwhile; there is another day.
 
     async def _look(self) -> None:
         """Let a person look at what the brain could not tell, and say what is there."""

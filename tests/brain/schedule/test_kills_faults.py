@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 import shutil
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -216,6 +216,34 @@ async def test_a_brain_ends_also_where_a_handler_does_not_stop(brain: Brain, dea
     async with asyncio.timeout(SOON):
         await brain.schedule.stop()
     assert (await brain.ended(deaf, "pending"))["status"] == "pending"
+
+
+async def test_work_that_is_taken_while_the_brain_ends_is_put_back(
+    brain: Brain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database has given it away, and the brain has not heard of it yet."""
+    mine = brain.schedule.worker
+    take, given, heard = mine._rows.take, asyncio.Event(), asyncio.Event()
+
+    async def slow(*what: Any) -> Any:
+        if held := await take(*what):
+            given.set()
+            await heard.wait()
+        return held
+
+    monkeypatch.setattr(mine._rows, "take", slow)
+    brain.can("work", lambda _run: asyncio.Event().wait())
+    await brain.schedule.start(alone=True)
+    identity = await brain.schedule.add("work", {})
+    async with asyncio.timeout(SOON):
+        await given.wait()
+        ending = brain.tasks.start("ending", brain.schedule.stop())
+        while not mine._stopping:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
+        heard.set()
+        await ending
+    row = await brain.schedule.work.get(PERSON, WorkId(work_id=identity))
+    assert (row["status"], row["tries"]) == ("pending", 0)
 
 
 async def test_work_that_does_not_stop_is_cancelled_all_the_same(brain: Brain, deaf: str) -> None:

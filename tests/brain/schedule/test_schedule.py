@@ -1,6 +1,7 @@
 """What comes again comes once for each time, whatever happens to the brains and to the clock."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -127,6 +128,26 @@ async def test_two_brains_let_a_time_come_once(home: House, clock: Clock, diary:
         await ran(brains[0], number + 1)
     await still()
     assert diary.due == [due + number * HOUR for number in range(20)]
+
+
+async def test_a_brain_that_looks_while_another_moves_a_job_does_not_move_it_back(
+    home: House, clock: Clock, diary: Diary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time was far off when it began to look, and has come when it reads the row."""
+    first, second = with_job(home, diary), with_job(home, diary)
+    await home.database.write(first.schedule._enter)
+    due = (await job(first))["next_at"]
+    read = home.database.read
+
+    async def late(work: Any) -> Any:
+        monkeypatch.undo()
+        clock.now = due
+        await first.schedule._look()
+        return await read(work)
+
+    monkeypatch.setattr(home.database, "read", late)
+    await second.schedule._look()
+    assert (await job(first))["next_at"] == due + HOUR
 
 
 @pytest.mark.parametrize("jump", [-2 * HOUR, 2 * HOUR])
