@@ -14,6 +14,7 @@ import logging
 import sys
 from typing import Any
 from unittest.mock import patch
+from uuid import uuid4
 
 from aiohttp import ClientSession
 import pytest
@@ -95,7 +96,9 @@ async def printing(rig: Rig, watch: Watch, *, seconds: float = 60, warm_up: bool
     """Upload a file, start it, and return its name when it is seen to run."""
     await watch.online()
     content = rig.print_file(seconds=seconds, warm_up=warm_up)
-    file = await watch.driver.upload("part.gcode", in_pieces(content))
+    # A name of its own: a server may still be reading the last one in the background.
+    name = f"part-{uuid4().hex[:8]}.gcode"
+    file = await watch.driver.upload(name, in_pieces(content))
     await watch.done("print_start", file=file)
     if warm_up:
         await watch.until(lambda seen: seen.state["nozzle"]["target"])
