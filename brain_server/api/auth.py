@@ -85,6 +85,7 @@ class Tokens:
         # By id: what was revoked, and is not known to be stored; it can be revoked again.
         self._unstored: set[str] = set()
         self._read_at = 0.0
+        self._looking = asyncio.Lock()
 
     async def load(self, chosen: str, path: Path) -> None:
         """Read the tokens; with none yet, make the first one, of scope integration.
@@ -120,10 +121,14 @@ class Tokens:
         Whoever shows wrong ones makes the database be read once in a second and not more often.
         """
         digest = _shown(header)
-        # A clock that was set back must not put this off.
-        due = abs(self._clock() - self._read_at) >= LOOK_AGAIN
-        if due and digest is not None and digest not in self._known:
-            await self._read()
+        if digest is None or digest in self._known:
+            return
+        # Who comes while the database is read waits for what is found.
+        async with self._looking:
+            # A clock that was set back must not put this off.
+            due = abs(self._clock() - self._read_at) >= LOOK_AGAIN
+            if due and digest not in self._known:
+                await self._read()
 
     def caller(self, header: str | None) -> Caller:
         """Return who sends this Authorization header.
@@ -133,7 +138,7 @@ class Tokens:
         token = self._known.get(_shown(header) or "")
         now = self._clock()
         if token is None or token.ended(now):
-            raise Unauthorized("invalid_token", "A valid token is needed")
+            raise _ended()
         elapsed = max(0.0, now - token.refilled)
         token.allowance = min(self._burst, token.allowance + elapsed * self._rate)
         token.refilled = now
@@ -147,6 +152,11 @@ class Tokens:
         """Tell whether a token still counts, for a connection that was opened with it."""
         token = self._by_id.get(token_id)
         return token is not None and not token.ended(self._clock())
+
+    def check(self, caller: Caller) -> None:
+        """Raise Unauthorized ``invalid_token`` for a caller whose token has ended since it was shown."""
+        if not self.alive(caller.token):
+            raise _ended()
 
     @command("tokens.list", Scope.ADMIN, read_only=True)
     async def list(self, _caller: Caller, params: Page) -> Json:
@@ -178,6 +188,7 @@ class Tokens:
     async def rotate(self, caller: Caller, _params: NoParams) -> Json:
         """Replace one's own token; the old one works for another hour."""
         made = secrets.token_urlsafe(32)
+        self.check(caller)
         old = self._by_id[caller.token]
         if old.expires_at is not None:
             raise _rotated()
@@ -250,10 +261,12 @@ class Tokens:
 
     async def _read(self) -> None:
         """Learn every stored token that is not known yet."""
-        self._read_at = self._clock()
-        rows = await self._db.read(
-            lambda connection: connection.execute(select(tokens)).mappings().all()
-        )
+        try:
+            rows = await self._db.read(
+                lambda connection: connection.execute(select(tokens)).mappings().all()
+            )
+        finally:
+            self._read_at = self._clock()
         for row in rows:
             if row["expires_at"] == REVOKED:
                 self._revoked.add(row["digest"])
@@ -300,6 +313,9 @@ class Tokens:
         return str(row["id"])
 
     def _remember(self, row: Json) -> None:
+        # Found by a look and revoked before the one who stored it heard that it is stored.
+        if row["digest"] in self._revoked:
+            return
         self._known[row["digest"]] = self._by_id[row["id"]] = _Token(
             id=row["id"],
             name=row["name"],
@@ -310,6 +326,10 @@ class Tokens:
             refilled=self._clock(),
             noted=row["last_used"],
         )
+
+
+def _ended() -> Unauthorized:
+    return Unauthorized("invalid_token", "A valid token is needed")
 
 
 def _rotated() -> Conflict:

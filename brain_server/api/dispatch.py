@@ -73,9 +73,10 @@ class Dispatcher:
         emit: Callable[[Json], None] = lambda _part: None,
     ) -> Any:
         """Run one command. Raises only KittyError; anything else is logged and becomes ``internal``."""
-        if self.draining or self._running >= self._room(caller):
-            code = "shutting_down" if self.draining else "overloaded"
-            raise Unavailable(code, "Try again in a moment", retry_after=RETRY_AFTER)
+        if self.draining:
+            raise Unavailable("shutting_down", "Try again in a moment", retry_after=RETRY_AFTER)
+        if self._running >= self._room(caller):
+            raise Unavailable("overloaded", "Try again in a moment", retry_after=RETRY_AFTER)
         given = prepare(spec, caller, params, strict=strict)
         if spec.capability is not None:
             self.switches.require(spec.capability)

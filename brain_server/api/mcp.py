@@ -111,7 +111,11 @@ class McpServer:
         stateless = version is not None and version not in HANDSHAKE_VERSIONS
         number: Any = None
         try:
-            message = _message(await _body(request))
+            body = await _body(request)
+            # The token may have ended while it came, and the part may be off since.
+            self._tokens.check(caller)
+            self._dispatcher.switches.require("mcp")
+            message = _message(body)
             method, params, number = message["method"], message.get("params", {}), message.get("id")
             if "id" not in message:
                 if stateless:

@@ -3,6 +3,7 @@
 A completion is the command ``generate.text`` and nothing else: the same privacy, budget, record and limits.
 """
 
+from functools import partial
 import json
 import time
 from typing import Any, Final
@@ -46,16 +47,19 @@ class OpenAi:
         from brain_server.api.openai_form import Answer, read  # noqa: PLC0415 - only such a program needs it
 
         caller = self._caller(request)
-        chat = read(decode(await _body(request)))
+        body = await _body(request)
+        self._check(caller)
+        chat = read(decode(body))
         answer = Answer(chat, request_id.get() or "")
         spec = self._dispatcher.spec("generate.text")
 
         async def run(emit: sse.Emit) -> Any:
             return await self._dispatcher.run(spec, caller, chat.params, emit=emit)
 
+        may = partial(self._tokens.alive, caller.token)
         if chat.stream:
-            return await sse.stream(request, run, answer)
-        with sse.while_connected(request):
+            return await sse.stream(request, run, answer, may)
+        with sse.while_connected(request, may):
             found = await run(lambda _part: None)
         return _json(answer.whole(found))
 
@@ -88,6 +92,11 @@ class OpenAi:
         caller = self._tokens.caller(request.headers.get("Authorization"))
         self._dispatcher.switches.require("openai")
         return caller
+
+    def _check(self, caller: Caller) -> None:
+        """Refuse who was let in, and may no longer be since."""
+        self._tokens.check(caller)
+        self._dispatcher.switches.require("openai")
 
 
 def failed(err: KittyError) -> web.Response:

@@ -7,7 +7,7 @@ a command says while it runs, ``POST /api/v1/batch`` runs several, one after the
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import cached_property
+from functools import cached_property, partial
 import gzip
 import hashlib
 from http import HTTPStatus
@@ -130,6 +130,7 @@ class Rest:
         self._started = time.time()
         self._judged_at = float("-inf")
         self._parts: list[Json] = []
+        self._judging = asyncio.Lock()
         self._debug = debug
         self._awake = awake
         self._version = version
@@ -198,10 +199,12 @@ class Rest:
 
     async def _ready(self, _request: web.Request) -> web.Response:
         """Answer 503 while a part is ill or the process is going down; within three seconds."""
-        if time.monotonic() - self._judged_at > READY_AGE:
-            self._judged_at = time.monotonic()
-            self._parts = await self._health.run(limit=READY_TIMEOUT)
-        parts = self._parts
+        # Who asks meanwhile hears what is found, and not what was found before.
+        async with self._judging:
+            if time.monotonic() - self._judged_at > READY_AGE:
+                self._parts = await self._health.run(limit=READY_TIMEOUT)
+                self._judged_at = time.monotonic()
+            parts = self._parts
         if self._dispatcher.draining:
             return web.json_response({"status": "shutting_down"}, status=503)
         well = bool(parts) and all(part["ok"] for part in parts)
@@ -274,7 +277,7 @@ class Rest:
     async def _action(self, request: web.Request) -> web.Response:
         caller = self._caller(request)
         started = time.perf_counter()
-        body = await _asked(request)
+        body = await self._asked(request, caller)
         spec = self._dispatcher.spec(body.get("action"))
         params = body.get("params")
         result = await self._dispatcher.run(spec, caller, {} if params is None else params)
@@ -284,7 +287,7 @@ class Rest:
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """Run a command that talks while it runs; it is cancelled when the caller hangs up."""
         caller = self._caller(request)
-        body = await _asked(request)
+        body = await self._asked(request, caller)
         spec, params = self._dispatcher.spec(body.get("action")), body.get("params")
         if not spec.streams:
             raise InvalidRequest(
@@ -295,14 +298,15 @@ class Rest:
             given = {} if params is None else params
             return await self._dispatcher.run(spec, caller, given, emit=emit)
 
-        return await sse.stream(request, run, sse.Events())
+        may = partial(self._tokens.alive, caller.token)
+        return await sse.stream(request, run, sse.Events(), may)
 
     async def _batch(self, request: web.Request) -> web.Response:
         """Run several commands in their order; each counts as one request of its token."""
         caller = self._caller(request)
         started = time.perf_counter()
         try:
-            asked = msgspec.convert(await _asked(request), Batch)
+            asked = msgspec.convert(await self._asked(request, caller), Batch)
         except msgspec.ValidationError as err:
             raise InvalidRequest("invalid_params", str(err), reason=str(err)) from err
         items: list[Json] = []
@@ -344,7 +348,8 @@ class Rest:
 
         async def store(caller: Caller, params: Upload) -> Json:
             name = _checked_name(params.name)
-            return await self._files.upload(caller, params.device_id, name, _body(request))
+            content = self._content(request, caller)
+            return await self._files.upload(caller, params.device_id, name, content)
 
         spec = Command(
             action="devices.upload",
@@ -360,7 +365,8 @@ class Rest:
 
         async def store(caller: Caller, params: NewFile) -> Json:
             name = _checked_name(params.name)
-            return await self._files.take(caller, name, _body(request), params.conversation_id)
+            content = self._content(request, caller)
+            return await self._files.take(caller, name, content, params.conversation_id)
 
         spec = Command(
             action="files.add",
@@ -381,6 +387,18 @@ class Rest:
             raise HttpError(413)
         result = await self._dispatcher.run(spec, caller, params)
         return self._answer(request, result, started, status=201)
+
+    async def _asked(self, request: web.Request, caller: Caller) -> Json:
+        """Return the body of a request of one whose token still counts now that it is here."""
+        body = await _asked(request)
+        self._tokens.check(caller)
+        return body
+
+    async def _content(self, request: web.Request, caller: Caller) -> AsyncIterator[bytes]:
+        """Yield the body; what is whole only after the token has ended is refused."""
+        async for chunk in _body(request):
+            yield chunk
+        self._tokens.check(caller)
 
     async def _memory(self, request: web.Request) -> web.Response:
         import tracemalloc  # noqa: PLC0415 - only who looks for lost memory needs it

@@ -64,8 +64,8 @@ def event(name: str, data: Any) -> bytes:
 
 
 @contextmanager
-def while_connected(request: web.Request) -> Iterator[None]:
-    """Cancel the block when the caller hangs up; only around what may be left half way."""
+def while_connected(request: web.Request, may: Callable[[], bool]) -> Iterator[None]:
+    """Cancel the block when the caller hangs up, or may hear no more; only around what may be left half way."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a handler runs in a task
     loop = task.get_loop()
@@ -74,7 +74,7 @@ def while_connected(request: web.Request) -> Iterator[None]:
     def look() -> None:
         nonlocal timer
         transport = request.transport
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or not may():
             task.cancel()
         else:
             timer = loop.call_later(LOOK_EVERY, look)
@@ -87,14 +87,19 @@ def while_connected(request: web.Request) -> Iterator[None]:
 
 
 async def stream(
-    request: web.Request, run: Callable[[Emit], Awaitable[Any]], form: Form
+    request: web.Request,
+    run: Callable[[Emit], Awaitable[Any]],
+    form: Form,
+    may: Callable[[], bool],
 ) -> web.StreamResponse:
     """Answer with the events of a command while it runs; it is cancelled when the caller hangs up.
+
+    So it is, without another word, when the caller ``may`` not hear it any more.
 
     Raises what the command raises before anything was sent; later that is the last event.
     """
     found, failed = None, None
-    with while_connected(request):
+    with while_connected(request, may):
         async with asyncio.TaskGroup() as group:
             flow = _Stream(request, form, group)
             try:

@@ -12,7 +12,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from brain_server import __version__
 from brain_server.api.auth import Tokens
-from brain_server.api.dispatch import Dispatcher, decode, on_behalf, refused
+from brain_server.api.dispatch import RETRY_AFTER, Dispatcher, decode, on_behalf, refused
 from brain_server.api.link import Link
 from brain_server.bus import Bus, Event
 from brain_server.commands import Caller, Scope
@@ -137,10 +137,14 @@ class WebSockets:
         self._hello = hello
         self._most = most_clients
         self._queue = queue
+        self._closing = False
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one connection until it ends."""
         caller = self._tokens.caller(request.headers.get("Authorization"))
+        # Who was just told to come back later is not to be cut off without a word.
+        if self._closing:
+            raise Unavailable("shutting_down", "Try again in a moment", retry_after=RETRY_AFTER)
         if len(self.clients) >= self._most:
             raise TooMany("too_many_clients", "Too many connections", retry_after=5)
         # Compression would cost each client its own copy and its own work for every event.
@@ -182,7 +186,11 @@ class WebSockets:
         return socket
 
     async def close(self) -> None:
-        """Close every connection: the service restarts (1012). Who does not answer is cut off."""
+        """Close every connection: the service restarts (1012). Who does not answer is cut off.
+
+        Nobody else is let in any more.
+        """
+        self._closing = True
         code, clients = WSCloseCode.SERVICE_RESTART, list(self.clients)
         closing = [client.close(code, b"shutting down") for client in clients]
         try:
@@ -219,9 +227,10 @@ class WebSockets:
             busy = TooMany("too_many_commands", "Too many commands at once", retry_after=1)
             self._refuse(client, number, busy)
             return
-        client.running[number] = self._tasks.start(
-            f"{frame.get('action')}", self._run(client, number, frame)
-        )
+        task = self._tasks.start(f"{frame.get('action')}", self._run(client, number, frame))
+        client.running[number] = task
+        # One that is stopped before it began does not even come to its own end.
+        task.add_done_callback(lambda _task: client.running.pop(number, None))
 
     def _stop(self, client: Client, number: int) -> None:
         """Stop a command that only reads or talks; one that changes something ends by itself."""
@@ -254,8 +263,6 @@ class WebSockets:
             client.send({"type": "result", "id": number, "data": result, "request_id": trace})
         except KittyError as err:
             self._refuse(client, number, err, str(frame.get("action"))[:64], trace)
-        finally:
-            client.running.pop(number, None)
 
     async def _subscribe(
         self, client: Client, number: int, frame: Json, events: _Subscription

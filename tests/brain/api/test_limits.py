@@ -12,6 +12,7 @@ import pytest
 
 from brain_server.api.rest import READY_TIMEOUT
 from brain_server.app import Brain
+from brain_server.observability import counters
 from brain_server.protocol import MAX_FRAME_BYTES
 from tests.brain.home import Home, Later, Rest, at_home, running, until
 from tests.brain.soon import SOON
@@ -168,6 +169,28 @@ async def test_nobody_is_told_ready_before_the_parts_were_looked_at(home: Home, 
     home.brain.health.add("ill", ill)
     found = await asyncio.gather(rest.get("/ready"), rest.get("/ready"))
     assert [one.status for one in found] == [503, 503]
+
+
+async def test_who_asks_while_the_parts_are_looked_at_hears_what_is_found(
+    brain: Brain, rest: Rest
+) -> None:
+    """And not what was found before: at the first time nothing, later what may be over long since."""
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> str | None:
+        asked.set()
+        await go.wait()
+        return None
+
+    brain.health.add("slow", slow)
+    loop = asyncio.get_running_loop()
+    first = loop.create_task(rest.get("/ready"))
+    await asked.wait()
+    before = counters["requests"]
+    second = loop.create_task(rest.get("/ready"))
+    await until(lambda: counters["requests"] > before, "the second question")
+    go.set()
+    assert [(await one).status for one in (first, second)] == [200, 200]
 
 
 async def test_one_broken_part_is_red_and_the_others_are_not(home: Home, rest: Rest) -> None:

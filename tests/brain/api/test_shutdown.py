@@ -6,9 +6,11 @@ from pathlib import Path
 import signal
 import time
 
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientError, ClientSession, WSServerHandshakeError
 import pytest
 
+from brain_server.api import ws
+from brain_server.api.ws import Client
 from brain_server.app import Brain
 from tests.brain.home import TOKEN, Home, Rest, Served, Socket, at_home, running, serving, until
 from tests.brain.soon import SOON
@@ -106,6 +108,31 @@ async def test_a_command_that_does_not_end_is_cut_off(
     await brain.dispatcher.drain(0.05)
     assert "1 commands were cut off at shutdown" in caplog.text
     lamp.reading.set()
+
+
+async def test_who_connects_while_the_others_are_sent_away_is_sent_away_too(
+    brain: Brain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is not let in only to be cut off without a word."""
+    close, held, go = Client.close, asyncio.Event(), asyncio.Event()
+
+    async def slowly(self: Client, code: int, reason: bytes) -> None:
+        held.set()
+        await go.wait()
+        await close(self, code, reason)
+
+    monkeypatch.setattr(Client, "close", slowly)
+    monkeypatch.setattr(ws, "CLOSING", SOON)
+    async with Socket(brain) as told:
+        closing = in_background(brain.sockets.close())
+        await held.wait()
+        with pytest.raises(WSServerHandshakeError) as caught:
+            await Socket(brain).__aenter__()
+        go.set()
+        await closing
+        await until(lambda: told.close_code, "the end")
+    assert (caught.value.status, caught.value.headers["Retry-After"]) == (503, "1")
+    assert told.close_code == 1012
 
 
 async def hammer(brain: Served, ends: list[int]) -> None:

@@ -19,7 +19,7 @@ from brain_server.api.auth import (
 )
 from brain_server.app import Brain
 from brain_server.commands import SYSTEM, Caller, NoParams, Page, Scope
-from brain_server.errors import Conflict, NotFound, Unavailable
+from brain_server.errors import Conflict, NotFound, Unauthorized, Unavailable
 from brain_server.storage import Database, tables
 from tests.brain.gatehouse import NOW, Clock, busy
 from tests.brain.home import TOKEN, Home, Later, Rest, Socket, at_home, running, until
@@ -315,6 +315,51 @@ async def test_a_token_is_replaced_once_though_two_ask_at_once(
     assert len(names) == 3
 
 
+async def test_a_token_that_was_revoked_before_its_turn_came_is_not_replaced(home: Home) -> None:
+    """Its caller was let in, and is told what anybody hears who has no token."""
+    tokens = home.brain.tokens
+    made = await tokens.create(SYSTEM, NewToken(name="guest", scope="read"))
+    guest = Caller(token=made["id"], scope=Scope.READ)
+    await tokens.revoke(SYSTEM, TokenId(token_id=made["id"]))
+    spec = home.brain.dispatcher.spec("tokens.rotate")
+    with pytest.raises(Unauthorized) as caught:
+        await home.brain.dispatcher.run(spec, guest, {})
+    assert caught.value.code == "invalid_token"
+
+
+async def test_a_token_that_is_revoked_before_its_maker_hears_of_it_stays_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stored, found by a look, and ended, all before the one who made it went on."""
+    async with running(tmp_path, Clock()) as brain:
+        tokens, write = brain.tokens, brain.brain_db.write
+        stored, go = asyncio.Event(), asyncio.Event()
+
+        async def late(work: Any) -> Any:
+            done = await write(work)
+            stored.set()
+            await go.wait()
+            return done
+
+        with monkeypatch.context() as patched:
+            patched.setattr(brain.brain_db, "write", late)
+            making = brain.tasks.start(
+                "making", tokens.create(SYSTEM, NewToken(name="guest", scope="read"))
+            )
+            await stored.wait()
+        brain.clock.advance(LOOK_AGAIN)
+        await tokens.look_up("Bearer wrong")
+        (found,) = [
+            one for one in (await tokens.list(SYSTEM, Page()))["items"] if one["name"] == "guest"
+        ]
+        await tokens.revoke(SYSTEM, TokenId(token_id=found["id"]))
+        go.set()
+        made = await making
+        assert made["id"] == found["id"]
+        assert not tokens.alive(made["id"])
+        assert await status_of(brain, made["token"]) == 401
+
+
 async def test_a_token_whose_end_could_not_be_stored_can_be_revoked_again(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -461,6 +506,21 @@ async def test_a_token_of_the_command_line_works_at_once(tmp_path: Path) -> None
     async with running(tmp_path, Clock()) as brain:
         brain.clock.advance(LOOK_AGAIN)
         assert await status_of(brain, await command_line(brain)) == 200
+
+
+async def test_two_who_show_a_token_of_the_command_line_at_once_are_both_let_in(
+    tmp_path: Path,
+) -> None:
+    """The second waits for what the look of the first finds."""
+    async with running(tmp_path, Clock()) as brain:
+        brain.clock.advance(LOOK_AGAIN)
+        header = f"Bearer {await command_line(brain)}"
+
+        async def come() -> Caller:
+            await brain.tokens.look_up(header)
+            return brain.tokens.caller(header)
+
+        assert {one.name for one in await asyncio.gather(come(), come())} == {"cli"}
 
 
 async def test_a_socket_opens_with_a_token_of_the_command_line(tmp_path: Path) -> None:

@@ -239,6 +239,22 @@ async def test_cancelling_what_does_not_run_is_harmless(brain: Brain) -> None:
     assert [frame["type"] for frame in socket.frames] == ["result"]
 
 
+async def test_the_id_of_a_command_that_was_cancelled_before_it_began_is_free_again(
+    brain: Brain,
+) -> None:
+    """Both frames come in one breath; nothing of the command is left behind."""
+    async with Socket(brain) as socket:
+        await socket.send(type="command", action="system.info", id=7)
+        await socket.send(type="cancel", id=7)
+        await socket.send(type="command", action="system.info", id=8)
+        await socket.answer(8)
+        (client,) = brain.sockets.clients
+        await until(lambda: not client.running, "the end of both")
+        await socket.send(type="command", action="system.info", id=7)
+        assert (await socket.answer(7))["type"] == "result"
+    assert [frame["id"] for frame in socket.frames] == [8, 7]
+
+
 async def test_a_request_is_carried_out_though_its_caller_hung_up(home: Home) -> None:
     """What reached the brain is done or refused, never left half way."""
     lamp = await home.puppet("lamp", "light")
