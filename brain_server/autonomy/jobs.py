@@ -90,14 +90,14 @@ class Autonomy:
         measures = self.measures = Measures(database, given.outcomes, clock)
         ask = given.research.ask if given.research is not None else None
         self.goals = Goals(database, bus, clock, given.gate, measures.baseline)
-        self.projects = Projects(database, bus, clock)
+        self.projects = Projects(database, bus, given.tasks, clock)
         self.projects.stop = self._stop
         planner = Planner(
             given.thinker,
             lambda: [live.view() for live in given.lives()],
             researches=ask is not None,
         )
-        generation = Generation(self.projects, planner)
+        generation = Generation(self.projects, planner, self._blocked)
         hands = Hands(
             measures=measures,
             thinker=given.thinker,
@@ -180,11 +180,13 @@ class Autonomy:
         return None if self._given.switches.is_on(CAPABILITY) else "capability_off"
 
     async def _stop(self, task: Json) -> None:
-        """Stop the work of a task whose project was cancelled, and the research that it waited for."""
+        """Stop the work of a task whose project was cancelled, and the research that it began."""
         with suppress(Conflict, NotFound):  # it may have ended a moment ago
             if task["work_id"] is not None:
                 await self._given.schedule.work.cancel(SYSTEM, WorkId(work_id=task["work_id"]))
         research, research_id = self._given.research, task["details"].get("research_id")
         with suppress(Conflict, NotFound):
-            if research is not None and research_id is not None:
+            # One that somebody else asked for goes on for them.
+            is_its_own = research_id is not None and not task["details"].get("borrowed")
+            if research is not None and is_its_own:
                 await research.cancel(SYSTEM, ResearchId(research_id=research_id))

@@ -19,6 +19,7 @@ from brain_server.bus import Bus
 from brain_server.commands import Caller, Page, Params, Scope, as_page, command
 from brain_server.conversation.trust import visible
 from brain_server.errors import Conflict, NotFound
+from brain_server.observability import Tasks
 from brain_server.protocol import Json
 from brain_server.schedule import put
 from brain_server.storage import Database
@@ -62,10 +63,13 @@ class Touched:
 class Projects:
     """Keeps projects and their tasks."""
 
-    def __init__(self, database: Database, bus: Bus, clock: Callable[[], float]) -> None:
-        """Take the database, the bus and a clock of POSIX seconds."""
+    def __init__(
+        self, database: Database, bus: Bus, tasks: Tasks, clock: Callable[[], float]
+    ) -> None:
+        """Take the database, the bus, the task keeper and a clock of POSIX seconds."""
         self._db = database
         self._bus = bus
+        self._tasks = tasks
         self._clock = clock
         # Stops the work of a task, and the research that it waits for; set where these are.
         self.stop: Callable[[Json], Awaitable[None]] = _nothing_to_stop
@@ -380,9 +384,13 @@ class Projects:
             touched.projects.add(params.project_id)
             return open_
 
+        async def cancel() -> None:
+            for task in await self.change(work_):
+                await self.stop(task)
+
         await self.find(params.project_id)
-        for task in await self.change(work_):
-            await self.stop(task)
+        # To its end, though the caller goes away: it is cancelled once, and its tasks would go on.
+        await self._tasks.see_through(f"cancel project {params.project_id}", cancel())
         return await self.find(params.project_id)
 
     @command("tasks.list", Scope.READ, read_only=True)

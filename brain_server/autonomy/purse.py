@@ -3,11 +3,15 @@
 What is set aside counts as spent until it is settled: a process that dies in between has spent it.
 """
 
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
 from decimal import ROUND_CEILING, Decimal
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, select, update
 
+from brain_server.errors import KittyError
 from brain_server.protocol import Json
 from brain_server.providers import ModelRequest
 from brain_server.routing.ask import tokens_of
@@ -55,6 +59,45 @@ class ProjectPurse:
         await self._db.write(lambda connection: give_back(connection, self._id, micro, cost))
 
 
+async def set_aside(purse: Purse, micro: int) -> bool:
+    """Set so much aside; who is called off meanwhile asks nobody, and gives it back."""
+    taken: list[bool] = []
+
+    async def reach() -> None:
+        taken.append(await purse.set_aside(micro))
+
+    try:
+        await _to_its_end(reach())
+    except asyncio.CancelledError:
+        if any(taken):
+            with suppress(KittyError):  # then it counts as spent
+                await settle(purse, micro, 0)
+        raise
+    return taken[0]
+
+
+async def settle(purse: Purse, micro: int, cost: int) -> None:
+    """End what was set aside with what it cost; who is called off meanwhile has spent it all the same."""
+    await _to_its_end(purse.settle(micro, cost))
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do something to its end; who is called off meanwhile goes when it is done."""
+    done = asyncio.Event()
+
+    async def do() -> None:
+        try:
+            await work
+        finally:
+            done.set()
+
+    try:
+        await asyncio.shield(do())
+    except asyncio.CancelledError:
+        await done.wait()
+        raise
+
+
 def most_cost(model: Model, request: ModelRequest) -> int | None:
     """Return what a question can cost at most, in millionths; None where nobody knows."""
     row = model.row
@@ -72,9 +115,10 @@ def most_cost(model: Model, request: ModelRequest) -> int | None:
 
 
 def take(connection: Connection, project_id: str, micro: int) -> bool:
-    """Set something aside of what a project has left; False where that is too little."""
+    """Set something aside of what a project has left; False where that is too little, or where it is over."""
     spent = projects.c.spent_micro + micro
-    query = update(projects).where(projects.c.id == project_id, spent <= projects.c.budget_micro)
+    goes_on = (projects.c.id == project_id, projects.c.status == "active")
+    query = update(projects).where(*goes_on, spent <= projects.c.budget_micro)
     return connection.execute(query.values(spent_micro=spent)).rowcount == 1
 
 

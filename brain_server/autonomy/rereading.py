@@ -44,12 +44,13 @@ class Rereading:
     async def run(self, run: Run, since: float) -> Json:
         """Read pages of what was researched after ``since``; returns ``{"read", "changed", "could_not"}``."""
         found: Json = {"read": 0, "changed": 0, "could_not": []}
-        if not self._parts.switches.is_on(CAPABILITY):
-            return found
         pages = Pages(fetcher=self._parts.fetcher, privacy=self._parts.privacy)
         before = self._parts.clock() - AGAIN
         cited = await self._db.read(lambda connection: _cited(connection, since, before))
         for note in cited:
+            # At each: it takes its time, and somebody may switch it off meanwhile.
+            if not self._parts.switches.is_on(CAPABILITY):
+                break
             look = partial(self._look, pages, note)
             try:
                 # Kept as a step: a second try reads no page again.
@@ -82,18 +83,24 @@ class Rereading:
         """Write down when a page was read, or was only tried."""
         mark = dict.fromkeys(names, self._parts.clock())
 
-        def work(connection: Connection) -> Json:
+        def work(connection: Connection) -> Json | None:
             row = _row(connection, note)
+            if row is None:  # forgotten meanwhile
+                return None
             values = _marked(row, note["position"], mark)
             same = researches.c.id == row["id"]
             connection.execute(update(researches).where(same).values(values))
             return row | values
 
-        self._parts.bus.publish(UPDATED, view(await run.write(work)))
+        if (noted := await run.write(work)) is not None:
+            self._parts.bus.publish(UPDATED, view(noted))
 
     async def _remember(self, note: Json) -> None:
         """Forget what is remembered of a research, and remember what its other pages say."""
-        row, left, old = await self._db.read(lambda connection: _left(connection, note))
+        found = await self._db.read(lambda connection: _left(connection, note))
+        if found is None:
+            return
+        row, left, old = found
         if not old:
             return
         kept = ""
@@ -133,9 +140,10 @@ def _cited(connection: Connection, since: float, before: float) -> list[Json]:
     return sorted(notes, key=lambda note: (note["looked_at"], note["id"]))[:MOST]
 
 
-def _row(connection: Connection, note: Json) -> Json:
+def _row(connection: Connection, note: Json) -> Json | None:
     query = select(researches).where(researches.c.id == note["research_id"])
-    return dict(connection.execute(query).mappings().one())
+    row = connection.execute(query).mappings().first()
+    return None if row is None else dict(row)
 
 
 def _marked(row: Json, number: int, mark: Json) -> Json:
@@ -148,9 +156,11 @@ def _marked(row: Json, number: int, mark: Json) -> Json:
     return {"sources": sources, "limits": limits}
 
 
-def _left(connection: Connection, note: Json) -> tuple[Json, list[Source], list[str]]:
-    """Return a research, what its other pages still say, and what the house remembers of it."""
+def _left(connection: Connection, note: Json) -> tuple[Json, list[Source], list[str]] | None:
+    """Return a research, what its other pages still say, and what the house remembers of it; None if it is gone."""
     row = _row(connection, note)
+    if row is None:
+        return None
     stand = {one["number"] for one in row["sources"] if "changed_at" not in one}
     this = (
         research_notes.c.research_id == row["id"],

@@ -178,15 +178,18 @@ class Research:
     async def cancel(self, caller: Caller, params: ResearchId) -> Json:
         """Cancel a research: what is under way is stopped, and nothing more is spent."""
         row = await self._own(caller, params.research_id)
+        # To its end, though the caller goes away: it is cancelled once, and its work would go on.
+        cancelling = self._cancel(caller, row)
+        return await self._tasks.see_through(f"cancel research {row['id']}", cancelling)
+
+    async def _cancel(self, caller: Caller, row: Json) -> Json:
         now = self._clock()
-        stopped = await self._db.write(
-            lambda connection: rows.stop(connection, params.research_id, now)
-        )
+        stopped = await self._db.write(lambda connection: rows.stop(connection, row["id"], now))
         if not stopped:
             raise Conflict("research_over", "It is over")
         with suppress(Conflict, NotFound):  # its work may have ended a moment ago
             await self._schedule.work.cancel(caller, WorkId(work_id=row["work_id"]))
-        ended = await self.find(params.research_id)
+        ended = await self.find(row["id"])
         shown = {
             name: value
             for name, value in ended.items()

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from brain_server.autonomy.purse import Purse, most_cost
+from brain_server.autonomy.purse import Purse, most_cost, set_aside, settle
 from brain_server.commands import SYSTEM
 from brain_server.conversation.generate import Keep
 from brain_server.errors import KittyError, ProviderError, TooMany
@@ -111,7 +111,7 @@ class Readers:
         )
         # What has no price the ledger of the house refuses.
         most = most_cost(model, request) or 0
-        if most > 0 and not await wanted.purse.set_aside(most):
+        if most > 0 and not await set_aside(wanted.purse, most):
             answer.left_out.append("budget_reached" if wanted.purse.budget else "no_budget")
             return
         bill, started, reason = Bill(model=model.row.name), time.perf_counter(), "cancelled"
@@ -126,7 +126,7 @@ class Readers:
         finally:
             attempts.insert(0, _attempt(model, bill, reason, since(started)))
             if most > 0:
-                await wanted.purse.settle(most, round(bill.cost * MICRO))
+                await settle(wanted.purse, most, round(bill.cost * MICRO))
 
     async def _read(self, model: Model, request: ModelRequest, wanted: Wanted, bill: Bill) -> Json:
         about = About(

@@ -53,7 +53,14 @@ NOT_DONE: Final = "not_done"
 _FAILED: Final = frozenset({"failed", "unknown", "denied", "expired"})
 _OVER: Final = frozenset({"completed", "failed", "cancelled"})
 # A research that never began.
-_NEVER: Final[Json] = {"status": "cancelled", "cost_micro": 0}
+_NEVER: Final[Json] = {
+    "status": "cancelled",
+    "cost_micro": 0,
+    "reserved_micro": 0,
+    "at_work": False,
+}
+# Work that is not over.
+_AT_WORK: Final = ("pending", "running")
 # After these nobody knows whether the gate was asked.
 _UNSURE: Final = frozenset({"database_busy", "storage_full", "storage_failed", "not_awake"})
 _LONGEST_BEFORE: Final = 2_000
@@ -298,14 +305,24 @@ class ProjectTasks:
 
     async def _answered(self, person: str, task: Json, params: Answer) -> None:
         status = "completed" if params.done else "failed"
-        await self._end(
-            self._db.write,
-            task,
-            status,
-            result=params.note or None,
-            error=None if params.done else NOT_DONE,
-            answered_by=person,
-        )
+
+        def work_(connection: Connection, touched: Touched) -> None:
+            # As it is now: somebody may have answered meanwhile, and the gate been asked.
+            if not self._projects.hand_to(connection, touched, task["id"], person):
+                if _is_answered(task_of(connection, task["id"]), person, params):
+                    return
+                raise _not_waiting()
+            self._projects.end(
+                connection,
+                touched,
+                task["id"],
+                status,
+                result=params.note or None,
+                error=None if params.done else NOT_DONE,
+                answered_by=person,
+            )
+
+        await self._projects.change(work_)
 
     # -- going on -------------------------------------------------------------------------------------
 
@@ -339,7 +356,10 @@ class ProjectTasks:
 
         def work_(connection: Connection, touched: Touched) -> int:
             for task, over in sorted(looked_up, key=lambda one: one[0]["id"]):
-                self._projects.settle(connection, touched, task["id"], over["cost_micro"])
+                # Its last question may still be under way: what that costs is told when it is known.
+                if not (over["reserved_micro"] and over["at_work"]):
+                    cost = over["cost_micro"] + over["reserved_micro"]
+                    self._projects.settle(connection, touched, task["id"], cost)
             return sum(
                 self._projects.end(connection, touched, task_id, **became)
                 # Always in the same order, so that two who do this at once never wait for each other.
@@ -416,18 +436,27 @@ def _with_command(connection: Connection) -> list[Json]:
 def _with_research(connection: Connection, since: float) -> list[tuple[Json, Json]]:
     """Return the tasks whose research is not settled with them, each with that research."""
     lately = or_(project_tasks.c.finished_at.is_(None), project_tasks.c.finished_at > since)
-    waiting = {
-        task["details"]["research_id"]: task
+    waiting = [
+        task
         for task in tasks_of(connection, project_tasks.c.kind == "research", lately)
         if "research_id" in task["details"] and "settled" not in task["details"]
-    }
-    query = select(researches).where(researches.c.id.in_(waiting))
+    ]
+    works = [task["work_id"] for task in waiting]
+    open_ = select(work.c.id).where(work.c.id.in_(works), work.c.status.in_(_AT_WORK))
+    # Before the researches: what work that is over has begun is seen among them.
+    at_work = set(connection.execute(open_).scalars())
+    query = (
+        select(researches, work.c.status.in_(_AT_WORK).label("at_work"))
+        .outerjoin(work, work.c.id == researches.c.work_id)
+        .where(researches.c.id.in_([task["details"]["research_id"] for task in waiting]))
+    )
     found = {row["id"]: dict(row) for row in connection.execute(query).mappings()}
     return [
-        (task, found.get(research_id, _NEVER))
-        for research_id, task in waiting.items()
-        # What never began is over with its task.
-        if research_id in found or task["finished_at"] is not None
+        (task, found.get(task["details"]["research_id"], _NEVER))
+        for task in waiting
+        # What never began is over with its task, unless that is still about to begin it.
+        if task["details"]["research_id"] in found
+        or (task["finished_at"] is not None and task["work_id"] not in at_work)
     ]
 
 

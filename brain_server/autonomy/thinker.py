@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from brain_server.autonomy.purse import Purse, most_cost
+from brain_server.autonomy.purse import Purse, most_cost, set_aside, settle
 from brain_server.commands import SYSTEM, Caller, Scope
 from brain_server.conversation.generate import Keep
 from brain_server.conversation.tools import Effect, Offered, Reading, Toolbox
@@ -184,7 +184,7 @@ class Thinker:
     async def _paid(self, asked: _Asked, request: ModelRequest) -> tuple[str, tuple[ToolCall, ...]]:
         """Ask once, for no more than there is."""
         most = most_cost(asked.model, request)
-        if most is None or not await asked.purse.set_aside(most):
+        if most is None or not await set_aside(asked.purse, most):
             raise Unavailable("purse_empty", "What may be spent on this is spent")
         bill, text = Bill(model=asked.model.row.name), ""
         calls: tuple[ToolCall, ...] = ()
@@ -197,7 +197,7 @@ class Thinker:
                     elif isinstance(part, Calls):
                         calls = part.calls
         finally:
-            await asked.purse.settle(most, round(bill.cost * MICRO))
+            await settle(asked.purse, most, round(bill.cost * MICRO))
             asked.cost += bill.cost
             asked.tokens_in += bill.tokens_in or 0
             asked.tokens_out += bill.tokens_out or 0

@@ -134,6 +134,9 @@ class WeeklyCycle:
         given = await run.once("researches", shared)
         share = given["share"]
         for goal in wanted:
+            # As it is now: nothing is spent on what somebody has said no to meanwhile.
+            if (await self._goals.get(goal["id"]))["status"] == "rejected":
+                continue
             question, wanted_id = goal["about"]["question"], given["ids"][goal["id"]]
 
             async def begin(question: str = question, wanted_id: str = wanted_id) -> Json:

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from brain_server.autonomy.generation import Generation
+from brain_server.autonomy.generation import OFF, Generation
 from brain_server.autonomy.plan import Plan, Planned
 from brain_server.autonomy.projects import Touched
 from brain_server.autonomy.purse import ProjectPurse
-from brain_server.errors import Unavailable
+from brain_server.errors import ProviderError, Unavailable
 from brain_server.protocol import Json
 from brain_server.storage import tables
-from tests.brain.autonomy.works import Direct, Life, Works, eventually, finger, idea
+from tests.brain.autonomy.works import Direct, Life, Switch, Works, eventually, finger, idea
 from tests.brain.minds.double import Double
 from tests.brain.stage import Scripts
 
@@ -222,6 +222,35 @@ async def test_a_database_that_is_busy_is_no_reason_for_another_plan(
     assert [one["kind"] for one in await life.items("tasks.list")] == ["remind"]
 
 
+async def test_no_other_project_is_planned_once_autonomy_is_switched_off(
+    shop: Works, scripts: Scripts
+) -> None:
+    """It waits, and is planned when it is switched on again."""
+
+    def turned_off(_request: Any) -> list[str]:
+        switches.on = False
+        return [plan(GOOD)]
+
+    shop.switches = switches = Switch()
+    await shop.near()
+    scripts["near"] = turned_off
+    life = await shop.begin(models=True)
+    for key in ("advice:1", "advice:2"):
+        await life.agreed(key=key)
+    asked = await life.command("schedule.run", name=GENERATION)
+
+    async def put_off() -> bool:
+        row = await life.command("work.get", work_id=asked["work_id"])
+        return not switches.on and row["status"] in {"pending", "completed"}
+
+    await eventually(put_off)
+    assert len(await life.items("projects.list")) == 1
+    switches.on = True
+    shop.clock.advance(OFF)
+    await life.ended(asked["work_id"])
+    assert [len(one["tasks"]) for one in await life.items("projects.list")] == [1, 1]
+
+
 async def test_nothing_is_measured_where_there_is_no_metric(shop: Works, scripts: Scripts) -> None:
     """A plan that wants to is none; the rule reminds somebody."""
     await shop.near()
@@ -283,6 +312,30 @@ async def test_a_model_that_may_not_know_of_the_house_is_not_asked(
     await life.agreed(budget=5.0)
     await life.result(GENERATION)
     assert await shop.rows(tables.spending) == []
+
+
+async def test_a_project_that_is_cancelled_while_it_is_planned_pays_no_other_model(
+    shop: Works, scripts: Scripts
+) -> None:
+    """The one that was asked is paid, and the next one would be for nothing."""
+    await shop.far()
+    await shop.far(1200.0, name="Dearer", options={"part": "dearer"})
+    held = asyncio.Event()
+    scripts["far"] = lambda _request: [held, ProviderError("provider_failed", "It broke")]
+    scripts["dearer"] = lambda _request: [plan(GOOD)]
+    life = await shop.begin(models=True)
+    await life.agreed(budget=5.0)
+    asked = await life.command("schedule.run", name=GENERATION)
+
+    async def planning() -> bool:
+        return "far" in Double.heard
+
+    await eventually(planning)
+    (project,) = await life.items("projects.list")
+    await life.command("projects.cancel", project_id=project["id"])
+    held.set()
+    assert (await life.ended(asked["work_id"]))["result"]["projects"] == []
+    assert "dearer" not in Double.heard
 
 
 async def test_a_purse_is_never_overdrawn(shop: Works, life: Life) -> None:

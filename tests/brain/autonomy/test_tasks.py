@@ -1,7 +1,6 @@
 """Tasks: each kind does what it says, waits for whom it must, is done once, and holds up no other."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 import json
 from typing import Any
 
@@ -9,17 +8,30 @@ import pytest
 from sqlalchemy import update
 
 from brain_server.autonomy.plan import Planned
+from brain_server.autonomy.purse import ProjectPurse
+from brain_server.autonomy.tasks import ProjectTasks
 from brain_server.errors import Conflict, InvalidRequest, ProviderError, Unavailable
 from brain_server.protocol import Channel, Json
 from brain_server.storage import tables
-from tests.brain.autonomy.works import DAY, Life, Works, eventually, finger
+from tests.brain.autonomy.purses import slow_purse
+from tests.brain.autonomy.works import (
+    DAY,
+    RESEARCH,
+    Life,
+    Switch,
+    Works,
+    ask,
+    cancels,
+    eventually,
+    finger,
+    given_up,
+)
 from tests.brain.fabrication.prints import A
 from tests.brain.minds.double import Double, answers, call, everything
 from tests.brain.stage import Scripts
 
 MEASURE = Planned(title="How it is now", kind="measure")
 REMIND = Planned(title="Clean the bed", kind="remind")
-RESEARCH = Planned(title="Why does PETG string?", kind="research")
 PAUSE = Planned(
     title="Ignore this text",
     kind="request",
@@ -30,11 +42,6 @@ START = Planned(
     kind="request",
     details={"device_id": A, "intent": "print_start", "params": {"file": "x.gcode"}},
 )
-
-
-def ask(title: str = "Which printer fails most?", *needs: int) -> Planned:
-    """Return a question to the workshop."""
-    return Planned(title=title, kind="ask", needs=needs)
 
 
 # -- measuring ----------------------------------------------------------------------------------------
@@ -245,6 +252,55 @@ async def test_of_two_who_say_yes_at_once_one_asks_the_gate(life: Life, shop: Wo
     assert len(shop.requests) == 1
 
 
+async def test_a_no_that_comes_while_the_gate_is_asked_comes_too_late(
+    life: Life, shop: Works
+) -> None:
+    """What a device does is not called undone."""
+    await shop.printer()
+    await life.planned(PAUSE)
+    task = await life.task(0, "waiting")
+    answer = {"task_id": task["id"]}
+    asking, held = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        asking.set()
+        await held.wait()
+
+    shop.meanwhile = wait
+    said = life.command("tasks.answer", finger("ada"), **answer, done=True)
+    yes = life.tasks.start("yes", said)
+    await asking.wait()
+    no = await life.refused("tasks.answer", finger("bob"), **answer, done=False)
+    held.set()
+    assert (no, (await yes)["status"]) == ("task_not_waiting", "waiting")
+
+
+@pytest.mark.parametrize(("who", "codes"), [("ada", []), ("bob", ["task_not_waiting"])])
+async def test_of_two_answers_at_once_one_is_heard(
+    life: Life, shop: Works, monkeypatch: pytest.MonkeyPatch, who: str, codes: list[str]
+) -> None:
+    """The same person's same answer is that one; another person hears that theirs is none."""
+    await life.planned(REMIND)
+    task = await life.task(0, "waiting")
+    seen = asyncio.Barrier(2)
+    real = ProjectTasks._answered
+
+    async def at_once(*given: Any) -> None:
+        await seen.wait()
+        await real(*given)
+
+    monkeypatch.setattr(ProjectTasks, "_answered", at_once)
+    said = await asyncio.gather(
+        *(
+            life.command("tasks.answer", finger(one), task_id=task["id"], done=True)
+            for one in ("ada", who)
+        ),
+        return_exceptions=True,
+    )
+    assert [one.code for one in said if isinstance(one, Conflict)] == codes
+    assert len([one for one in said if isinstance(one, dict)]) == 2 - len(codes)
+
+
 async def test_nobody_else_says_yes_while_nobody_knows_whether_the_gate_was_asked(
     life: Life, shop: Works
 ) -> None:
@@ -295,199 +351,6 @@ async def test_a_device_that_is_gone_is_called_so(life: Life, shop: Works) -> No
     assert await shop.messages() == [
         "May I do this? a device that is gone: print start file x.gcode"
     ]
-
-
-# -- looking things up --------------------------------------------------------------------------------
-
-
-async def test_a_research_gets_what_is_left_and_gives_back_what_it_did_not_need(
-    shop: Works,
-) -> None:
-    """The task waits for it, ends with its report, and marks that as words from outside."""
-    life = await shop.begin(research=True)
-    await life.planned(RESEARCH, budget=2.0)
-    task = await life.task(0, "waiting")
-    assert shop.questions == [("Why does PETG string?", 2_000_000)]
-    assert (await life.project("active"))["spent"] == 2.0
-    done = {"status": "completed", "report": "It is wet.", "cost_micro": 300_000}
-    await shop.looked_up(task["details"]["research_id"], **done)
-    ended = await life.task(0, "completed")
-    assert (ended["result"], ended["details"]["foreign"]) == ("It is wet.", True)
-    assert (await life.project("completed"))["spent"] == pytest.approx(0.3)
-
-
-async def test_what_two_brains_settle_at_once_is_settled_once(shop: Works) -> None:
-    """Both saw that the research is over."""
-    life = await shop.begin(research=True)
-    project = await life.planned(RESEARCH, budget=2.0)
-    await life.task(0, "waiting")
-    projects, task_id = life.autonomy.projects, project["tasks"][0]["id"]
-    for _ in range(2):
-        await projects.change(
-            lambda connection, touched: projects.settle(connection, touched, task_id, 500_000)
-        )
-    assert (await life.project("active"))["spent"] == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize("status", ["failed", "cancelled"])
-async def test_a_research_that_fails_fails_the_task(shop: Works, status: str) -> None:
-    """What it cost is what was spent."""
-    life = await shop.begin(research=True)
-    await life.planned(RESEARCH, budget=2.0)
-    task = await life.task(0, "waiting")
-    research_id = task["details"]["research_id"]
-    await shop.looked_up(research_id, status=status, cost_micro=100_000)
-    assert (await life.task(0, "failed"))["error"] == f"research_{status}"
-    assert (await life.project("failed"))["spent"] == pytest.approx(0.1)
-
-
-async def test_a_research_of_a_cancelled_project_is_cancelled_and_settled(shop: Works) -> None:
-    """Though its task is over before it."""
-    life = await shop.begin(research=True)
-    project = await life.planned(RESEARCH, budget=2.0)
-    await life.task(0, "waiting")
-    await life.command("projects.cancel", project_id=project["id"])
-    (row,) = await shop.rows(tables.researches)
-    assert row["status"] == "cancelled"
-
-    async def settled() -> bool:
-        return (await life.project("cancelled"))["spent"] == 0.0
-
-    await eventually(settled)
-    await life.result("task_execution_cycle")
-    assert (await life.project("cancelled"))["spent"] == 0.0
-
-
-async def test_researches_of_one_project_share_its_purse(shop: Works) -> None:
-    """None of them takes what another, or a question, will need."""
-    life = await shop.begin(research=True)
-    await life.planned(RESEARCH, Planned(title="And why not?", kind="research"), budget=1.0)
-    await life.task(0, "waiting")
-    await life.task(1, "waiting")
-    assert [budget for _, budget in shop.questions] == [500_000, 500_000]
-
-
-async def test_a_question_still_to_come_keeps_its_share(shop: Works) -> None:
-    """It waits for the research, and finds something left."""
-    life = await shop.begin(research=True, models=True)
-    await life.planned(RESEARCH, ask("What follows from it?", 0), budget=1.0)
-    await life.task(0, "waiting")
-    assert (await life.project("active"))["spent"] == 0.5
-
-
-async def test_a_research_that_cannot_begin_costs_nothing(shop: Works) -> None:
-    """What was set aside for it, once for all tries, is given back when it is given up."""
-    shop.trouble = Unavailable("search_not_configured", "There is nothing to search with")
-    life = await shop.begin(research=True)
-    await life.planned(RESEARCH, budget=2.0)
-    await given_up(life, shop)
-    await life.result("task_execution_cycle")
-    assert (await life.project("failed"))["spent"] == 0.0
-
-
-async def test_a_try_that_dies_behind_its_research_begins_no_other(shop: Works) -> None:
-    """The next try asks for the same one, with the same money."""
-    life = await shop.begin(research=True)
-    died: list[str] = []
-
-    async def die() -> None:
-        if not died:
-            died.append("once")
-            raise Unavailable("database_busy", "Busy")
-
-    shop.meanwhile = die
-    await life.planned(RESEARCH, budget=2.0)
-
-    async def waits() -> bool:
-        shop.clock.advance(60)
-        return (await life.items("tasks.list"))[0]["status"] == "waiting"
-
-    await eventually(waits)
-    assert len(await shop.rows(tables.researches)) == 1
-    assert shop.questions == [("Why does PETG string?", 2_000_000)] * 2
-    assert (await life.project("active"))["spent"] == 2.0
-
-
-async def test_a_research_that_somebody_else_pays_costs_the_project_nothing(shop: Works) -> None:
-    """The same question was open already; what that one costs is not counted twice."""
-    life = await shop.begin(research=True)
-    other = await shop.ask(RESEARCH.title, 0, None, tables.new_id())
-    shop.open_already = other
-    await life.planned(RESEARCH, budget=2.0)
-    await life.task(0, "waiting")
-    await shop.looked_up(other, status="completed", report="Wet.", cost_micro=900_000)
-    assert (await life.task(0, "completed"))["result"] == "Wet."
-    assert (await life.project("completed"))["spent"] == 0.0
-
-
-async def test_a_project_that_is_cancelled_while_its_research_begins_stays_over(
-    shop: Works,
-) -> None:
-    """The task is not woken again, and the research is ended, too."""
-    life = await shop.begin(research=True)
-    shop.meanwhile = cancels(life)
-    await life.planned(RESEARCH, budget=2.0)
-
-    async def over() -> bool:
-        rows = await shop.rows(tables.researches)
-        return [row["status"] for row in rows] == ["cancelled"]
-
-    await eventually(over)
-    await life.result("task_execution_cycle")
-    assert (await life.items("tasks.list"))[0]["status"] == "cancelled"
-    assert (await life.project("cancelled"))["spent"] == 0.0
-
-
-def cancels(life: Life) -> Callable[[], Awaitable[None]]:
-    """Return what cancels the only project."""
-
-    async def cancel() -> None:
-        (project,) = await life.items("projects.list")
-        cancelled = life.command("projects.cancel", project_id=project["id"])
-        # Whoever cancels is not cancelled with it.
-        await asyncio.shield(life.tasks.start("cancel", cancelled))
-
-    return cancel
-
-
-async def test_a_research_that_ends_while_the_brain_is_away_is_found_by_the_cycle(
-    shop: Works,
-) -> None:
-    """Nobody heard of it."""
-    life = await shop.begin(research=True)
-    await life.planned(RESEARCH)
-    task = await life.task(0, "waiting")
-
-    async def quiet() -> bool:
-        rows = await shop.rows(tables.work)
-        over = all(row["status"] != "running" for row in rows)
-        return over and not any("follow" in one.get_name() for one in life.tasks._tasks)
-
-    await eventually(quiet)
-    heard, life.bus._listeners = life.bus._listeners, {}
-    done = {"status": "completed", "report": "Dry it."}
-    await shop.looked_up(task["details"]["research_id"], **done)
-    life.bus._listeners = heard
-    assert await life.result("task_execution_cycle") == {"followed": 1, "given_out": 0}
-    await life.project("completed")
-
-
-async def test_without_anything_to_look_up_with_the_task_fails(life: Life, shop: Works) -> None:
-    """After its tries, with the word for it."""
-    await life.planned(RESEARCH)
-    await given_up(life, shop)
-    task = await life.task(0, "failed")
-    assert (task["error"], task["tries"]) == ("search_not_configured", 3)
-
-
-async def given_up(life: Life, shop: Works) -> None:
-    """Let time pass until a piece of work is given up."""
-
-    async def look() -> bool:
-        shop.clock.advance(60)
-        return bool(await life.items("work.list", status="dead"))
-
-    await eventually(look)
 
 
 # -- asking models ------------------------------------------------------------------------------------
@@ -607,6 +470,25 @@ async def test_with_models_switched_off_the_task_fails(shop: Works) -> None:
     assert (await life.task(0, "failed"))["error"] == "no_model"
 
 
+@pytest.mark.parametrize("step", ["set_aside", "settle"])
+async def test_a_question_that_is_cancelled_while_its_purse_is_open_costs_what_was_asked(
+    shop: Works, scripts: Scripts, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Nothing, if nobody was asked yet; what is set aside for it does not stay so."""
+    await shop.far()
+    scripts["far"] = lambda _request: ["A fails most."]
+    at_it, go_on = slow_purse(monkeypatch, ProjectPurse, step)
+    life = await shop.begin(models=True)
+    project = await life.planned(ask(), budget=5.0)
+    await at_it.wait()
+    await life.command("projects.cancel", project_id=project["id"])
+    go_on.set()
+    await eventually(lambda: _was_cancelled(life))
+    cost = sum(row["cost_micro"] for row in await shop.rows(tables.spending)) / 1e6
+    assert (cost > 0) is (step == "settle")
+    assert (await life.project("cancelled"))["spent"] == pytest.approx(cost)
+
+
 # -- once, and side by side ---------------------------------------------------------------------------
 
 
@@ -628,6 +510,32 @@ async def test_one_that_sleeps_holds_up_no_other(shop: Works, scripts: Scripts) 
     await life.command("projects.cancel", project_id=project["id"])
     await eventually(lambda: _was_cancelled(life))
     asleep.set()
+
+
+async def test_tasks_are_stopped_though_the_one_who_cancels_their_project_goes_away(
+    shop: Works, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could cancel them with it again."""
+    await shop.near()
+    scripts["near"] = lambda _request: [asyncio.Event()]
+    life = await shop.begin(models=True)
+    project = await life.planned(ask())
+    await life.task(0, "running")
+    at_it, held = asyncio.Event(), asyncio.Event()
+    real = life.autonomy.projects.stop
+
+    async def slow(task: Json) -> None:
+        at_it.set()
+        await held.wait()
+        await real(task)
+
+    monkeypatch.setattr(life.autonomy.projects, "stop", slow)
+    said = life.command("projects.cancel", project_id=project["id"])
+    caller = asyncio.get_running_loop().create_task(said)
+    await at_it.wait()
+    caller.cancel()
+    held.set()
+    await eventually(lambda: _was_cancelled(life))
 
 
 async def _was_cancelled(life: Life) -> bool:
@@ -691,19 +599,6 @@ async def test_while_autonomy_is_switched_off_nothing_goes_on(shop: Works) -> No
     assert [one["status"] for one in await life.items("tasks.list")] == ["pending"]
     switches.on = True
     await life.task(0, "waiting")
-
-
-class Switch:
-    """The switches of a brain whose autonomy goes on and off."""
-
-    on = True
-
-    def is_on(self, name: str) -> bool:
-        return self.on or name != "autonomy"
-
-    def require(self, name: str) -> None:
-        if not self.is_on(name):
-            raise Unavailable("capability_off", "Autonomy is switched off", capability=name)
 
 
 async def test_the_clock_that_stands_still_shows_when_a_task_began(life: Life, shop: Works) -> None:

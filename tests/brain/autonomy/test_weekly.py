@@ -236,6 +236,21 @@ async def test_only_so_many_ideas_come_in_one_week(life: Life, shop: Works) -> N
     assert [len(made) for made in (first, second, third)] == [4, 1, 5]
 
 
+async def test_what_is_rejected_meanwhile_is_not_looked_up(shop: Works) -> None:
+    """People have heard of it by then."""
+    await trouble(shop)
+    await trouble(shop, material="ABS")
+    life = await shop.begin(research=True, weekly_budget=0.5)
+
+    async def reject() -> None:
+        for goal in await life.items("goals.list"):
+            await life.decided(goal, approve=False)
+
+    shop.meanwhile = reject
+    made = await life.result(CYCLE)
+    assert (len(made["proposed"]), len(shop.questions)) == (2, 1)
+
+
 async def test_without_a_budget_it_is_looked_up_for_nothing(shop: Works) -> None:
     """Money is spent only where somebody said so."""
     await trouble(shop)

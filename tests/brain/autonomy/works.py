@@ -25,7 +25,7 @@ from brain_server.capabilities import ALL_ON
 from brain_server.commands import SYSTEM, Caller, Command, Page, Scope, collect, prepare
 from brain_server.conversation.tools import Toolbox
 from brain_server.drivers import DeviceInfo
-from brain_server.errors import KittyError
+from brain_server.errors import KittyError, Unavailable
 from brain_server.memory import Embedder, Memory
 from brain_server.observability import Health, Tasks
 from brain_server.protocol import Channel, Json, Kind
@@ -43,6 +43,8 @@ from tests.brain.home import on_stage
 from tests.brain.soon import SOON
 from tests.brain.stage import FAR, NEAR
 
+# A question that is looked up.
+RESEARCH: Final = Planned(title="Why does PETG string?", kind="research")
 DAY: Final = 86_400.0
 TODAY: Final = "2030-03-17"
 
@@ -171,6 +173,19 @@ class Direct(Run):
     def __init__(self, life: Life) -> None:
         """Write as this life does."""
         self.write = life.database.write  # type: ignore[method-assign,assignment]  # the test puts its own in its place
+
+
+class Switch:
+    """The switches of a brain whose autonomy goes on and off."""
+
+    on = True
+
+    def is_on(self, name: str) -> bool:
+        return self.on or name != "autonomy"
+
+    def require(self, name: str) -> None:
+        if not self.is_on(name):
+            raise Unavailable("capability_off", "Autonomy is switched off", capability=name)
 
 
 class Works(Workshop):
@@ -369,9 +384,9 @@ class Works(Workshop):
         """Add a model in the house."""
         return await self._add(NEAR | more)
 
-    async def far(self, price: float | None = 1000.0) -> str:
+    async def far(self, price: float | None = 1000.0, **more: Any) -> str:
         """Add a model that costs so much for a million tokens either way."""
-        return await self._add(FAR | {"price_in": price, "price_out": price})
+        return await self._add(FAR | {"price_in": price, "price_out": price} | more)
 
     async def _add(self, given: Json) -> str:
         made = await self.models.put(SYSTEM, msgspec.convert(given, Put))
@@ -527,6 +542,33 @@ async def works(url: str, folder: Path, clock: Clock) -> AsyncIterator[Works]:
     finally:
         await made.tasks.stop()
         await made.database.close()
+
+
+def ask(title: str = "Which printer fails most?", *needs: int) -> Planned:
+    """Return a question to the workshop."""
+    return Planned(title=title, kind="ask", needs=needs)
+
+
+def cancels(life: Life) -> Callable[[], Awaitable[None]]:
+    """Return what cancels the only project."""
+
+    async def cancel() -> None:
+        (project,) = await life.items("projects.list")
+        cancelled = life.command("projects.cancel", project_id=project["id"])
+        # Whoever cancels is not cancelled with it.
+        await asyncio.shield(life.tasks.start("cancel", cancelled))
+
+    return cancel
+
+
+async def given_up(life: Life, shop: Works) -> None:
+    """Let time pass until a piece of work is given up."""
+
+    async def look() -> bool:
+        shop.clock.advance(60)
+        return bool(await life.items("work.list", status="dead"))
+
+    await eventually(look)
 
 
 async def _nothing() -> None:

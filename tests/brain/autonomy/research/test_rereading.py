@@ -194,6 +194,44 @@ async def test_nothing_is_read_while_research_is_switched_off(
     assert web.read == []
 
 
+async def test_no_other_page_is_read_once_research_is_switched_off(
+    library: Library, cited: str, web: Web
+):
+    class Switch:
+        on = True
+        require = ALL_ON.require
+
+        def is_on(self, _name: str) -> bool:
+            return self.on
+
+    async def turned_off(_request: http.Request) -> http.Response:
+        switches.on = False
+        return http.Response(text=f"{ONE} {TWO}", content_type="text/html")
+
+    del cited
+    switches = Switch()
+    parts: Any = library.parts
+    object.__setattr__(parts, "switches", switches)
+    web.pages["one.example"] = web.pages["two.example"] = turned_off
+    assert await reread(library) == {"read": 1, "changed": 0, "could_not": []}
+    assert len(web.read) == 1
+
+
+async def test_a_research_that_is_forgotten_while_its_pages_are_read_stays_forgotten(
+    library: Library, cited: str, web: Web
+):
+    async def late(_request: http.Request) -> http.Response:
+        library.clock.advance(KEPT)
+        await library.research.tidy()
+        return http.Response(text=CHANGED, content_type="text/html")
+
+    del cited
+    before = await remembered(library)
+    web.pages["one.example"] = web.pages["two.example"] = late
+    assert (await reread(library))["read"] == 2
+    assert (await library.rows(tables.researches), await remembered(library)) == ([], before)
+
+
 async def test_what_was_over_long_ago_is_forgotten_with_its_notes(library: Library, cited: str):
     library.clock.advance(KEPT - AGAIN - 10)
     await library.research.tidy()

@@ -2,16 +2,19 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
 from brain_server.autonomy.research import ResearchId
 from brain_server.autonomy.research_rows import finish
+from brain_server.autonomy.research_run import Purse
 from brain_server.commands import SYSTEM
 from brain_server.errors import Conflict, NotFound, ProviderError
 from brain_server.routing.budget import SetLimits
 from brain_server.schedule.commands import WorkId
 from brain_server.storage.tables import researches, spending
+from tests.brain.autonomy.purses import slow_purse
 from tests.brain.autonomy.research.library import (
     ADA,
     BOB,
@@ -170,6 +173,62 @@ async def test_a_cancelled_research_stops_at_once_and_spends_nothing_more(
     assert len(Double.heard["far"]) == 2
     assert row["cost"] == await spent(library) / 1_000_000 == before / 1_000_000
     assert library.told[-1]["cost"] == row["cost"]
+
+
+async def test_one_that_is_cancelled_while_money_is_set_aside_asks_nobody_and_costs_nothing(
+    library: Library, search: str, monkeypatch: pytest.MonkeyPatch
+):
+    await library.furnish(search=search, far=True)
+    asked = await cancelled_at(library, "set_aside", monkeypatch)
+    assert "far" not in Double.heard
+    (stored,) = await library.rows(researches)
+    assert (stored["reserved_micro"], (await library.get(asked))["cost"]) == (0, 0)
+
+
+async def test_what_was_asked_is_settled_though_it_is_cancelled_meanwhile(
+    library: Library, search: str, monkeypatch: pytest.MonkeyPatch
+):
+    await library.furnish(search=search, far=True)
+    asked = await cancelled_at(library, "settle", monkeypatch)
+    (stored,) = await library.rows(researches)
+    assert stored["reserved_micro"] == 0
+    assert (await library.get(asked))["cost"] == await spent(library) / 1_000_000 > 0
+
+
+async def cancelled_at(library: Library, step: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Cancel a research while its purse is at something, and return its id when its work has stopped."""
+    at_it, go_on = slow_purse(monkeypatch, Purse, step)
+    asked = await library.ask(budget=1.0)
+    await at_it.wait()
+    await library.research.cancel(ADA, ResearchId(research_id=asked))
+    go_on.set()
+    await library.work(asked, "cancelled", tries=1)
+    return asked
+
+
+async def test_a_research_is_stopped_though_the_one_who_cancels_it_goes_away(
+    library: Library, search: str, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+):
+    scripts["far"] = lambda _request: [asyncio.Event()]
+    await library.furnish(search=search, far=True)
+    asked = await library.ask(budget=1.0)
+    await library.heard("far", 1)
+    at_it, held = asyncio.Event(), asyncio.Event()
+    real = library.schedule.work.cancel
+
+    async def slow(*given: Any) -> Any:
+        at_it.set()
+        await held.wait()
+        return await real(*given)
+
+    monkeypatch.setattr(library.schedule.work, "cancel", slow)
+    said = library.research.cancel(ADA, ResearchId(research_id=asked))
+    caller = asyncio.get_running_loop().create_task(said)
+    await at_it.wait()
+    caller.cancel()
+    held.set()
+    await library.work(asked, "cancelled", tries=1)
+    assert Double.cancelled == ["far"]
 
 
 async def test_one_that_waits_never_begins_once_it_is_cancelled(library: Library, search: str):
