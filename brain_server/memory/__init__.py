@@ -133,6 +133,8 @@ class Memory:
             self._rows, embedder, self._exact, self._store, bus=bus, tasks=tasks, clock=clock
         )
         self._counts: Counter[str] = Counter()
+        # What is being stored just now.
+        self._coming: Counter[str] = Counter()
         self._off: set[str] = set()
         self._running: asyncio.Task[None] | None = None
         # Called with the namespace in which something was remembered or forgotten.
@@ -177,15 +179,19 @@ class Memory:
         source: str,
         trust: str,
         conversation_id: str | None = None,
+        *,
+        teller: str | None = None,
     ) -> str:
         """Remember a text and return its id; one that is there already keeps its own.
+
+        ``teller`` is who tells it, where it is shared.
 
         Raises InvalidRequest ``not_memorable``, Conflict ``memory_off`` or ``memory_full``, Unavailable
         ``capability_off``.
         """
         new = New(text=cleaned(text), source=source, trust=trust, conversation_id=conversation_id)
-        self._room(namespace, 1)
-        return (await self._add(namespace, [new]))[0]
+        self._room(namespace, 1, teller)
+        return (await self._add(namespace, [new], teller))[0]
 
     async def remember_many(self, namespace: str, new: Sequence[New]) -> list[str | None]:
         """Remember many texts, in few writes; None for each that must not be remembered."""
@@ -205,33 +211,42 @@ class Memory:
                 ids[place] = entry
         return ids
 
-    async def _add(self, namespace: str, new: Sequence[New]) -> list[str]:
+    async def _add(
+        self, namespace: str, new: Sequence[New], teller: str | None = None
+    ) -> list[str]:
         """Store in one write, with the vectors as far as there are any."""
         vectors = await self._embedder.embed_many([one.text for one in new], keep=False)
-        # Once more: that took its time, and the person may have switched memory off meanwhile.
-        self._room(namespace, len(new))
         given = [replace(one, vector=vector) for one, vector in zip(new, vectors, strict=True)]
-        added = await self._rows.add(namespace, given, self._clock())
+        # To its end, though its time is over: what is stored is found.
+        return await self._tasks.see_through("memories", self._store_new(namespace, given, teller))
+
+    async def _store_new(self, namespace: str, new: Sequence[New], teller: str | None) -> list[str]:
+        # Once more: the vectors took their time, and the person may have switched memory off meanwhile.
+        self._room(namespace, len(new), teller)
+        self._coming[namespace] += len(new)
+        try:
+            added = await self._rows.add(namespace, new, self._clock())
+        finally:
+            self._coming[namespace] -= len(new)
+        fresh = [(entry, one) for one, (entry, is_new) in zip(new, added, strict=True) if is_new]
+        self._counts[namespace] += len(fresh)
         points = []
-        for one, (entry, is_new) in zip(given, added, strict=True):
-            if not is_new:
-                continue
-            self._counts[namespace] += 1
+        for entry, one in fresh:
             await self._words.add(namespace, entry, one.text)
             if one.vector is not None:
                 points.append(Point(id=entry, namespace=namespace, vector=one.vector))
         if points:
             await self._keeper.put(points)
-        self._keeper.is_missing(some=len(points) < sum(is_new for _, is_new in added))
+        self._keeper.came(one.vector for _, one in fresh)
         self._changed(namespace)
         return [entry for entry, _ in added]
 
-    def _room(self, namespace: str, more: int) -> None:
+    def _room(self, namespace: str, more: int, teller: str | None = None) -> None:
         """Raise where nothing may be remembered, or nothing more."""
         self.require()
-        if namespace in self._off:
+        if not self._off.isdisjoint({namespace, teller}):
             raise Conflict("memory_off", "This person does not want to be remembered")
-        if self._counts[namespace] + more > MOST:
+        if self._counts[namespace] + self._coming[namespace] + more > MOST:
             raise Conflict("memory_full", f"There are {MOST} memories already", most=MOST)
 
     def _changed(self, namespace: str) -> None:
@@ -251,9 +266,14 @@ class Memory:
 
         ``floor`` is the least score; without it, one that suits the way of searching.
         """
-        if not self._switches.is_on(CAPABILITY) or self._off.intersection(namespaces):
+        if not self._is_open(namespaces):
             return []
-        return (await self._find(namespaces, meaning, limit, floor))[0]
+        found, _ = await self._find(namespaces, meaning, limit, floor)
+        # Once more: that took its time, and the person may have switched memory off meanwhile.
+        return found if self._is_open(namespaces) else []
+
+    def _is_open(self, namespaces: Collection[str]) -> bool:
+        return self._switches.is_on(CAPABILITY) and self._off.isdisjoint(namespaces)
 
     async def _find(
         self, namespaces: Collection[str], meaning: Meaning, limit: int, floor: float | None
@@ -265,9 +285,7 @@ class Memory:
         vector = await meaning.vector()
         wide = max(FEWEST, limit * WIDER)
         if vector is None:
-            by_words = await self._words.search(filled, meaning.text, wide)
-            scores = dict(by_words)
-            rows = await self._rows.fetch(scores, filled)
+            scores, rows = await self._by_words(filled, meaning.text, wide)
             method = "lexical"
         else:
             # Before the search: a vector that comes during it is not in what is found.
@@ -307,6 +325,19 @@ class Memory:
             # Forgotten during the search, or while their vectors were on the way: they take nobody's place.
             await self._exact.remove(scores.keys() - rows.keys())
 
+    async def _by_words(
+        self, namespaces: Collection[str], text: str, limit: int
+    ) -> tuple[dict[str, float], dict[str, Json]]:
+        """Return what is found by its words."""
+        while True:
+            scores = dict(await self._words.search(namespaces, text, limit))
+            rows = await self._rows.fetch(scores, namespaces)
+            if len(rows) == len(scores):
+                return scores, rows
+            # Forgotten during the search, or while their words were on the way: they take nobody's place.
+            for namespace in namespaces:
+                await self._words.remove(namespace, scores.keys() - rows.keys())
+
     async def _also_by_words(
         self,
         namespaces: Collection[str],
@@ -316,9 +347,9 @@ class Memory:
         rows: dict[str, Json],
     ) -> None:
         """Add what is found by its words while vectors are missing."""
-        by_words = dict(await self._words.search(namespaces, text, limit))
-        more = [entry for entry in by_words if entry not in rows]
-        rows |= await self._rows.fetch(more, namespaces)
+        by_words, found = await self._by_words(namespaces, text, limit)
+        more = found.keys() - rows.keys()
+        rows |= {entry: found[entry] for entry in more}
         scores |= {entry: by_words[entry] for entry in more}
 
     def _damaged(self, ids: Collection[str]) -> None:
@@ -349,7 +380,8 @@ class Memory:
         person = _person(caller)
         self._room(person, 0)
         namespace = HOUSE if params.shared else person
-        return {"id": await self.remember(namespace, params.text, "said", "person")}
+        told = self.remember(namespace, params.text, "said", "person", teller=person)
+        return {"id": await told}
 
     @command("memory.list", Scope.CONTROL, read_only=True)
     async def list(self, caller: Caller, params: MemoriesPage) -> Json:
@@ -436,6 +468,10 @@ class Memory:
         return {"progress": self._keeper.view()}
 
     async def _forget(self, namespaces: Collection[str], ids: Collection[str] | None) -> int:
+        # To its end, though its time is over: what is forgotten is so everywhere.
+        return await self._tasks.see_through("forgetting", self._forget_all(namespaces, ids))
+
+    async def _forget_all(self, namespaces: Collection[str], ids: Collection[str] | None) -> int:
         gone = await self._rows.forget(namespaces, ids)
         if not gone:
             return 0

@@ -342,12 +342,14 @@ class Answers:
         # Only where there is something of the same facts is a model asked what the question means.
         if not about.words or not self._like(scope, about, now):
             return None
-        line = self._line()
-        if line == 0.0 or (vector := await meaning.vector()) is None:
+        if self._line() == 0.0 or (vector := await meaning.vector()) is None:
+            return None
+        # Its own line: it may be of the model of a moment ago.
+        if (line := self._lines.get(vector.embedder, 0.0)) == 0.0:
             return None
         near = [
             (entry, float(entry.vector.astype("float32") @ vector.values))
-            for entry in self._like(scope, about, now)
+            for entry in self._like(scope, about, self._clock())
             if entry.vector is not None
             and entry.embedder == vector.embedder
             and len(entry.vector) == len(vector.values)

@@ -101,6 +101,8 @@ class Embedder:
         self.runs = 0
         self.texts = 0
         self.trouble: str | None = None
+        # How often texts were forgotten: what was asked for before the last time is kept no more.
+        self._forgets = 0
 
     @property
     def name(self) -> str | None:
@@ -137,14 +139,15 @@ class Embedder:
                 if not answer:
                     break
         except TimeoutError:
-            self._failed(f"{source.name} did not answer within {limit:g} s")
+            self._failed(source.name, f"{source.name} did not answer within {limit:g} s")
         except KittyError as err:
-            self._failed(err.message)
+            self._failed(source.name, err.message)
         return [found[hash_of(squeezed(text))] for text in texts]
 
     async def forget(self, texts: Sequence[str]) -> None:
         """Forget the vectors of texts, by whatever model."""
         hashes = {hash_of(squeezed(text)) for text in texts}
+        self._forgets += 1
         for key in [key for key in self._kept if key[1] in hashes]:
             del self._kept[key]
         gone = delete(embeddings).where(embeddings.c.text_hash.in_(hashes))
@@ -184,6 +187,7 @@ class Embedder:
     async def _stored(self, name: str, keys: Sequence[str]) -> dict[str, Vector | None]:
         same = (embeddings.c.embedder == name) & embeddings.c.text_hash.in_(keys)
         query = select(embeddings.c.text_hash, embeddings.c.vector, embeddings.c.used_at)
+        forgets = self._forgets
         rows = await self._db.read(lambda connection: connection.execute(query.where(same)).all())
         found: dict[str, Vector | None] = {}
         now = self._clock()
@@ -191,7 +195,8 @@ class Embedder:
             if (vector := from_blob(name, blob)) is None:
                 continue
             found[key] = vector
-            self._keep(key, vector)
+            if forgets == self._forgets:
+                self._keep(key, vector)
             if now - used_at > DAY:
                 self._tasks.start("embedding used", self._used(name, key, now))
         return found
@@ -208,17 +213,21 @@ class Embedder:
         self.runs += 1
         self.texts += len(words)
         counters["embedding_runs"] += 1
+        forgets = self._forgets
         try:
             given = await retrying(CACHE, lambda: source.model.embed(list(words.values())))
             found = dict(zip(words, self._vectors(source.name, given, len(words)), strict=True))
         except KittyError as err:
-            self._failed(err.message)
+            self._failed(source.name, err.message)
             return {}
-        self.trouble = None
+        if source.name == self.name:
+            self.trouble = None
+        if forgets != self._forgets:
+            return {**found}
         for key, vector in found.items():
             self._keep(key, vector)
         if keep:
-            await self._store(found)
+            await self._store(source.name, found, forgets)
         return {**found}
 
     def _vectors(self, name: str, given: Sequence[Sequence[float]], count: int) -> list[Vector]:
@@ -241,12 +250,12 @@ class Embedder:
         self._widths[name] = widths.pop()
         return found
 
-    async def _store(self, found: dict[str, Vector]) -> None:
+    async def _store(self, name: str, found: dict[str, Vector], forgets: int) -> None:
         now = self._clock()
         rows = [
             {
                 "text_hash": key,
-                "embedder": vector.embedder,
+                "embedder": name,
                 "vector": vector.blob(),
                 "used_at": now,
             }
@@ -254,18 +263,21 @@ class Embedder:
         ]
 
         def work(connection: Connection) -> None:
-            names = {vector.embedder for vector in found.values()}
-            same = embeddings.c.embedder.in_(names) & embeddings.c.text_hash.in_(found)
+            if forgets != self._forgets:
+                return  # it had to wait, and must not come after what takes it away
+            same = (embeddings.c.embedder == name) & embeddings.c.text_hash.in_(found)
             connection.execute(delete(embeddings).where(same))
             connection.execute(insert(embeddings), rows)
 
         try:
             await self._db.write(work)
         except KittyError as err:
-            self._failed(err.message)
+            self._failed(name, err.message)
 
-    def _failed(self, why: str) -> None:
+    def _failed(self, name: str, why: str) -> None:
         counters["embedding_failures"] += 1
+        if name != self.name:
+            return  # another one is set up by now, or none
         if self.trouble is None:
             _LOGGER.warning("Meanings are not available: %s", why)
         self.trouble = why

@@ -1,7 +1,7 @@
 """Keeps the index true to the rows: computes vectors that are missing, mirrors them, and says how far it is."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 import logging
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 from brain_server.bus import Bus
 from brain_server.errors import KittyError
 from brain_server.memory.embedder import BACKGROUND_LIMIT, BATCH, Embedder, Vector
-from brain_server.memory.move import copy
+from brain_server.memory.move import copy, put
 from brain_server.memory.rows import Missing, Rows
 from brain_server.memory.vectors import Point, RowVectors, VectorStore
 from brain_server.observability import Tasks
@@ -56,6 +56,8 @@ class Keeper:
         self.complete: str | None = None
         # How often rows came to miss a vector: what was counted before the last time proves nothing.
         self._doubts = 0
+        # The rows whose vectors are damaged, until these are cleared.
+        self._hurt: set[str] = set()
         self._progress: Json | None = None
         self.rebuilt_at: float | None = None
         self._lock = asyncio.Lock()
@@ -72,16 +74,20 @@ class Keeper:
         """Return how far the computing of vectors is, None while none are computed."""
         return dict(self._progress) if self._progress is not None else None
 
-    def is_missing(self, *, some: bool = True) -> None:
-        """Note that rows may miss their vectors, and look at once."""
-        if some:
-            self._doubt()
-            self.wake()
+    def came(self, vectors: Iterable[Vector | None]) -> None:
+        """Note the vectors of new rows, and look at once where one is missing or not of the model of now."""
+        now = self._embedder.name
+        for vector in vectors:
+            if vector is None or vector.embedder != (self.complete or now):
+                self._doubt()
+            if vector is None or vector.embedder != now:
+                self.wake()
 
     def damaged(self, ids: Collection[str]) -> None:
         """Compute these vectors again: what is stored of them is damaged."""
+        self._hurt.update(ids)
         self._doubt()
-        self._tasks.start("damaged vectors", self._clear(list(ids)))
+        self.wake()
 
     def behind(self, why: str | None = None) -> None:
         """Note that the other store lacks something, and look soon; ``why``: it cannot be reached."""
@@ -127,6 +133,8 @@ class Keeper:
                 _LOGGER.warning("The index of memory waits: %s", err.message)
 
     async def _all(self) -> None:
+        if self._hurt:
+            await self._clear(list(self._hurt))
         if (name := self._embedder.name) is not None:
             await self._embed(name)
             if self._store is not self._exact:
@@ -145,7 +153,8 @@ class Keeper:
         """Return how many rows miss their vector, and note when none does."""
         doubts = self._doubts
         missing = await self._rows.count_missing(name)
-        self.complete = name if missing == 0 and doubts == self._doubts else None
+        is_sure = doubts == self._doubts and not self._hurt
+        self.complete = name if missing == 0 and is_sure else None
         return missing
 
     async def _embed(self, name: str) -> None:
@@ -205,21 +214,21 @@ class Keeper:
 
     async def _clear(self, ids: list[str]) -> None:
         await self._rows.clear_vectors(ids)
-        self.wake()
+        self._hurt.difference_update(ids)
 
     # -- the other store ------------------------------------------------------------------------------
 
     async def put(self, points: Sequence[Point]) -> None:
         """Let new points be found; the rows have them already."""
         await self._exact.put(points)
-        await self._elsewhere(lambda: self._store.put(points))
+        await self._elsewhere(lambda: put(self._rows, self._store, points))
 
     async def remove(self, ids: Collection[str]) -> None:
         """Let points no longer be found; their rows are gone already."""
         await self._exact.remove(ids)
         await self._elsewhere(lambda: self._store.remove(ids))
 
-    async def _elsewhere(self, change: Callable[[], Awaitable[None]]) -> None:
+    async def _elsewhere(self, change: Callable[[], Awaitable[object]]) -> None:
         if self._store is self._exact or self._is_behind:
             return  # what is behind is filled anew
         try:

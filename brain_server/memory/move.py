@@ -1,5 +1,6 @@
 """Moves the vectors to another store and back, by one command; the rows are read, and never lost."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from brain_server.memory.embedder import from_blob, load_numpy
@@ -27,10 +28,19 @@ async def copy(rows: Rows, store: VectorStore, embedder: str) -> int:
             for row, vector in vectors
             if vector is not None
         ]
-        await store.put(points)
-        done += len(points)
+        done += await put(rows, store, points)
         after = part[-1]["id"]
     return done
+
+
+async def put(rows: Rows, store: VectorStore, points: Sequence[Point]) -> int:
+    """Put points, and none that was forgotten meanwhile; returns how many there are now."""
+    await store.put(points)
+    # After it: what is forgotten from here on is removed there by who forgets it.
+    there = await rows.fetch([one.id for one in points], {one.namespace for one in points})
+    if gone := [one.id for one in points if one.id not in there]:
+        await store.remove(gone)
+    return len(points) - len(gone)
 
 
 async def away(rows: Rows, store: VectorStore) -> Json:

@@ -36,6 +36,7 @@ DRAWN_CHARS: Final = round(DRAWN_TOKENS * CHARS_PER_TOKEN)
 UNSENT: Final = frozenset(
     {"provider_unreachable", "provider_auth", "provider_busy", "model_missing", "model_loading"}
     | {"model_too_large", "context_exceeded", "circuit_open", "model_queue_full"}
+    | {"capability_off", "offline_mode", "privacy_refused"}
 )
 
 
@@ -167,6 +168,7 @@ class Asker:
         )
         drawn = False
         try:
+            self._check(model, about.pieces)  # once more: to set money aside took its time
             with model.breaker.call():
                 picture = await model.words.draw(prompt)
             drawn = True
@@ -203,6 +205,7 @@ class Asker:
         )
         done = False
         try:
+            self._check(model, pieces)  # once more: to set money aside took its time
             with model.breaker.call():
                 found = await model.words.embed(texts)
             done = True
@@ -224,6 +227,8 @@ class Asker:
     ) -> AsyncGenerator[Part]:
         provider = model.words
         assert provider is not None  # noqa: S101 - stream() has looked
+        # Each time: what may leave the house may have changed since the first.
+        self._check(model, about.pieces)
         with model.breaker.call():
             if model.row.leaves_house:
                 async with aclosing(provider.stream(request)) as parts:

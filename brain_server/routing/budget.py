@@ -179,6 +179,8 @@ class Budget:
         self._today = today
         self._notify = notify
         self._step = Step.NORMAL
+        # How many writes have told how much is left.
+        self._told = 0
         self._born = clock()
 
     async def recover(self) -> int:
@@ -282,8 +284,8 @@ class Budget:
 
     async def level(self) -> Step:
         """Return how much is left; a change is told as ``budget.updated``."""
-        day = self._today()
-        self._tell(await self._db.read(lambda connection: self._sums(connection, day)))
+        day, told = self._today(), self._told
+        self._tell(await self._db.read(lambda connection: self._sums(connection, day)), told)
         return self._step
 
     async def view(self) -> Json:
@@ -326,7 +328,12 @@ class Budget:
             limits=self._in_force(connection),
         )
 
-    def _tell(self, sums: _Sums) -> None:
+    def _tell(self, sums: _Sums, told: int | None = None) -> None:
+        """Tell of a change; what was read is old where a write has told since, ``told`` being from before it."""
+        if told is None:
+            self._told += 1
+        elif told != self._told:
+            return
         before, self._step = self._step, sums.step
         if before is not self._step:
             self._notify("budget.updated", _view(sums))
@@ -336,13 +343,13 @@ class Budget:
     @command("budget.status", Scope.READ, read_only=True)
     async def status(self, _caller: Caller, _params: NoParams) -> Json:
         """Return what was spent today and this month, the caps, and on which models."""
-        day = self._today()
+        day, told = self._today(), self._told
 
         def work(connection: Connection) -> tuple[_Sums, list[Json]]:
             return self._sums(connection, day), _by_model(connection, day)
 
         sums, models = await self._db.read(work)
-        self._tell(sums)
+        self._tell(sums, told)
         return _view(sums) | {"models": models}
 
     @command("budget.set_limits", Scope.ADMIN)

@@ -145,8 +145,12 @@ class Lessons:
         self._unsaved += 1
 
     async def _save(self) -> None:
-        self._unsaved, value = 0, self._learner.dump()
-        await self._db.write(lambda connection: stored.store(connection, _KEY, value))
+        unsaved, self._unsaved, value = self._unsaved, 0, self._learner.dump()
+        try:
+            await self._db.write(lambda connection: stored.store(connection, _KEY, value))
+        except BaseException:  # also of who is called off meanwhile
+            self._unsaved += unsaved
+            raise
 
 
 def features(text: str) -> Features:

@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 import time
 from typing import Annotated, Any, Final
+from weakref import WeakValueDictionary
 
 from aiohttp import ClientSession
 import msgspec
@@ -171,6 +172,7 @@ class Models:
         self._clock = clock
         self._kinds: Mapping[str, type[Provider]] = {}
         self._live: dict[str, Model] = {}
+        self._changing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self) -> None:
         """Make every stored provider; none of them connects before it is needed."""
@@ -301,6 +303,13 @@ class Models:
     @command("providers.put", Scope.ADMIN)
     async def put(self, _caller: Caller, params: Put) -> Json:
         """Store a provider, new or changed, after looking whether it works."""
+        if params.provider_id is None:
+            return await self._put(params)
+        # One after the other: a change without the key keeps the key of the change before.
+        async with self._changing.setdefault(params.provider_id, asyncio.Lock()):
+            return await self._put(params)
+
+    async def _put(self, params: Put) -> Json:
         if (kind := await asyncio.to_thread(self._kinds.get, params.provider)) is None:
             raise InvalidRequest(
                 "unknown_provider", "There is no such provider", provider=params.provider
@@ -400,7 +409,8 @@ class Models:
         while True:
             await asyncio.sleep(WATCHED_EVERY)
             for model in self.all():
-                if model.breaker.is_ready and self._is_wanted(model):
+                is_there = self._live.get(model.row.id) is model
+                if is_there and model.breaker.is_ready and self._is_wanted(model):
                     await self._look(model)
 
     def _is_wanted(self, model: Model) -> bool:
@@ -427,8 +437,7 @@ class Models:
         if (before and before["code"]) != (now and now["code"]):
             if now is not None:
                 _LOGGER.warning("%s: %s", model.row.name, now["message"])
-            if self._live.get(model.row.id) is model:
-                self._changed(model)
+            self._changed(model)
 
     # -- the rows -------------------------------------------------------------------------------------
 
@@ -448,6 +457,8 @@ class Models:
         return made
 
     def _changed(self, model: Model) -> None:
+        if self._live.get(model.row.id) is not model:
+            return  # replaced or removed meanwhile: who follows the providers must not see it again
         self._bus.publish("provider.updated", model.view())
 
     async def _store(self, row: Row, *, new: bool) -> None:

@@ -110,18 +110,19 @@ class Slots:
                 self._queue.remove(waiter)
                 heapq.heapify(self._queue)
                 self._count()
-            else:  # let in and called away at the same moment
+            elif not turn.cancelled():  # let in and called away at the same moment
                 self._pass_on()
             raise
 
     def _pass_on(self) -> None:
         """Give the slot to who is next."""
-        if self._queue:
+        while self._queue:
             _priority, _number, turn = heapq.heappop(self._queue)
             self._count()
-            turn.set_result(None)
-        else:
-            self.busy -= 1
+            if not turn.cancelled():  # called away, and only not gone yet
+                turn.set_result(None)
+                return
+        self.busy -= 1
 
     def _count(self) -> None:
         metrics.set_queue(self._name, self.waiting)

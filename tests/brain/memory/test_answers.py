@@ -477,6 +477,35 @@ async def test_vectors_of_another_model_are_not_compared(shelf: Shelf) -> None:
     assert await shelf.find() is not None
 
 
+async def test_how_near_is_near_is_asked_of_the_model_that_gave_the_vectors(shelf: Shelf) -> None:
+    """The other one was set up while the question was under way."""
+    await shelf.keep()
+    meaning = shelf.place.meaning(AGAIN)
+    await meaning.vector()
+    shelf.answers._lines |= {"house/hashing": 1.1, "house/other": module.LEAST}
+    shelf.place.model = Hashing("house/other")
+    assert await shelf.answers.find(ADA, meaning) is None
+
+
+async def test_an_answer_that_comes_while_another_is_looked_for_stays(shelf: Shelf) -> None:
+    await shelf.keep(answer="one")
+    model = shelf.place.model
+    assert model is not None
+    model.gate.clear()
+    asked = len(model.asked)
+    finding = shelf.place.tasks.start("find", shelf.find(AGAIN))
+    await until(lambda: len(model.asked) > asked, "the question for its meaning")
+    shelf.place.clock.advance(1)
+    question = shelf.place.meaning(AGAIN)
+    question._is_known = True  # its words were asked for before
+    await shelf.answers.keep(ADA, "general", question, "other")
+    model.gate.set()
+    await finding
+    found = await shelf.find(AGAIN)
+    assert found is not None
+    assert found.answer == "other"
+
+
 async def test_a_model_that_fails_is_a_miss(shelf: Shelf) -> None:
     await shelf.keep()
     assert shelf.place.model is not None

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -197,6 +198,88 @@ async def test_a_forgotten_text_has_no_vector_anywhere(place: Place) -> None:
     assert await place.embedder.stored() == 0
     await place.embedder.embed("the lamp")
     assert place.embedder.runs == 2
+
+
+async def test_what_is_forgotten_while_the_model_is_asked_has_no_vector_anywhere(
+    place: Place,
+) -> None:
+    model = model_of(place)
+    model.gate.clear()
+    asking = place.tasks.start("asking", place.embedder.embed("the lamp"))
+    await until(lambda: model.asked, "that the model is asked")
+    await place.embedder.forget(["the lamp"])
+    model.gate.set()
+    assert await asking is not None
+    assert await place.embedder.stored() == 0
+    await place.embedder.embed("the lamp")
+    assert place.embedder.runs == 2
+
+
+async def test_what_is_forgotten_while_its_vector_is_on_the_way_has_none_anywhere(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is busy lets it wait."""
+    write = place.database.write
+
+    async def late(work: Any) -> Any:
+        monkeypatch.undo()
+        await place.embedder.forget(["the lamp"])
+        return await write(work)
+
+    monkeypatch.setattr(place.database, "write", late)
+    assert await place.embedder.embed("the lamp") is not None
+    assert await place.embedder.stored() == 0
+
+
+async def test_what_is_forgotten_while_its_vector_is_read_has_none_anywhere(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await place.embedder.embed("the lamp")
+    place.again()
+    read = place.database.read
+
+    async def late(work: Any) -> Any:
+        monkeypatch.undo()
+        found = await read(work)
+        await place.embedder.forget(["the lamp"])
+        return found
+
+    monkeypatch.setattr(place.database, "read", late)
+    assert await place.embedder.embed("the lamp") is not None
+    assert place.embedder.runs == 0
+    await place.embedder.embed("the lamp")
+    assert place.embedder.runs == 1
+
+
+@pytest.mark.parametrize("after", [Hashing("house/other"), None], ids=["other", "none"])
+async def test_a_model_that_fails_late_is_no_trouble_once_another_is_set_up(
+    place: Place, after: Hashing | None
+) -> None:
+    before = model_of(place)
+    before.gate.clear()
+    asking = place.tasks.start("asking", place.embedder.embed("the lamp"))
+    await until(lambda: before.asked, "that the model is asked")
+    place.model = after
+    await place.embedder.embed("the door")
+    before.error = ProviderError("provider_failed", "It broke")
+    before.gate.set()
+    assert await asking is None
+    assert place.embedder.trouble is None
+
+
+async def test_a_model_that_answers_late_does_not_hide_that_its_successor_fails(
+    place: Place,
+) -> None:
+    before = model_of(place)
+    before.gate.clear()
+    asking = place.tasks.start("asking", place.embedder.embed("the lamp"))
+    await until(lambda: before.asked, "that the model is asked")
+    place.model = Hashing("house/other")
+    place.model.error = ProviderError("provider_failed", "It broke")
+    await place.embedder.embed("the door")
+    before.gate.set()
+    assert await asking is not None
+    assert place.embedder.trouble == "It broke"
 
 
 async def test_a_database_that_is_busy_costs_no_turn(place: Place) -> None:

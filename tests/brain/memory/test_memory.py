@@ -1,5 +1,6 @@
 """What was told is found again, by the right person, and the rows are the truth."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from brain_server import memory as module
 from brain_server.errors import Conflict, InvalidRequest, ProviderError
 from brain_server.memory import HOUSE, New
 from brain_server.storage.tables import memories
+from tests.brain.home import until
 from tests.brain.memory.conftest import Place
+from tests.brain.memory.models import Hashing
 
 FACTS = (
     "the nozzle on printer A is 0.6",
@@ -110,6 +113,15 @@ async def test_a_memory_that_is_full_takes_no_more(
     with pytest.raises(Conflict) as caught:
         await told(place, FACTS[1])
     assert caught.value.code == "memory_full"
+
+
+async def test_of_two_that_come_at_once_a_memory_takes_no_more_than_it_holds(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST", 1)
+    both = await asyncio.gather(*(told(place, text) for text in FACTS[:2]), return_exceptions=True)
+    assert [getattr(one, "code", None) for one in both] == [None, "memory_full"]
+    assert await place.rows.counts() == {"ada": 1}
 
 
 def new(text: str) -> New:
@@ -255,6 +267,103 @@ async def test_what_is_forgotten_while_its_vector_is_on_the_way_takes_nobodys_pl
     monkeypatch.setattr(place.memory._keeper, "put", late)
     await told(place, *(f"the nozzle on printer A was {at}" for at in range(25)))
     assert await place.recall("the nozzle on printer A") == [FACTS[0]]
+
+
+async def test_what_is_forgotten_while_its_words_are_on_the_way_takes_nobodys_place(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.model = None
+    await told(place, FACTS[0])
+    assert await place.recall("the nozzle on printer A") == [FACTS[0]]
+    add = place.memory._words.add
+
+    async def late(namespace: str, entry: str, text: str) -> None:
+        await place.memory._forget((namespace,), [entry])
+        await add(namespace, entry, text)
+
+    monkeypatch.setattr(place.memory._words, "add", late)
+    await told(place, *(f"the nozzle on printer A {at}" for at in range(25)))
+    assert await place.recall("the nozzle on printer A") == [FACTS[0]]
+
+
+async def test_a_memory_whose_model_was_changed_while_it_was_asked_is_found(place: Place) -> None:
+    """Its vector is of the model of before, and all others are of the new one."""
+    before = place.model
+    assert before is not None
+    await told(place, *FACTS[1:])
+    before.gate.clear()
+    asked = len(before.asked)
+    telling = place.tasks.start("telling", told(place, FACTS[0]))
+    await until(lambda: len(before.asked) > asked, "that the model is asked")
+    place.model = Hashing("house/other")
+    await place.settle()
+    assert place.memory._keeper.complete == "house/other"
+    before.gate.set()
+    await telling
+    assert (await place.recall("the nozzle on printer A"))[0] == FACTS[0]
+
+
+async def test_a_memory_that_came_while_another_model_was_tried_is_found(place: Place) -> None:
+    before = place.model
+    await told(place, *FACTS[1:])
+    await place.settle()
+    place.model = Hashing("house/other")
+    await told(place, FACTS[0])
+    place.model = before
+    assert (await place.recall("the nozzle on printer A"))[0] == FACTS[0]
+
+
+async def test_who_is_called_off_while_a_memory_is_stored_finds_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await told(place, *FACTS[1:])
+    await place.recall("the nozzle on printer A")
+    heard: list[str] = []
+    place.memory.listeners.append(heard.append)
+    add, stored, go = place.memory._rows.add, asyncio.Event(), asyncio.Event()
+
+    async def late(*args: Any) -> Any:
+        added = await add(*args)
+        stored.set()
+        await go.wait()
+        return added
+
+    monkeypatch.setattr(place.memory._rows, "add", late)
+    telling = place.tasks.start("telling", told(place, FACTS[0]))
+    await stored.wait()
+    telling.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await telling
+    await until(lambda: heard, "that it is told")
+    assert (await place.recall("the nozzle on printer A"))[0] == FACTS[0]
+    assert place.memory.count() == len(FACTS)
+
+
+async def test_what_is_forgotten_by_who_is_called_off_meanwhile_is_gone_everywhere(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await told(place, *FACTS)
+    await place.embedder.embed(FACTS[0])
+    heard: list[str] = []
+    place.memory.listeners.append(heard.append)
+    forget, gone, go = place.memory._rows.forget, asyncio.Event(), asyncio.Event()
+
+    async def late(*args: Any) -> Any:
+        found = await forget(*args)
+        gone.set()
+        await go.wait()
+        return found
+
+    monkeypatch.setattr(place.memory._rows, "forget", late)
+    forgetting = place.tasks.start("forgetting", place.memory.drop("ada"))
+    await gone.wait()
+    forgetting.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await forgetting
+    await until(lambda: heard, "that it is forgotten")
+    assert (place.memory.count(), await place.embedder.stored()) == (0, 0)
 
 
 async def test_whoever_wants_to_know_is_told_whose_memory_changed(place: Place) -> None:

@@ -1,6 +1,6 @@
 """Memory on a Qdrant server: what it has is only a mirror, so nothing depends on it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 import subprocess
 import sys
 
@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from brain_server.commands import NoParams
 from brain_server.errors import InvalidRequest, ProviderError, Unavailable
-from brain_server.memory import New, keeper
+from brain_server.memory import New, Point, keeper
 from brain_server.memory.embedder import Vector
 from brain_server.memory.qdrant import COLLECTION, Qdrant
 from brain_server.storage.tables import memories
@@ -79,6 +79,38 @@ async def test_what_is_remembered_and_forgotten_is_so_on_the_server(
     assert len(server.points()) == 13
     await mirrored.memory._forget(("ada",), None)
     assert len(server.points()) == 1
+
+
+async def test_what_is_forgotten_while_it_is_copied_is_not_on_the_server(
+    mirrored: Place, server: FakeQdrant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mirrored.store is not None
+    put = mirrored.store.put
+
+    async def late(points: Sequence[Point]) -> None:
+        await mirrored.memory._forget(("ada",), [points[0].id])
+        await put(points)
+
+    monkeypatch.setattr(mirrored.store, "put", late)
+    server.collections.clear()
+    await mirrored.settle()
+    assert len(server.points()) == 11
+    assert (await backend(mirrored), mirrored.heard[0]["rows"]) == ("qdrant", 11)
+
+
+async def test_what_is_forgotten_while_it_is_remembered_is_not_on_the_server(
+    mirrored: Place, server: FakeQdrant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mirrored.store is not None
+    put = mirrored.store.put
+
+    async def late(points: Sequence[Point]) -> None:
+        await mirrored.memory._forget(("bob",), None)
+        await put(points)
+
+    monkeypatch.setattr(mirrored.store, "put", late)
+    await mirrored.memory.remember("bob", "bob likes tea", "said", "person")
+    assert len(server.points()) == 12
 
 
 async def test_a_server_that_is_gone_costs_no_answer(mirrored: Place, server: FakeQdrant) -> None:

@@ -168,6 +168,23 @@ async def test_damaged_vectors_are_found_out_and_computed_again(place: Place, bl
     assert found[0].score == pytest.approx(1.0)
 
 
+async def test_a_damaged_vector_that_is_not_cleared_yet_hides_no_memory(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(_ids: object) -> None:
+        raise Unavailable("database_busy", "The database is busy")
+
+    await filled(place)
+    await spoil(place, vector=b"")
+    place.again()
+    monkeypatch.setattr(place.memory._rows, "clear_vectors", busy)
+    await place.memory.start()
+    await place.settle()
+    for _ in range(2):
+        assert (await place.recall("the box 7 is on shelf 7"))[0] == FACTS[7]
+        await place.memory._keeper._embed("house/hashing")
+
+
 async def test_a_model_that_fails_is_asked_later(place: Place) -> None:
     await filled(place)
     place.model = Hashing("house/other")

@@ -221,6 +221,34 @@ async def test_who_switches_memory_off_while_something_is_being_remembered_is_no
     assert await listed(place) == []
 
 
+async def test_who_switches_memory_off_while_they_share_something_does_not_share_it(
+    place: Place,
+) -> None:
+    assert place.model is not None
+    place.model.gate.clear()
+    sharing = run(place, "memory.remember", text="the bins go out on Monday", shared=True)
+    telling = place.tasks.start("telling", sharing)
+    await until(lambda: place.model and place.model.asked, "that the model is asked")
+    await run(place, "memory.enable", enabled=False)
+    place.model.gate.set()
+    assert await refused(telling) == "memory_off"
+    assert await listed(place, "bob") == []
+
+
+async def test_who_switches_memory_off_while_something_is_being_recalled_is_not_recalled(
+    place: Place,
+) -> None:
+    assert place.model is not None
+    await run(place, "memory.remember", text="the lamp is red")
+    asked = len(place.model.asked)
+    place.model.gate.clear()
+    recalling = place.tasks.start("recalling", place.recall("which lamp is red"))
+    await until(lambda: place.model and len(place.model.asked) > asked, "that the model is asked")
+    await run(place, "memory.enable", enabled=False)
+    place.model.gate.set()
+    assert await recalling == []
+
+
 async def test_who_switched_memory_off_and_was_called_off_is_not_recalled(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

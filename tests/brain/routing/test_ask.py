@@ -1,7 +1,30 @@
-"""What a request weighs, and what is left out of one that is too long."""
+"""What a request weighs, what is left out of one that is too long, and what is looked at before it goes."""
 
-from brain_server.providers import Author, Message, ModelRequest, Picture, Tool
-from brain_server.routing.ask import PICTURE_TOKENS, shorter, tokens_of, trimmed
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from brain_server.app import Brain
+from brain_server.commands import SYSTEM as OPERATOR
+from brain_server.errors import Forbidden, ProviderError
+from brain_server.providers import Author, Message, ModelRequest, Picture, Tool, Use
+from brain_server.retry import Tries
+from brain_server.routing.ask import (
+    PICTURE_TOKENS,
+    About,
+    Asker,
+    Bill,
+    shorter,
+    tokens_of,
+    trimmed,
+)
+from brain_server.routing.models import Model
+from brain_server.routing.privacy import SetPrivacy
+from brain_server.storage.tables import spending
+from tests.brain.home import Home
+from tests.brain.minds.double import Double
+from tests.brain.stage import Scripts, double, far, rows
 
 SYSTEM = Message(author=Author.SYSTEM, text="Rules. " * 20)
 LAST = Message(author=Author.USER, text="And now?")
@@ -63,3 +86,72 @@ def test_then_the_longest_answer_of_a_tool_is_cut():
 def test_what_cannot_be_made_to_fit_is_given_up():
     assert trimmed(request(said(1)), 50) is None
     assert shorter(request()) is None
+
+
+ABOUT = About(request_id="r", conversation_id=None)
+
+
+async def words(asker: Asker, model: Model) -> None:
+    """Ask for words."""
+    async for _part in asker.stream(model, request(), ABOUT, Bill()):
+        pass
+
+
+WAYS: list[Callable[[Asker, Model], Any]] = [
+    words,
+    lambda asker, model: asker.draw(model, "a lamp", ABOUT),
+    lambda asker, model: asker.embed(model, ["a lamp"]),
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=["words", "picture", "meaning"])
+async def test_nothing_leaves_a_house_that_went_offline_while_money_was_set_aside(
+    home: Home,
+    brain: Brain,
+    scripts: Scripts,
+    monkeypatch: pytest.MonkeyPatch,
+    way: Callable[[Asker, Model], Any],
+):
+    model = brain.models.get(await far(home, uses=[*Use]))
+    asker = Asker(brain.models, brain.budget, brain.privacy, brain.slots)
+    reserve = brain.budget.reserve
+    sent: list[str] = []
+
+    async def late(*args: Any, **more: Any) -> Any:
+        made = await reserve(*args, **more)
+        await brain.privacy.set(OPERATOR, SetPrivacy(offline_mode=True))
+        return made
+
+    async def leave(*_args: object) -> Any:
+        sent.append("gone")
+        raise ProviderError("provider_failed", "It broke")
+
+    scripts["far"] = lambda _request: ["Well."]
+    monkeypatch.setattr(brain.budget, "reserve", late)
+    monkeypatch.setattr(double(), "draw", leave)
+    monkeypatch.setattr(double(), "embed", leave)
+    with pytest.raises(Forbidden) as refused:
+        await way(asker, model)
+    assert refused.value.code == "offline_mode"
+    assert (sent, Double.heard) == ([], {})
+    assert [row["status"] for row in await rows(brain, spending)] == ["released"]
+
+
+async def test_nothing_leaves_a_house_that_went_offline_before_another_try(
+    home: Home, brain: Brain, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+):
+    model = brain.models.get(await far(home))
+    asker = Asker(brain.models, brain.budget, brain.privacy, brain.slots)
+
+    async def again(*_args: object) -> bool:
+        await brain.privacy.set(OPERATOR, SetPrivacy(offline_mode=True))
+        monkeypatch.undo()
+        return True
+
+    scripts["far"] = lambda _request: [ProviderError("model_loading", "It wakes up")]
+    monkeypatch.setattr(Tries, "again", again)
+    with pytest.raises(Forbidden) as refused:
+        await words(asker, model)
+    assert refused.value.code == "offline_mode"
+    assert len(Double.heard["far"]) == 1
+    assert [row["status"] for row in await rows(brain, spending)] == ["released"]

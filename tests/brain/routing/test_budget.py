@@ -457,6 +457,24 @@ async def test_at_the_cap_only_what_is_free_is_left(house: House) -> None:
     assert [data["step"] for _, data in house.told] == ["soft", "local_only"]
 
 
+@pytest.mark.parametrize("ask", ["level", "status"])
+async def test_what_was_read_before_the_last_cent_is_not_told_after_it(
+    house: House, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    read = house.database.read
+
+    async def late(work: Any) -> Any:
+        monkeypatch.undo()
+        found = await read(work)
+        await house.reserve(size=(1_000_000, 0))
+        return found
+
+    monkeypatch.setattr(house.database, "read", late)
+    await (house.budget.level() if ask == "level" else house.status())
+    assert [data["step"] for _, data in house.told] == ["local_only"]
+    assert await house.budget.level() is Step.LOCAL_ONLY
+
+
 async def test_the_month_has_the_same_steps(house: House) -> None:
     """The harder of the two holds."""
     await house.limit(daily=100.0, monthly=0.1)

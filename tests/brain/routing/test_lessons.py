@@ -1,5 +1,6 @@
 """What the questions of a house teach about when the near model is not enough."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 import json
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from brain_server.observability import Tasks
 from brain_server.routing import Attempt, Reply, TierName
 from brain_server.routing.judge import SURE, squash, traits, weighed
 from brain_server.routing.lessons import (
@@ -217,3 +219,27 @@ async def test_a_crash_loses_only_the_last_lessons(tmp_path: Path):
             await lessons.note("talk", VALVE, FAR_INSTEAD)
         await other.start()
         assert other.difficulty(VALVE) == pytest.approx(lessons.difficulty(VALVE), abs=1e-3)
+
+
+async def test_what_was_learned_outlasts_a_turn_that_was_called_off_while_it_was_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    clock, begun = Clock(), asyncio.Event()
+
+    async def never(_work: object) -> None:
+        monkeypatch.undo()
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with opened(tmp_path, clock) as lessons:
+        for _ in range(SAVE_EVERY - 1):
+            await lessons.note("talk", VALVE, FAR_INSTEAD)
+        monkeypatch.setattr(lessons._db, "write", never)
+        noting = Tasks().start("noting", lessons.note("talk", VALVE, FAR_INSTEAD))
+        await begun.wait()
+        noting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await noting
+        learned = lessons.difficulty(VALVE)
+    async with opened(tmp_path, clock) as lessons:
+        assert lessons.difficulty(VALVE) == pytest.approx(learned, abs=1e-3)

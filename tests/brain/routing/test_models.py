@@ -1,6 +1,7 @@
 """Providers: set up, looked at, changed, removed; their keys kept and never shown."""
 
 import asyncio
+from contextlib import suppress
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from brain_server.app import Brain
+from brain_server.breaker import THRESHOLD, State
 from brain_server.commands import SYSTEM
 from brain_server.errors import ProviderError
 from brain_server.providers import ProviderInfo, Use
@@ -153,6 +155,30 @@ async def test_providers_are_looked_at_now_and_then(
     brain.tasks.start("more looks", brain.models.watch())
     told = await home.event("provider.updated", lambda one: one["trouble"] is not None)
     assert (told["id"], told["trouble"]["code"]) == (made, "provider_unreachable")
+
+
+async def test_a_provider_that_is_removed_while_another_is_looked_at_is_not_looked_at(
+    home: Home, brain: Brain, monkeypatch: pytest.MonkeyPatch
+):
+    """It is closed by then, and its server is nobody's business any more."""
+    await near(home)
+    made = await far(home)
+    gone, looked, again = brain.models.get(made).provider, list[Any](), asyncio.Event()
+
+    async def check(model: Any) -> ProviderInfo:
+        looked.append(model)
+        if len(looked) == 1:
+            await brain.models.remove(SYSTEM, ProviderId(provider_id=made))
+        elif model is looked[0]:
+            again.set()
+        return ProviderInfo(models=("x",), model="x", context=8192)
+
+    monkeypatch.setattr(real(), "check", check)
+    monkeypatch.setattr("brain_server.routing.models.WATCHED_EVERY", 0.0)
+    brain.tasks.start("more looks", brain.models.watch())
+    async with asyncio.timeout(SOON):
+        await again.wait()
+    assert gone not in looked
 
 
 async def test_a_removed_provider_is_gone_with_its_key(home: Home, brain: Brain):
@@ -395,3 +421,66 @@ async def test_a_provider_that_is_removed_while_its_change_is_stored_is_closed(
     go.set()
     await removing
     assert (looked.closed, brain.models.all()) == ([before, after], [])
+
+
+async def test_a_change_without_the_key_keeps_the_key_that_was_set_meanwhile(
+    home: Home, brain: Brain, monkeypatch: pytest.MonkeyPatch
+):
+    made = await far(home)
+    models, looked = brain.models, Looked(monkeypatch)
+    named = FAR | {"provider_id": made, "name": "Other", "options": {"part": "far"}}
+    keyed = FAR | {"provider_id": made, "options": {"part": "far", "key": "sk-new-key-1234567890"}}
+    naming = brain.tasks.start("naming", models.put(SYSTEM, msgspec.convert(named, Put)))
+    await looked.begun.wait()
+    first, looked.go = looked.go, asyncio.Event()
+    looked.go.set()
+    keying = brain.tasks.start("keying", models.put(SYSTEM, msgspec.convert(keyed, Put)))
+    await until(lambda: keying.done() or models._changing[made]._waiters, "the other change")
+    first.set()
+    await asyncio.gather(naming, keying)
+    assert models.get(made).row.options["key"] == "sk-new-key-1234567890"
+    assert [row["options"] for row in await rows(brain, providers)] == [
+        {"part": "far", "key": "sk-new-key-1234567890"}
+    ]
+
+
+@pytest.mark.parametrize("action", ["put", "remove"])
+async def test_a_provider_that_is_gone_tells_nothing_any_more(
+    home: Home, brain: Brain, action: str
+):
+    """A call that is still under way may fail later; what is shown is what is there."""
+    made = await far(home)
+    before, told = brain.models.get(made), []
+    params = (
+        FAR | {"provider_id": made, "name": "Other"} if action == "put" else {"provider_id": made}
+    )
+    await home.command(f"providers.{action}", params)
+    brain.bus.listen("provider.updated", lambda event: told.append(event.data["name"]))
+    for _ in range(THRESHOLD):
+        with suppress(ProviderError), before.breaker.call():
+            raise ProviderError("provider_failed", "It broke")
+    assert before.breaker.state is State.OPEN
+    assert told == []
+
+
+async def test_a_provider_that_is_removed_while_the_one_of_before_is_closed_is_told_of_no_more(
+    home: Home, brain: Brain, monkeypatch: pytest.MonkeyPatch
+):
+    made = await far(home)
+    closing, go, told = asyncio.Event(), asyncio.Event(), []
+
+    async def close(_model: Any) -> None:
+        monkeypatch.undo()
+        closing.set()
+        await go.wait()
+
+    for name in ("provider.updated", "provider.removed"):
+        brain.bus.listen(name, lambda event: told.append(event.name))
+    monkeypatch.setattr(real(), "close", close)
+    changed = msgspec.convert(FAR | {"provider_id": made}, Put)
+    changing = brain.tasks.start("changing", brain.models.put(SYSTEM, changed))
+    await closing.wait()
+    await home.command("providers.remove", {"provider_id": made})
+    go.set()
+    await changing
+    assert told == ["provider.removed"]

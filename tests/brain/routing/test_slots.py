@@ -132,6 +132,21 @@ async def test_who_is_let_in_and_called_away_at_once_passes_the_slot_on() -> Non
     assert hall.slots.busy == 0
 
 
+async def test_who_is_called_away_while_a_slot_is_passed_on_costs_nobody_a_turn() -> None:
+    """Called away, and not gone yet when the slot comes."""
+    hall = Hall(Slots(1))
+    for name in "abc":
+        await hall.send(name)
+    hall._doors["a"].set()  # a goes next, and b only after it
+    hall.tasks["b"].cancel()
+    await settle()
+    assert hall.tasks["a"].exception() is None
+    assert hall.came_in == ["a", "c"]
+    assert (hall.slots.busy, hall.slots.waiting) == (1, 0)
+    await hall.close()
+    assert hall.slots.busy == 0
+
+
 async def test_a_block_that_fails_gives_its_slot_back() -> None:
     """Like one that ends."""
     slots = Slots(1)
