@@ -188,7 +188,7 @@ class LlamaCpp(ModelProvider):
     async def close(self) -> None:
         """End the processes."""
         for child in self.children:
-            await child.stop()
+            await child.close()
         await self._tasks.stop()
 
     async def _release(self, child: Child) -> None:

@@ -67,6 +67,7 @@ class Child:
         self._crashes = 0
         self._waits = backoff(1.0, 60.0)
         self._not_before = 0.0
+        self._is_closed = False
 
     @property
     def pid(self) -> int | None:
@@ -79,12 +80,14 @@ class Child:
 
     async def ready(self, patience_s: float | None = LOAD_PATIENCE_S) -> None:
         """Wait until the model is loaded, starting that if need be; ``model_loading`` when it takes long."""
+        if self._is_closed:
+            raise self._away()
         task = self._start()
         done, _ = await asyncio.wait({task}, timeout=patience_s)
         if not done:
             raise ProviderError("model_loading", f"{self._name} is still being loaded")
         if task.cancelled():  # by who closes the provider: whoever asked was not called off
-            raise ProviderError("provider_cut_off", f"{self._name} was put away")
+            raise self._away()
         if (error := task.result()) is not None:
             raise error
         self._wake()
@@ -150,9 +153,17 @@ class Child:
         """End the process."""
         await _end(self._drop())
 
+    async def close(self) -> None:
+        """End the process; whoever still waits for it starts no other."""
+        self._is_closed = True
+        await self.stop()
+
     @property
     def _name(self) -> str:
         return Path(self._load.path).name
+
+    def _away(self) -> ProviderError:
+        return ProviderError("provider_cut_off", f"{self._name} was put away")
 
     def _wake(self) -> None:
         if self._rest is not None:
@@ -222,7 +233,7 @@ class Child:
         """Clean up after a process that has gone, and return the error for whoever waited for it."""
         code = await _end(self._drop())
         if code is None:
-            return ProviderError("provider_cut_off", f"{self._name} was put away")
+            return self._away()
         self._crashes += 1
         if self._crashes >= PATIENCE:
             self._not_before = time.monotonic() + next(self._waits)

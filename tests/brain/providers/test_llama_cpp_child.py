@@ -52,6 +52,20 @@ async def test_whoever_waits_for_a_model_that_is_put_away_is_told_and_not_called
     assert getattr(asking.exception(), "code", None) == "provider_cut_off"
 
 
+async def test_a_provider_that_is_closed_starts_no_process_for_who_still_waits(
+    tmp_path: Path, gate: threading.Event
+) -> None:
+    """For its one place in the house, or for the slot of the provider."""
+    llama = provider(tmp_path)
+    gate.set()
+    await llama.close()
+    for asking in (parts_of(llama.stream(question())), llama.embed(["door"]), llama.warm()):
+        with pytest.raises(ProviderError) as caught:
+            await asking
+        assert caught.value.code == "provider_cut_off"
+    assert [child._loading for child in llama.children] == [None]
+
+
 async def test_a_process_that_is_being_started_can_be_put_away(
     child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
