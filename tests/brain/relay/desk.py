@@ -134,6 +134,8 @@ class PlayedLink(Link):
             raise found
         self._broker.got.append(message)
         await asyncio.sleep(0)  # a broker lets others go first
+        if self.broken.is_set():
+            await asyncio.Event().wait()  # it was taken, and nobody can say so any more
 
     @override
     async def ended(self) -> None:
