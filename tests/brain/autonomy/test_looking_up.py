@@ -223,6 +223,7 @@ async def test_a_research_that_begins_after_its_project_was_cancelled_is_ended(
 
     monkeypatch.setattr(shop, "ask", slow)
     there = await shop.begin(research=True)
+    # By this the other brain would hear, within two seconds, that its work was cancelled.
     monkeypatch.setattr(there.schedule.worker, "_renew", AsyncMock())
     here = await shop.begin(research=True, awake=False)
     project = await here.planned(RESEARCH, budget=2.0)

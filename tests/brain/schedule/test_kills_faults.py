@@ -239,7 +239,7 @@ async def test_work_that_is_taken_while_the_brain_ends_is_put_back(
         await given.wait()
         ending = brain.tasks.start("ending", brain.schedule.stop())
         while not mine._stopping:  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # one turn of the loop, until it is told to stop
         heard.set()
         await ending
     row = await brain.schedule.work.get(PERSON, WorkId(work_id=identity))
