@@ -232,6 +232,7 @@ class Brain:
         self.tasks.keep_up("housekeeping", lambda: self._housekeeping(telemetry))
         self.tasks.keep_up("health", self._watch_health)
         self.tasks.keep_up("models", self.models.watch)
+        self.tasks.keep_up("budget", self.budget.keep_days)
         if self.host is not None:
             token = await self.tokens.of_file(self.settings.data_dir / "token")
             self.host.begin(self.keys, self.port, token, self.tasks, self.health)

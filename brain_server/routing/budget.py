@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
+import time
 from typing import Annotated, Any, Final, Protocol
 
 import msgspec
@@ -44,6 +45,7 @@ STALE: Final = 900.0
 MOST_MONEY: Final = 1e9
 MOST_MICRO: Final = 2**62  # what a column holds, and then some
 MOST_DAYS: Final = 400
+LOOK_EVERY: Final = 20.0
 # What a provider says beyond this is no count.
 MOST_TOKENS: Final = 1_000_000_000
 _KEY: Final = "budget"
@@ -179,6 +181,7 @@ class Budget:
         self._today = today
         self._notify = notify
         self._step = Step.NORMAL
+        self._day = today()
         # How many writes have told how much is left.
         self._told = 0
         self._born = clock()
@@ -288,6 +291,13 @@ class Budget:
         self._tell(await self._db.read(lambda connection: self._sums(connection, day)), told)
         return self._step
 
+    async def keep_days(self) -> None:
+        """Tell of each day that begins, for ever: what was spent counts no more, and nobody needs to ask first."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if self._today() != self._day:
+                await self.level()
+
     async def view(self) -> Json:
         """Return what was spent, the caps and the step, as ``budget.updated`` tells it."""
         day = self._today()
@@ -334,8 +344,9 @@ class Budget:
             self._told += 1
         elif told != self._told:
             return
-        before, self._step = self._step, sums.step
-        if before is not self._step:
+        before = self._step, self._day
+        self._step, self._day = sums.step, sums.today
+        if before != (self._step, self._day):
             self._notify("budget.updated", _view(sums))
 
     # -- commands -------------------------------------------------------------------------------------
@@ -363,10 +374,10 @@ class Budget:
             stored.store(connection, _KEY, (stored.load(connection, _KEY) or {}) | changed)
 
         await self._db.write(work)
-        before = self._step
+        before = self._step, self._day
         found = await self.status(caller, NoParams())
         # The caps are news, too, where the step stays as it was.
-        if self._step is before:
+        if (self._step, self._day) == before:
             told = {name: value for name, value in found.items() if name != "models"}
             self._notify("budget.updated", told)
         return found
@@ -440,11 +451,19 @@ def _in_month(day: str) -> Any:
 
 
 def _view(sums: _Sums) -> Json:
+    today = date.fromisoformat(sums.today)
+    began = {"day": today, "month": today.replace(day=1)}
     periods = {
-        name: {"spent": spent / MICRO, "cap": cap / MICRO} for name, spent, cap in sums.periods
+        name: {"spent": spent / MICRO, "cap": cap / MICRO, "since": _midnight(began[name])}
+        for name, spent, cap in sums.periods
     }
     limits = {"soft": sums.limits.soft, "currency": sums.limits.currency}
     return {"step": sums.step.value, "today": sums.today} | periods | limits
+
+
+def _midnight(day: date) -> float:
+    """Return when a day begins in the time zone of this process, which is the one of the house."""
+    return time.mktime(day.timetuple())
 
 
 def _by_model(connection: Connection, day: str) -> list[Json]:

@@ -3,13 +3,11 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, override
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
-from homeassistant.util import dt as dt_util
 
 from .client import BrainClient
 from .const import DOMAIN, LOGGER
@@ -124,8 +122,6 @@ class Snapshot:
     audit: Mapping[str, Any] = field(default_factory=dict)
     providers: Mapping[str, Json] = field(default_factory=dict)
     budget: Mapping[str, Any] = field(default_factory=dict)
-    # When the budget was told: what it says of a day is over with that day.
-    budget_told: datetime | None = None
     mind: Mapping[str, Any] = field(default_factory=dict)
     # The workshop, as far as it is open; the keys are in WORKSHOP.
     queue: Mapping[str, Json] = field(default_factory=dict)
@@ -224,7 +220,6 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
             audit=data["audit"],
             providers=_by_id(data.get("providers") or []),
             budget=data.get("budget") or {},
-            budget_told=dt_util.utcnow(),
             mind=data.get("mind") or {},
             fleet=data.get("fleet") or (),
             presences={_whereabouts(row): row for row in data.get("presences") or []},
@@ -256,7 +251,7 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
             seen = {**self.data.presences, _whereabouts(data): data}
             self.data = replace(self.data, presences=seen)
         elif name == "budget.updated":
-            self._set(replace(self.data, budget=data, budget_told=dt_util.utcnow()))
+            self._set(replace(self.data, budget=data))
         elif name == "fleet.updated":
             self._set(replace(self.data, fleet=data["problems"]))
         elif name == "task.updated":

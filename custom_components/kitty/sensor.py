@@ -18,9 +18,8 @@ from homeassistant.const import (
     UnitOfTemperature,
     UnitOfTime,
 )
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
-from homeassistant.helpers.event import async_track_time_change
 from homeassistant.helpers.typing import StateType
 from homeassistant.util import dt as dt_util
 
@@ -70,7 +69,6 @@ class SpentDescription(SensorEntityDescription):
     """A sensor of what was spent in one period of the budget."""
 
     period: str
-    date_format: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,7 +319,6 @@ SPENT: Final = (
         state_class=SensorStateClass.TOTAL,
         suggested_display_precision=2,
         period="day",
-        date_format="%Y-%m-%d",
     ),
     SpentDescription(
         key="spent_this_month",
@@ -330,7 +327,6 @@ SPENT: Final = (
         state_class=SensorStateClass.TOTAL,
         suggested_display_precision=2,
         period="month",
-        date_format="%Y-%m-01",
     ),
 )
 
@@ -441,22 +437,9 @@ class QuietSensor(BrainSensor):
 
 
 class SpentSensor(KittyBrainEntity, SensorEntity):
-    """What was spent in a period; nothing, once the period in which the brain last told it is over."""
+    """What was spent in a period; the brain tells when another begins."""
 
     entity_description: SpentDescription
-
-    @override
-    async def async_added_to_hass(self) -> None:
-        """Start anew with the day: nothing happens in the brain then."""
-        await super().async_added_to_hass()
-
-        @callback
-        def midnight(_now: datetime) -> None:
-            self.async_write_ha_state()
-
-        self.async_on_remove(
-            async_track_time_change(self.hass, midnight, hour=0, minute=0, second=0)
-        )
 
     @property
     @override
@@ -467,32 +450,27 @@ class SpentSensor(KittyBrainEntity, SensorEntity):
 
     @property
     @override
-    def last_reset(self) -> datetime:
-        """Return when the period began."""
-        start = dt_util.start_of_local_day()
-        return start.replace(day=1) if self.entity_description.period == "month" else start
+    def last_reset(self) -> datetime | None:
+        """Return when the period began, in the time zone of the brain."""
+        since = self._amount.get("since")
+        return None if since is None else dt_util.utc_from_timestamp(since)
 
     @property
     @override
     def native_value(self) -> float | None:
         """Return what was spent."""
-        data = self.coordinator.data
-        amount = data.budget.get(self.entity_description.period)
-        if amount is None:
-            return None
-        told = self._period(dt_util.as_local(data.budget_told)) if data.budget_told else ""
-        return float(amount["spent"]) if told == self._period(dt_util.now()) else 0.0
+        spent: float | None = self._amount.get("spent")
+        return spent
 
     @property
     @override
     def extra_state_attributes(self) -> dict[str, Any]:
         """Return how much may be spent."""
-        amount = self.coordinator.data.budget.get(self.entity_description.period) or {}
-        return {"cap": amount.get("cap")}
+        return {"cap": self._amount.get("cap")}
 
-    def _period(self, at: datetime) -> str:
-        """Return the period of a time."""
-        return at.strftime(self.entity_description.date_format)
+    @property
+    def _amount(self) -> dict[str, Any]:
+        return self.coordinator.data.budget.get(self.entity_description.period) or {}
 
 
 class ProviderSensor(KittyProviderEntity, SensorEntity):

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import gc
 import logging
 from pathlib import Path
+import time
 
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import given, settings, strategies as st
@@ -50,6 +51,16 @@ def logs_as_before() -> Iterator[None]:
 def no_query_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no log tell that this machine was busy, but where a test says what is slow."""
     monkeypatch.setitem(Database.__init__.__kwdefaults__ or {}, "slow_ms", SLOW_MS)
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Live in Berlin."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture(autouse=True)

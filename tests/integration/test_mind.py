@@ -1,21 +1,18 @@
 """What people see of the mind: money, the last answer, the cache, and how each model is doing."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime
 from typing import Any, Final
 from unittest.mock import patch
 
-from freezegun.api import FrozenDateTimeFactory
 from homeassistant.config_entries import ConfigSubentryData
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
-from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     MockUser,
-    async_fire_time_changed,
 )
 
 from custom_components.kitty import async_remove_config_entry_device
@@ -26,7 +23,9 @@ from .fake_brain import FakeBrain
 from .workshop import gone, push, settled, state
 
 ID: Final = "a1" * 16
-NOON: Final = "2026-11-21 12:00:00+00:00"
+# When the day and the month began where the brain is, which need not be where Home Assistant is.
+DAY: Final = "2026-11-21T05:00:00+00:00"
+MONTH_BEGAN: Final = "2026-11-01T04:00:00+00:00"
 CLAUDE: Final[Json] = {
     "id": ID,
     "provider": "anthropic",
@@ -46,8 +45,8 @@ BUDGET: Final[Json] = {
     "step": "normal",
     "currency": "EUR",
     "soft": 0.8,
-    "day": {"spent": 0.25, "cap": 2.0},
-    "month": {"spent": 3.5, "cap": 20.0},
+    "day": {"spent": 0.25, "cap": 2.0, "since": datetime.fromisoformat(DAY).timestamp()},
+    "month": {"spent": 3.5, "cap": 20.0, "since": datetime.fromisoformat(MONTH_BEGAN).timestamp()},
 }
 MIND: Final[Json] = {
     "last": {
@@ -98,11 +97,8 @@ async def entry(
     brain: FakeBrain,
     people: dict[str, MockUser],
     told: Json,
-    freezer: FrozenDateTimeFactory,
 ) -> AsyncIterator[MockConfigEntry]:
-    """Return the entry of a brain with one model, at noon."""
-    freezer.move_to(NOON)
-    await hass.config.async_set_time_zone("UTC")
+    """Return the entry of a brain with one model."""
     brain.instance_id = "1d" * 16
     brain.providers, brain.budget, brain.mind = told["providers"], told["budget"], told["mind"]
     entry = kitty_entry(brain, subentries=(subentry(),))
@@ -128,18 +124,19 @@ async def test_money_is_told_in_the_currency_of_the_budget(
     assert (float(today.state), float(month.state)) == (0.25, 3.5)
     assert today.attributes["unit_of_measurement"] == "EUR"
     assert (today.attributes["cap"], month.attributes["cap"]) == (2.0, 20.0)
-    assert today.attributes["last_reset"] == "2026-11-21T00:00:00+00:00"
-    assert month.attributes["last_reset"] == "2026-11-01T00:00:00+00:00"
+    assert (today.attributes["last_reset"], month.attributes["last_reset"]) == (DAY, MONTH_BEGAN)
 
 
 async def test_a_new_day_begins_with_nothing_spent(
-    hass: HomeAssistant, entry: MockConfigEntry, freezer: FrozenDateTimeFactory
+    hass: HomeAssistant, entry: MockConfigEntry, brain: FakeBrain
 ) -> None:
-    """The brain says nothing at midnight; the month goes on."""
-    freezer.move_to("2026-11-22 00:00:00+00:00")
-    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=1))
-    await hass.async_block_till_done()
-    assert (float(state(hass, TODAY).state), float(state(hass, MONTH).state)) == (0.0, 3.5)
+    """The brain tells of it; the month goes on."""
+    day = {"spent": 0.0, "cap": 2.0, "since": BUDGET["day"]["since"] + 86_400}
+    await push(hass, brain, "budget.updated", BUDGET | {"day": day})
+    today, month = state(hass, TODAY), state(hass, MONTH)
+    assert (float(today.state), float(month.state)) == (0.0, 3.5)
+    assert today.attributes["last_reset"] == "2026-11-22T05:00:00+00:00"
+    assert month.attributes["last_reset"] == MONTH_BEGAN
 
 
 async def test_what_is_spent_shows_at_once(

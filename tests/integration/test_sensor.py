@@ -37,7 +37,6 @@ def platforms() -> tuple[Platform, ...]:
     return (Platform.SENSOR,)
 
 
-@pytest.mark.freeze_time("2026-11-21 12:00:00")
 async def test_the_sensors_are_as_they_were(
     hass: HomeAssistant,
     workshop: MockConfigEntry,

@@ -1,6 +1,6 @@
 """What electricity costs when: told prices, and hours by the clock on the wall."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 import time
 from typing import Any
@@ -24,16 +24,6 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     await made.open()
     yield made
     await made.close()
-
-
-@pytest.fixture
-def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Live in Berlin."""
-    monkeypatch.setenv("TZ", "Europe/Berlin")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 async def tell(prices: Prices, *slots: tuple[float, float, float]) -> Any:
