@@ -501,8 +501,7 @@ async def test_whoever_looks_away_hears_nothing_more(room: Room) -> None:
 
 async def test_every_part_of_the_snapshot_can_be_looked_at(room: Room) -> None:
     """A part of which nobody said who sees it is in no list."""
-    told = {"budget_told", "connected"}
-    names = set(room.workshop.runtime_data.coordinator.data.__dataclass_fields__) - told
+    names = set(room.workshop.runtime_data.coordinator.data.__dataclass_fields__) - {"connected"}
     assert names | {"rights", "answering"} == set(PARTS)
 
 
