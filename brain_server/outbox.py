@@ -13,7 +13,7 @@ import logging
 from typing import Annotated, Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from brain_server.bus import Bus, Event
@@ -61,8 +61,6 @@ TOGETHER: Final = 0.01
 _DAY: Final = 86_400.0
 # So many times longer than others a row is kept that a broker still has to get.
 PATIENCE: Final = 4
-# Any number: on PostgreSQL ids are given in the order of the commits, or a reader would pass over some.
-_TURN: Final = 0x6B69746F
 # Made once: it is asked after everything that happens.
 _NEXT: Final = (
     select(outbox)
@@ -94,8 +92,6 @@ def tell(
     size = len(json.dumps(data, allow_nan=False).encode())
     if size > MOST_BYTES:
         data = {"left_out": size}
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _TURN})
     if source is not None and (known := _of_source(connection, source)) is not None:
         return known
     added = connection.execute(

@@ -130,7 +130,7 @@ class Projects:
         now = self._clock()
 
         def work_(connection: Connection, touched: Touched) -> bool:
-            if _locked(connection, project_id) is None or _tasks_of(connection, project_id):
+            if _active(connection, project_id) is None or _tasks_of(connection, project_id):
                 return False
             rows = [
                 {
@@ -177,7 +177,7 @@ class Projects:
         now = self._clock()
 
         def work_(connection: Connection, touched: Touched) -> Json | None:
-            task, project = _locked_task(connection, task_id)
+            task, project = _with_project(connection, task_id)
             if project is None or task["status"] not in {"pending", "running"}:
                 return None
             set_task(
@@ -193,7 +193,7 @@ class Projects:
 
     def wait(self, connection: Connection, touched: Touched, task: Json, **details: Any) -> bool:
         """Let a task wait, and keep what it waits for; False when it is over, and stays so."""
-        found, project = _locked_task(connection, task["id"])
+        found, project = _with_project(connection, task["id"])
         if project is None or found["status"] not in OPEN:
             return False
         kept = found["details"] | details
@@ -204,7 +204,7 @@ class Projects:
         self, connection: Connection, touched: Touched, task_id: str, person: str | None
     ) -> bool:
         """Let one person alone answer a task that waits, None: anybody again; False where another one does."""
-        found, project = _locked_task(connection, task_id)
+        found, project = _with_project(connection, task_id)
         details = found["details"]
         waits = project is not None and found["status"] == "waiting" and "command_id" not in details
         if not waits or (person is not None and details.get("asked_by") not in {None, person}):
@@ -214,7 +214,7 @@ class Projects:
 
     def set_aside(self, connection: Connection, touched: Touched, task: Json, **more: Any) -> Json:
         """Set the share of a task aside for it, note that with the task, and return what was noted."""
-        found, project = _locked_task(connection, task["id"])
+        found, project = _with_project(connection, task["id"])
         share = 0 if project is None else share_of(connection, found)
         take(connection, task["project_id"], share)
         noted = {"set_aside": share, **more}
@@ -234,7 +234,7 @@ class Projects:
         **details: Any,
     ) -> bool:
         """End a task with what came of it, and do what follows; False when it had ended before."""
-        task, project = _locked_task(connection, task_id)
+        task, project = _with_project(connection, task_id)
         if project is None or task["status"] not in OPEN:
             return False
         set_task(
@@ -254,9 +254,7 @@ class Projects:
     def settle(self, connection: Connection, touched: Touched, task_id: str, cost: int) -> None:
         """End what a task set aside with what it cost, once, also when its project is over."""
         task = task_of(connection, task_id)
-        same = projects.c.id == task["project_id"]
-        connection.execute(select(projects.c.id).where(same).with_for_update())
-        details = task_of(connection, task_id)["details"]
+        details = task["details"]
         if "settled" in details:
             return
         # What was asked before by somebody else is paid by them.
@@ -269,15 +267,13 @@ class Projects:
         """Make work of every task that is ready; returns how many there were."""
 
         def work_(connection: Connection, touched: Touched) -> int:
-            # Always in the same order, so that two who do this at once never wait for each other.
             left = (
                 select(project_tasks.c.project_id)
                 .where(project_tasks.c.status == "pending", project_tasks.c.work_id.is_(None))
                 .distinct()
-                .order_by(project_tasks.c.project_id)
             )
             for project_id in connection.execute(left).scalars().all():
-                if _locked(connection, project_id) is not None:
+                if _active(connection, project_id) is not None:
                     self._go_on(connection, project_id, touched)
             return len(touched.tasks)
 
@@ -372,7 +368,7 @@ class Projects:
         now = self._clock()
 
         def work_(connection: Connection, touched: Touched) -> list[Json]:
-            row = _locked(connection, params.project_id)
+            row = _active(connection, params.project_id)
             if row is None:
                 raise Conflict("project_over", "This project is over")
             open_ = [
@@ -459,18 +455,17 @@ def _project(row: Json, of_these: Sequence[Json]) -> Json:
     }
 
 
-def _locked(connection: Connection, project_id: str) -> Json | None:
-    """Return a project that goes on; until this transaction ends nobody else changes anything of it."""
+def _active(connection: Connection, project_id: str) -> Json | None:
+    """Return a project that goes on."""
     this = (projects.c.id == project_id, projects.c.status == "active")
-    query = select(projects).where(*this).with_for_update()
-    row = connection.execute(query).mappings().first()
+    row = connection.execute(select(projects).where(*this)).mappings().first()
     return None if row is None else _project(dict(row), [])
 
 
-def _locked_task(connection: Connection, task_id: str) -> tuple[Json, Json | None]:
-    """Return a task and its project, if that goes on, as nobody else changes them from now on."""
-    project = _locked(connection, task_of(connection, task_id)["project_id"])
-    return task_of(connection, task_id), project
+def _with_project(connection: Connection, task_id: str) -> tuple[Json, Json | None]:
+    """Return a task, and its project if that goes on."""
+    task = task_of(connection, task_id)
+    return task, _active(connection, task["project_id"])
 
 
 def _tasks_of(connection: Connection, project_id: str) -> list[Json]:

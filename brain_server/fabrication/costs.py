@@ -294,7 +294,7 @@ class Costs:
 def _counted(connection: Connection, device_id: str, shows: float, now: float) -> list[Json]:
     """Take a reading and share what was counted among the prints of its time; returns those that are over."""
     of_it = meters.c.device_id == device_id
-    last = connection.execute(select(meters).where(of_it).with_for_update()).one_or_none()
+    last = connection.execute(select(meters).where(of_it)).one_or_none()
     if last is None:
         connection.execute(insert(meters).values(device_id=device_id, shown_wh=shows, at=now))
         return []

@@ -72,7 +72,7 @@ class Rows:
 
         def work(connection: Connection) -> int:
             if exactly:
-                reasons = select(queue.c.reasons).where(*known).with_for_update()
+                reasons = select(queue.c.reasons).where(*known)
                 if connection.execute(reasons).scalar() != row["reasons"]:
                     return 0
             return connection.execute(update(queue).where(*known).values(values)).rowcount

@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from brain_server.bus import Bus
 from brain_server.inventory import rows, shortage
 from brain_server.protocol import Json
 from brain_server.storage import Database
 from brain_server.storage.tables import proposals, spools
-
-_LOCK: Final = 0x4B495443  # the advisory lock of the inventory on PostgreSQL
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,7 +45,6 @@ class Books:
         now = self.clock()
 
         def run(connection: Connection) -> tuple[T, list[tuple[str, Json]]]:
-            _lock(connection)
             touched = Touched()
             result = work(connection, touched)
             return result, _news(connection, touched, now)
@@ -57,12 +53,6 @@ class Books:
         for topic, row in news:
             self._bus.publish(topic, row)
         return result
-
-
-def _lock(connection: Connection) -> None:
-    """Let no other process write until this transaction ends; SQLite has one writer anyway."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
 def _news(connection: Connection, touched: Touched, now: float) -> list[tuple[str, Json]]:

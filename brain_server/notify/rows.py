@@ -12,7 +12,6 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    text,
     update,
 )
 
@@ -36,9 +35,6 @@ KEPT: Final = 90 * 86_400.0
 # What is looked at again and again until it is over, and is one attempt all the while.
 WAITS: Final = frozenset({"home_assistant_offline"})
 _URGENCY: Final = {"info": 4, "warning": 6, "critical": 9}
-_LOCK: Final = (
-    0x6E6F7469  # with the key's own number, the advisory lock of an incident on PostgreSQL
-)
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +80,6 @@ def put(
     returned. ``user_id``: only this person is told, on phones alone. What is written nowhere was not told.
     """
     key = words.line(key, MOST_KEY)
-    _alone(connection, key)
     last = _last(connection, key, user_id)
     if last is not None and _is_repeat(last, now, severity, cooldown):
         this = notifications.c.id == last["id"]
@@ -256,13 +251,6 @@ def _push() -> Json:
 
 
 # -- inside a transaction -----------------------------------------------------------------------------
-
-
-def _alone(connection: Connection, key: str) -> None:
-    """Let nobody else tell of this incident until the transaction ends; SQLite has one writer anyway."""
-    if connection.dialect.name == "postgresql":
-        lock = text("SELECT pg_advisory_xact_lock(:ours, hashtext(:key))")
-        connection.execute(lock, {"ours": _LOCK, "key": key})
 
 
 def _last(connection: Connection, key: str, user_id: str | None) -> Json | None:

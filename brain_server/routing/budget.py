@@ -26,7 +26,6 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    text,
     update,
 )
 
@@ -49,7 +48,6 @@ LOOK_EVERY: Final = 20.0
 # What a provider says beyond this is no count.
 MOST_TOKENS: Final = 1_000_000_000
 _KEY: Final = "budget"
-_LOCK: Final = 0x4B495442  # the advisory lock of the budget on PostgreSQL
 _COUNTED: Final = spending.c.status != "released"
 _AMOUNT: Final = func.coalesce(spending.c.cost_micro, spending.c.reserved_micro)
 
@@ -235,7 +233,6 @@ class Budget:
         }
 
         def work(connection: Connection) -> tuple[_Sums, tuple[str, int, int] | None]:
-            _lock(connection)
             sums = self._sums(connection, row["day"])
             for period, spent, cap in sums.periods:
                 if spent + row["reserved_micro"] > cap:
@@ -370,7 +367,6 @@ class Budget:
         changed = {name: value for name, value in given.items() if value is not None}
 
         def work(connection: Connection) -> None:
-            _lock(connection)
             stored.store(connection, _KEY, (stored.load(connection, _KEY) or {}) | changed)
 
         await self._db.write(work)
@@ -438,12 +434,6 @@ def _plausible(tokens: int | None) -> int | None:
 
 def _micro(amount: float) -> int:
     return int(Decimal(str(amount)) * MICRO)
-
-
-def _lock(connection: Connection) -> None:
-    """Let no other process reserve until this transaction ends; SQLite has one writer anyway."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
 def _in_month(day: str) -> Any:

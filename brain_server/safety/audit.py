@@ -10,14 +10,13 @@ import hashlib
 import hmac
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, text
+from sqlalchemy import Connection, Row, insert, select
 
 from brain_server.observability import request_id
 from brain_server.protocol import Json, canonical
 from brain_server.storage.tables import audit
 
 GENESIS: Final = "0" * 64
-_LOCK: Final = 0x4B495454  # the advisory lock of the gate on PostgreSQL
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,6 @@ class Chain:
         """Take the secret key of the chain."""
         self._key = key
 
-    def lock(self, connection: Connection) -> None:
-        """Let no other process into the gate until this transaction ends; SQLite has one writer anyway."""
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-
     def append(
         self,
         connection: Connection,
@@ -56,7 +50,7 @@ class Chain:
         command_id: str | None = None,
         data: Json | None = None,
     ) -> Head:
-        """Add one row in the caller's transaction, which holds the lock, and return the new head."""
+        """Add one row in the caller's transaction and return the new head."""
         last = self.head(connection)
         row: Json = {
             "seq": last.seq + 1,

@@ -97,7 +97,6 @@ class Gate:
         box: list[Step] = []
 
         def run(connection: Connection) -> T:
-            self.chain.lock(connection)
             box[:] = [Step(connection, self.chain, self._clock())]
             return work(box[0])
 

@@ -40,8 +40,6 @@ MOST_LOST: Final = 10
 AHEAD: Final = 300.0
 # How a try ends that was none: it only looked whether it may go on.
 LATER: Final = "later"
-# Any number: whoever takes work on PostgreSQL does it alone.
-_TURN: Final = 0x6B697474
 OPEN: Final = ("pending", "running")
 
 
@@ -142,7 +140,6 @@ class Rows:
         """Take what is due of these kinds, so many of each at once in all processes, the most urgent first."""
 
         def run(connection: Connection) -> list[Held]:
-            self._alone(connection)
             self._give_back(connection, self._lost())
             running = dict(
                 connection.execute(
@@ -316,7 +313,6 @@ class Rows:
         """Take back all work at once, because nobody else is alive who could hold it."""
 
         def run(connection: Connection) -> None:
-            self._alone(connection)
             self._give_back(connection, work.c.status == "running")
 
         await self._db.write(run)
@@ -349,7 +345,7 @@ class Rows:
     def check(self, connection: Connection, held: Held) -> None:
         """Raise Conflict ``lease_lost`` unless this fence holds the work, which then stays so until the commit."""
         ours = and_(work.c.id == held.id, work.c.fence == held.fence, work.c.status == "running")
-        row = connection.execute(select(work.c.id).where(ours).with_for_update()).scalar()
+        row = connection.execute(select(work.c.id).where(ours)).scalar()
         if row is None:
             raise Conflict("lease_lost", "Somebody else has taken over this work", work_id=held.id)
 
@@ -388,7 +384,7 @@ class Rows:
     def _give_back(self, connection: Connection, which: ColumnElement[bool]) -> None:
         """Let be taken again what its holder let go of without a word; what kills its holders is given up."""
         now = self._clock()
-        for row in connection.execute(select(work).where(which).with_for_update()).mappings().all():
+        for row in connection.execute(select(work).where(which)).mappings().all():
             self._end_try(connection, row["id"], row["fence"], "lost", None)
             lost = connection.execute(
                 select(func.count()).where(
@@ -425,11 +421,6 @@ class Rows:
         if row is None:
             raise NotFound("work_not_found", "There is no such work")
         return view(dict(row))
-
-    def _alone(self, connection: Connection) -> None:
-        """Let nobody else take work until this transaction ends; on SQLite nobody else can write at all."""
-        if not self._db.is_sqlite:
-            connection.execute(select(func.pg_advisory_xact_lock(_TURN)))
 
     def _due(self) -> ColumnElement[bool]:
         now = self._clock()

@@ -55,6 +55,10 @@ _BECAME: Final = text("SELECT pg_xact_status(CAST(:number AS xid8))")
 
 # Any number: under it tables are made.
 _MAKING: Final = 0x6B697401
+# On PostgreSQL, too, one process writes at a time: of two that each hold what the other wants, both would fail.
+_TURN: Final = text("SELECT pg_advisory_xact_lock(:ours, hashtext(:name))").bindparams(
+    ours=0x6B697402
+)
 
 
 class _Work(NamedTuple):
@@ -116,7 +120,7 @@ class Database:
         await asyncio.to_thread(self._close)
 
     async def write[T](self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction of its own kind and return when it is committed.
+        """Run ``work`` in a transaction of its own kind and return when it is committed; nobody else writes meanwhile.
 
         What ``work`` raises is raised here, and nothing of it is kept. A database that is locked or out
         of space raises Unavailable (``database_busy``, ``storage_full``) after three tries.
@@ -246,6 +250,8 @@ class Database:
             with self._engine.begin() as connection:
                 if self.fence is not None:
                     self.fence(connection)
+                if not self.is_sqlite:
+                    connection.execute(_TURN, {"name": self.name})
                 alone = len(batch) == 1
                 results.extend((work, *_run_one(connection, work, alone=alone)) for work in batch)
                 number = None if self.is_sqlite else connection.execute(_NUMBER).scalar()

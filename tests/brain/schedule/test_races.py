@@ -10,10 +10,9 @@ import pytest
 from sqlalchemy import Connection, text
 
 from brain_server.bus import Bus
-from brain_server.errors import KittyError
+from brain_server.errors import KittyError, Unavailable
 from brain_server.observability import Tasks
 from brain_server.schedule import Kind, Run, Schedule, put, worker
-from brain_server.schedule.queue import Rows
 from brain_server.storage import Database, tables
 from tests.brain.gatehouse import Clock
 from tests.brain.schedule.conftest import Brain
@@ -80,12 +79,9 @@ async def test_brains_that_start_at_once_note_a_new_job_once(
 
 
 async def test_the_same_key_from_two_brains_at_once_is_the_same_work(two: list[Database]) -> None:
-    """Two transactions, both of which found no such key, one after the other: it is one piece."""
-    both = threading.Barrier(2, timeout=SOON)
+    """Two transactions, both of which wanted to begin first: it is one piece."""
 
     def add(connection: Connection) -> str:
-        connection.execute(text("SELECT 1"))
-        both.wait()
         return put(connection, 0, "sum", {}, key="once")
 
     ids: set[str] = set()
@@ -124,28 +120,29 @@ async def test_the_next_life_of_a_brain_does_what_its_last_one_had_in_hand(
         await done.wait()
 
 
-async def test_a_brain_that_pauses_while_it_takes_work_holds_nobody_up_for_longer_than_a_lease(
+async def test_a_brain_that_pauses_while_it_writes_holds_nobody_up_for_longer_than_a_lease(
     two: list[Database], clock: Clock, stack: AsyncExitStack
 ) -> None:
-    """PostgreSQL ends its transaction, and with it the lock under which work is taken."""
+    """PostgreSQL ends its transaction, and with it the turn in which it writes."""
     held, go_on, done = threading.Event(), threading.Event(), asyncio.Event()
 
-    def pause(connection: Connection) -> None:
-        Rows(two[0], clock, "paused")._alone(connection)
+    def pause(_connection: Connection) -> None:
         held.set()
         go_on.wait(8)
 
     async def finish(_run: Run) -> None:
         done.set()
 
-    paused = asyncio.get_running_loop().create_task(two[0].write(pause))
-    await asyncio.to_thread(held.wait)
     other = brain(two[1], clock, stack, "other")
     other.schedule.worker.register(Kind(name="sum", run=finish))
     await other.schedule.start(alone=False)
-    await other.schedule.add("sum", {})
+    paused = asyncio.get_running_loop().create_task(two[0].write(pause))
+    await asyncio.to_thread(held.wait)
     try:
         async with asyncio.timeout(7):
+            with pytest.raises(Unavailable, match="busy"):
+                await other.schedule.add("sum", {})
+            await other.schedule.add("sum", {})
             await done.wait()
     finally:
         go_on.set()

@@ -11,7 +11,7 @@ import threading
 from typing import Any, Self
 
 import pytest
-from sqlalchemy import Connection, event, insert, select, text
+from sqlalchemy import Connection, event, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from brain_server import storage
@@ -223,6 +223,33 @@ async def test_forty_readers_of_postgres_run_side_by_side(store: Database) -> No
 
     met = await asyncio.gather(*(store.read(work) for _ in range(40)))
     assert sorted(met) == list(range(40))
+
+
+async def test_two_processes_that_change_the_same_things_the_other_way_round_both_do_it_at_once(
+    store: Database, database_url: str
+) -> None:
+    """Each would hold what the other waits for, until the server ends one of them after a second."""
+    other = Database(database_url, tables.safety, name="safety", durable=True)
+    await other.open()
+    for key in ("a", "b"):
+        await store.write(put(key))
+    met, runs = threading.Barrier(2), [0, 0]
+
+    def change(which: int, *keys: str) -> Callable[[Connection], None]:
+        def work(connection: Connection) -> None:
+            runs[which] += 1
+            for key in keys:
+                this = update(safety_state).where(safety_state.c.key == key)
+                connection.execute(this.values(value=safety_state.c.value + str(which)))
+                if key == keys[0]:
+                    with suppress(threading.BrokenBarrierError):
+                        met.wait(0.3)
+
+        return work
+
+    await asyncio.gather(store.write(change(0, "a", "b")), other.write(change(1, "b", "a")))
+    assert (runs, {*(await kept(store)).values()} <= {"01", "10"}) == ([1, 1], True)
+    await other.close()
 
 
 async def test_strange_words_are_stored_as_they_are(store: Database) -> None:
