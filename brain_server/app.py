@@ -28,7 +28,7 @@ from brain_server.conversation.agent import Agent
 from brain_server.conversation.first_tier import OUTCOME_WAIT, FirstTier
 from brain_server.conversation.generate import Generate, Keep
 from brain_server.conversation.home import HomeTier
-from brain_server.conversation.kept import Kept
+from brain_server.conversation.kept import MEMORY, Kept
 from brain_server.conversation.mind import Mind, Sources
 from brain_server.conversation.overview import Overview
 from brain_server.conversation.proposals import Proposals
@@ -301,6 +301,7 @@ class Brain:
             slots=self.slots,
             budget=self.budget,
         )
+        self.memory.listeners.append(lambda _namespace: self.answers.touch(MEMORY))
         return asker
 
     async def _build_mind(self, asker: Asker) -> list[object]:

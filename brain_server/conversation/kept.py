@@ -4,7 +4,7 @@ Only an answer that stands on nothing but the model's own knowledge, or on what 
 asks for a state, does something, follows on from something said before, or names a model, is not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import hashlib
 from typing import Any, Final
 
@@ -16,6 +16,10 @@ from brain_server.routing import Attempt, Reply, Turn
 from brain_server.routing.judge import SURE, Signals
 
 FRESH: Final = 0.5
+# What answers stand on: memories hold until something is remembered or forgotten.
+MEMORY: Final = "memory"
+WEB: Final = "web"
+MODEL: Final = "model"
 PROMPT: Final = hashlib.sha256(RULES.encode()).hexdigest()[:16]
 # The languages whose words the cache knows well enough to tell two alike questions apart.
 KNOWN: Final = frozenset({"en"})
@@ -45,8 +49,24 @@ class Kept:
         turn.emit({"text": reply.text})
         return Attempt(tier=TierName(kept["tier"]), reply=reply, latency_ms=0.0)
 
-    async def keep(self, attempt: Attempt, wants: Signals, meaning: Meaning, scope: str) -> None:
-        """Keep an answer if it is one that may be given again: nothing was even tried for it."""
+    def epochs(self) -> Mapping[str, int]:
+        """Return what :meth:`keep` is given, taken before anything is looked up for the answer."""
+        return {topic: self._answers.epoch(topic) for topic in (MEMORY, WEB, MODEL)}
+
+    async def keep(
+        self,
+        attempt: Attempt,
+        wants: Signals,
+        meaning: Meaning,
+        scope: str,
+        epochs: Mapping[str, int],
+        *,
+        remembered: bool,
+    ) -> None:
+        """Keep an answer if it is one that may be given again: nothing was even tried for it.
+
+        ``remembered``: it stands on memories.
+        """
         reply = attempt.reply
         if reply.reason != "answered" or reply.tried or reply.asks or reply.confidence < SURE:
             return
@@ -57,8 +77,8 @@ class Kept:
             "outside": reply.outside,
         }
         kind = "list" if wants.freshness >= FRESH else "answer"
-        topic = "web" if attempt.tier is TierName.MCP else "model"
-        await self._answers.keep(scope, topic, meaning, value, kind)
+        topic = MEMORY if remembered else WEB if attempt.tier is TierName.MCP else MODEL
+        await self._answers.keep(scope, topic, meaning, value, kind, epoch=epochs[topic])
 
 
 def scope(

@@ -207,6 +207,7 @@ class Mind(Tiers):
         candidates = self._candidates(wants, step, self._lessons.difficulty(turn.text))
         if not candidates:
             return None
+        epochs = self._kept.epochs()
         known = await self._known(turn)
         ids = [model.row.id for _, model in candidates]
         within = scope(turn, wants, known.history, known.memories, ids)
@@ -216,7 +217,10 @@ class Mind(Tiers):
         attempts = await self._asked_all(turn, wants, candidates, known, step)
         await self._lessons.note(turn.conversation_id, turn.text, attempts)
         if within:
-            await self._kept.keep(attempts[0], wants, meaning, within)
+            remembered = bool(known.memories)
+            await self._kept.keep(
+                attempts[0], wants, meaning, within, epochs, remembered=remembered
+            )
         return attempts
 
     async def _asked_all(

@@ -1,12 +1,16 @@
 """What people tell is remembered, told again, and forgotten when they say so."""
 
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from brain_server.app import Brain
 from brain_server.conversation.words import NOTHING_KNOWN
 from brain_server.storage.tables import memories, messages
 from tests.brain.home import Home
-from tests.brain.minds.double import Double, everything
+from tests.brain.minds.double import Double, everything, sure
 from tests.brain.stage import Scripts, near, rows
 
 NOZZLE = "the nozzle on printer A is 0.6"
@@ -57,6 +61,46 @@ async def test_remember_and_forget_are_heard(home: Home, brain: Brain):
     said = await home.say("forget about the spare key in the hall")
     assert said["text"] == "I have forgotten this: the spare key hangs in the hall."
     assert await rows(brain, memories) == []
+
+
+METAL = "the metal that I like most is tungsten"
+LIKED = "which metal do I like most"
+
+
+async def test_an_answer_that_stands_on_what_was_forgotten_is_kept_no_longer(
+    home: Home, scripts: Scripts
+):
+    """It would be written down at the next stop."""
+    await home.say(METAL)
+    await near(home, uses=["tools"])
+    scripts["near"] = lambda _request: sure("It is tungsten.")
+    await home.say(LIKED)
+    assert (await home.command("cache.status"))["topics"] == {"memory": 1}
+    await home.say("forget everything")
+    assert (await home.command("cache.status"))["entries"] == 0
+
+
+async def test_an_answer_is_not_kept_where_its_memory_is_forgotten_meanwhile(
+    home: Home, scripts: Scripts
+):
+    asked, forgotten = asyncio.Event(), asyncio.Event()
+
+    def slowly(_request: object) -> Iterator[Any]:
+        asked.set()
+        yield forgotten
+        yield from sure("It is tungsten.")
+
+    await home.say(METAL)
+    await near(home, uses=["tools"])
+    scripts["near"] = slowly
+    async with asyncio.TaskGroup() as group:
+        said = group.create_task(home.say(LIKED))
+        await asked.wait()
+        caller = {"caller": {"user_id": "ada", "channel": "assist"}}
+        await home.command("memory.forget", {"all": True}, **caller)
+        forgotten.set()
+    assert said.result()["text"] == "It is tungsten."
+    assert (await home.command("cache.status"))["entries"] == 0
 
 
 async def test_everything_can_be_forgotten_at_once(home: Home, brain: Brain):
