@@ -26,7 +26,8 @@ const LAMP = {
   kind: "light",
   name: "Lamp",
   zone_id: "attic",
-  capabilities: [],
+  capabilities: ["light_off"],
+  may_control: true,
   online: "online",
   state: { on: true },
 };
@@ -138,6 +139,12 @@ describe("of a brain that is away", () => {
     expect(shown).toContain(words("en", "workshop.rules_not_known"));
     expect(shown).toContain("Lamp");
     expect(shown).not.toContain(words("en", "workshop.no_rules"));
+  });
+
+  it("nobody is offered what nobody would hear", async () => {
+    const off = words("en", "workshop.light_off");
+    expect(await read(new KittyPageWorkshop(), home(AWAY, rows))).not.toContain(off);
+    expect(await read(new KittyPageWorkshop(), home(HERE, rows))).toContain(off);
   });
 
   it("nobody reads that all is well, or waits for what does not come", async () => {

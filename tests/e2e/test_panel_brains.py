@@ -126,6 +126,7 @@ async def test_nobody_is_told_what_is_not_known_of_a_brain_that_is_away(
             await expect(shown.get_by_text(not_known).first).to_be_visible(timeout=PATIENCE_MS)
             await expect(page.get_by_text("The brain is not connected")).to_be_visible()
             await expect(devices(shown).get_by_text("Workshop door")).to_be_visible()
+            await expect(shown.locator("[data-device]").get_by_role("button")).to_have_count(0)
             await expect(shown.get_by_text("Nobody has said how dangerous")).to_have_count(0)
             await look_at(page, "away-workshop")
             shown = await turn_to(page, "health")

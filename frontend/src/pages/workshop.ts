@@ -251,7 +251,7 @@ export class KittyPageWorkshop extends KittyPage {
   private device(device: Device) {
     const events = this.events.all.filter((one) => one.device_id === device.id && one.status === "pending");
     const name = deviceName(this.hass, device) ?? device.name;
-    const found = device.online === "online" ? deeds(device) : [];
+    const found = device.online === "online" && !this.isAway() ? deeds(device) : [];
     const offered = found.filter((deed) => !events.some((event) => event.intent === deed.intent));
     return html`<div class="device" data-device=${device.id}>
       <span class="face ${this.mood(device)}"><kitty-icon .path=${this.face(device)}></kitty-icon></span>
