@@ -295,7 +295,7 @@ async def test_prints_that_nobody_judged_are_told_at_their_time(
     [sensor] = [
         one for one in hass.states.async_entity_ids("sensor") if one.endswith("reviews_waiting")
     ]
-    at = (dt_util.now() + timedelta(hours=1)).strftime("%H:%M:00")
+    at = dt_util.as_local(dt_util.utcnow() + timedelta(hours=1)).strftime("%H:%M:00")
     await automate(hass, "review_reminder.yaml", reviews=sensor, phone=phone, at=at)
     await later(hass, hours=1, minutes=1)
     assert phones.pushes["wall"] == []
@@ -602,7 +602,7 @@ async def test_a_laser_that_was_forgotten_before_a_restart_goes_off(
 @pytest.fixture
 async def evening(hass: HomeAssistant, workshop: MockConfigEntry, phone: str) -> None:
     """Have the day told in an hour."""
-    at = (dt_util.now() + timedelta(hours=1)).strftime("%H:%M:00")
+    at = dt_util.as_local(dt_util.utcnow() + timedelta(hours=1)).strftime("%H:%M:00")
     await automate(hass, "daily_digest.yaml", phone=phone, at=at)
 
 
