@@ -4,6 +4,7 @@ A goal is *identified*, then *approved* or *rejected* by a person; approved, it 
 goes on, then *completed* or *failed*. Its key makes it this idea and no other, however often it is found.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 import hashlib
@@ -109,6 +110,8 @@ class Goals:
         self._clock = clock
         self._gate = gate
         self._baseline = baseline
+        # One decision after the other: what is audited as decided is what was.
+        self._deciding = asyncio.Lock()
 
     # -- ideas of the house ---------------------------------------------------------------------------
 
@@ -219,6 +222,10 @@ class Goals:
             raise Forbidden(
                 "direct_approval_required", "Approve this with your own phone or dashboard"
             )
+        async with self._deciding:
+            return await self._decide(person, params)
+
+    async def _decide(self, person: str, params: DecideGoal) -> Json:
         goal = await self.get(params.goal_id)
         if _is_decided(goal, person, params):
             return goal

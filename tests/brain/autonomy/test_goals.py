@@ -165,6 +165,7 @@ async def test_the_same_word_twice_at_once_is_one_decision(life: Life, shop: Wor
     first, second = await asyncio.gather(life.decided(goal), life.decided(goal))
     assert first == second
     assert len(await shop.rows(tables.outcomes)) == 1
+    assert len(await shop.house.trail("goal_decided")) == 1
 
 
 async def test_another_budget_is_another_word(life: Life, shop: Works) -> None:
@@ -176,7 +177,7 @@ async def test_another_budget_is_another_word(life: Life, shop: Works) -> None:
 
 
 async def test_of_two_who_decide_at_once_one_does(life: Life, shop: Works) -> None:
-    """The other hears what became of it."""
+    """The other hears what became of it, and only the one is in the audit trail."""
     (goal,) = await shop.proposed(idea())
     found = await asyncio.gather(
         life.decided(goal),
@@ -185,6 +186,7 @@ async def test_of_two_who_decide_at_once_one_does(life: Life, shop: Works) -> No
     )
     errors = [one for one in found if isinstance(one, BaseException)]
     assert [getattr(one, "code", "") for one in errors] == ["already_decided"]
+    assert len(await shop.house.trail("goal_decided")) == 1
 
 
 async def test_the_figure_before_is_kept_with_the_decision(life: Life, shop: Works) -> None:
