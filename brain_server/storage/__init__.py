@@ -55,7 +55,8 @@ _BECAME: Final = text("SELECT pg_xact_status(CAST(:number AS xid8))")
 
 # Any number: under it tables are made.
 _MAKING: Final = 0x6B697401
-# On PostgreSQL, too, one process writes at a time: of two that each hold what the other wants, both would fail.
+# On PostgreSQL, too, one process writes at a time: two that each hold what the other wants would both fail, and ids
+# would not come in the order of the commits, so that whoever reads on from the last would pass over some.
 _TURN: Final = text("SELECT pg_advisory_xact_lock(:ours, hashtext(:name))").bindparams(
     ours=0x6B697402
 )
