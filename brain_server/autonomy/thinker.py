@@ -4,6 +4,7 @@ They may look around in the workshop, and change nothing. What a call can cost a
 made, and settled with what it did cost: a process that dies in between has spent it.
 """
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -122,6 +123,9 @@ class Thinker:
             try:
                 thought = await self._answer(asked, question)
             except KittyError as err:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    # Called off: what failed on the way out is no reason to ask another one.
+                    raise asyncio.CancelledError from err
                 last = err
                 await self._recorded(asked, question, err.code, 0.0)
             else:

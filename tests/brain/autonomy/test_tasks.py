@@ -1,6 +1,7 @@
 """Tasks: each kind does what it says, waits for whom it must, is done once, and holds up no other."""
 
 import asyncio
+from collections.abc import Iterator
 import json
 from typing import Any
 
@@ -487,6 +488,32 @@ async def test_a_question_that_is_cancelled_while_its_purse_is_open_costs_what_w
     cost = sum(row["cost_micro"] for row in await shop.rows(tables.spending)) / 1e6
     assert (cost > 0) is (step == "settle")
     assert (await life.project("cancelled"))["spent"] == pytest.approx(cost)
+
+
+async def test_a_question_that_is_cancelled_while_the_database_is_busy_is_asked_of_no_other_model(
+    shop: Works, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails on the way out is no reason to begin anew."""
+
+    async def busy(_purse: ProjectPurse, _micro: int, _cost: int) -> None:
+        raise Unavailable("database_busy", "Busy")
+
+    monkeypatch.setattr(ProjectPurse, "settle", busy)
+    for part in ("one", "other"):
+        await shop.near(name=part, options={"part": part})
+    asked = asyncio.Event()
+
+    def hang(_request: Any) -> Iterator[Any]:
+        asked.set()
+        yield asyncio.Event()
+
+    scripts["one"] = scripts["other"] = hang
+    life = await shop.begin(models=True)
+    project = await life.planned(ask(), budget=5.0)
+    await asked.wait()
+    await life.command("projects.cancel", project_id=project["id"])
+    await eventually(lambda: _was_cancelled(life))
+    assert [*Double.heard] == ["one"]
 
 
 # -- once, and side by side ---------------------------------------------------------------------------
