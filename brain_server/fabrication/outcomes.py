@@ -4,6 +4,7 @@ The outcome of a print is what a person said of it; while nobody did, what the p
 was stopped, never began, or ended while nobody looked is no evidence until a person says what became of it.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -51,6 +52,8 @@ class Outcomes:
         self._kept: dict[str, Outcome] = {}
         self._changed: set[str] = set()
         self._read_at: float | None = None
+        # Whoever asks while somebody reads waits for what is read.
+        self._reading = asyncio.Lock()
         # Counts changes, so that what was made from outcomes knows when it is out of date.
         self.version = 0
         bus.listen("job.updated", self._on_job)
@@ -66,19 +69,27 @@ class Outcomes:
 
     async def all(self) -> Sequence[Outcome]:
         """Return what counts now, oldest first."""
-        now = self._clock()
-        if self._read_at is None or now - self._read_at > REREAD:
-            self._changed.clear()
-            self._kept = {one.job_id: one for one in await self._read(now)}
-            self._read_at = now
-            self.version += 1
-        elif self._changed:
-            changed, self._changed = self._changed, set()
+        async with self._reading:
+            now = self._clock()
+            if self._read_at is None or now - self._read_at > REREAD:
+                self._changed.clear()
+                self._kept = {one.job_id: one for one in await self._read(now)}
+                self._read_at = now
+                self.version += 1
+            elif self._changed:
+                await self._read_changed(now)
+            return list(self._kept.values())
+
+    async def _read_changed(self, now: float) -> None:
+        changed, self._changed = self._changed, set()
+        try:
             found = {one.job_id: one for one in await self._read(now, changed)}
-            kept = {key: one for key, one in self._kept.items() if key not in changed}
-            self._kept = dict(sorted((kept | found).items()))
-            self.version += 1
-        return list(self._kept.values())
+        except BaseException:
+            self._changed |= changed
+            raise
+        kept = {key: one for key, one in self._kept.items() if key not in changed}
+        self._kept = dict(sorted((kept | found).items()))
+        self.version += 1
 
     async def _read(self, now: float, only: set[str] | None = None) -> list[Outcome]:
         said = and_(reviews.c.job_id == jobs.c.id, reviews.c.source == "person")

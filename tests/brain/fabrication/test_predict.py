@@ -1,12 +1,15 @@
 """Prediction: how likely a print turns out well, from what happened here, told with how little that may be."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings, strategies as st
 import pytest
 from sqlalchemy import insert
 
+from brain_server.errors import Unavailable
 from brain_server.fabrication.odds import Model, Tally
 from brain_server.fabrication.outcomes import EVIDENCE, REREAD, UNSEEN
 from brain_server.fabrication.predict import material_of
@@ -193,6 +196,50 @@ async def test_what_is_said_counts_at_once(shop: Prints) -> None:
     await shop.run("reviews.put", job_id=jobs[0]["id"], good=False)
     assert await failures(shop) == (1, 3)
     assert read == [{jobs[0]["id"]}]
+
+
+async def test_whoever_asks_while_another_one_reads_hears_the_same(
+    shop: Prints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The print that has just ended counts for both, and the model knows it."""
+    await shop.end()
+    await shop.outcomes.all()
+    job = await shop.write()
+    read, begun, held = shop.database.read, asyncio.Event(), asyncio.Event()
+
+    async def slow(work: Any) -> Any:
+        begun.set()
+        await held.wait()
+        return await read(work)
+
+    monkeypatch.setattr(shop.database, "read", slow)
+    async with asyncio.TaskGroup() as group:
+        shop.bus.publish("job.updated", job)
+        asked = [group.create_task(shop.run("predictions.get", device_id=A))]
+        await begun.wait()
+        asked.append(group.create_task(shop.run("predictions.get", device_id=A)))
+        await asyncio.sleep(0)
+        held.set()
+    assert [one.result()["n"] for one in asked] == [2, 2]
+
+
+async def test_what_could_not_be_read_counts_the_next_time(
+    shop: Prints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not an hour later."""
+    await shop.end()
+    await shop.outcomes.all()
+    job = await shop.write()
+
+    async def busy(_work: Any) -> Any:
+        raise Unavailable("database_busy", "Busy")
+
+    with monkeypatch.context() as once:
+        once.setattr(shop.database, "read", busy)
+        shop.bus.publish("job.updated", job)
+        with pytest.raises(Unavailable):
+            await shop.outcomes.all()
+    assert len(await shop.outcomes.all()) == 2
 
 
 async def test_what_another_brain_wrote_counts_within_the_hour(shop: Prints) -> None:
