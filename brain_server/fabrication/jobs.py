@@ -152,12 +152,11 @@ class Jobs:
         if artifact is not None:
             row |= _foretold(artifact, row.get("plate"))
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> Json:
             connection.execute(insert(jobs).values(row))
-            _tell(connection, row["id"])
+            return _tell(connection, row["id"])
 
-        await self._db.write(work)
-        self._publish(await self._get(row["id"]))
+        self._publish(await self._db.write(work))
 
     def _on_device(self, live: Live) -> None:
         state = live.observed.state
@@ -230,29 +229,21 @@ class Jobs:
         if to not in OPEN:
             values |= {"completed_at": time.time(), "error": error[:255] if error else None}
 
-        def work(connection: Connection) -> bool:
+        def work(connection: Connection) -> Json | None:
             moved = connection.execute(
                 update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(sources)).values(values)
             )
-            if moved.rowcount == 1:
-                _tell(connection, job_id)
-            return moved.rowcount == 1
+            return _tell(connection, job_id) if moved.rowcount == 1 else None
 
-        if not await self._db.write(work):
+        row = await self._db.write(work)
+        if row is None:
             raise Conflict("impossible_transition", f"This job cannot become {to}", to=to)
-        self._publish(await self._get(job_id))
+        self._publish(row)
 
     async def _set(self, job_id: str, **values: Any) -> None:
         await self._db.write(
             lambda connection: connection.execute(
                 update(jobs).where(jobs.c.id == job_id).values(values)
-            )
-        )
-
-    async def _get(self, job_id: str) -> Json:
-        return await self._db.read(
-            lambda connection: dict(
-                connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one()
             )
         )
 
@@ -339,11 +330,12 @@ class Jobs:
         return dict(row)
 
 
-def _tell(connection: Connection, job_id: str) -> None:
-    """Tell others what became of a job."""
+def _tell(connection: Connection, job_id: str) -> Json:
+    """Tell others what became of a job, and return it."""
     row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one()
     data = {name: row[name] for name in _SHOWN}
     tell(connection, time.time(), "job", job_id, row["status"], data)
+    return dict(row)
 
 
 def _foretold(artifact: Json, plate: int | None) -> Json:

@@ -110,6 +110,23 @@ async def test_every_other_step_is_refused(brain: Brain, before: str, after: str
     assert await status_of(brain, job_id) == before
 
 
+async def test_a_step_that_is_taken_is_told_though_nothing_can_be_read_then(
+    brain: Brain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not taken a second time: the queue, the costs and people would never hear of it."""
+    job_id = await put(brain, "printing")
+    told: list[str] = []
+    brain.bus.listen("job.updated", lambda event: told.append(event.data["status"]))
+
+    async def busy(_work: Any) -> Any:
+        raise Unavailable("database_busy", "Busy")
+
+    with monkeypatch.context() as once:
+        once.setattr(brain.brain_db, "read", busy)
+        await brain.jobs.move(job_id, "completed")
+    assert told == ["completed"]
+
+
 def test_there_are_thirty_six_pairs() -> None:
     """All of them are in one of the two tests above."""
     assert (len(PAIRS), len(ALLOWED)) == (36, 12)
