@@ -122,6 +122,8 @@ class Reviews:
         self._lapsed = clock() - WAITS
         # Prints whose wait was told: what changes in a job afterwards is no news to a reviewer.
         self._told: OrderedDict[str, None] = OrderedDict()
+        # What is told of a print is told in the order in which it was so.
+        self._telling = asyncio.Lock()
         bus.listen("job.updated", self._on_job)
 
     def _on_job(self, event: Event) -> None:
@@ -133,8 +135,15 @@ class Reviews:
             self._tasks.start(f"review of {job_id}", self._ask(job_id))
 
     async def _ask(self, job_id: str) -> None:
-        if (view := await self._find(job_id)) is not None and view["status"] == "waiting":
-            self._bus.publish("review.updated", view)
+        async with self._telling:
+            try:
+                view = await self._find(job_id)
+            except BaseException:
+                # Of what could not be read people are asked with the next word of the job.
+                self._told.pop(job_id, None)
+                raise
+            if view is not None and view["status"] == "waiting":
+                self._bus.publish("review.updated", view)
 
     async def waiting(self) -> Sequence[Json]:
         """Return the prints that wait for somebody's word, oldest first."""
@@ -142,11 +151,14 @@ class Reviews:
 
     async def tidy(self) -> None:
         """Tell which prints have waited long enough; call it now and then."""
-        since, self._lapsed = self._lapsed, self._clock() - WAITS
-        lapsed = jobs.c.completed_at.between(since, self._lapsed)
-        for view in await self._views(_finished().where(_PERSON.c.id.is_(None), lapsed)):
-            if view["status"] == "lapsed":
-                self._bus.publish("review.updated", view)
+        async with self._telling:
+            until = self._clock() - WAITS
+            lapsed = jobs.c.completed_at.between(self._lapsed, until)
+            views = await self._views(_finished().where(_PERSON.c.id.is_(None), lapsed))
+            self._lapsed = until
+            for view in views:
+                if view["status"] == "lapsed":
+                    self._bus.publish("review.updated", view)
 
     @command(
         "reviews.list",
@@ -190,8 +202,9 @@ class Reviews:
         if values.get("picture") is None:
             values.pop("picture", None)
         values |= {"created_at": self._clock()}
+        limit = self._clock() - WAITS
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> Json:
             query = select(jobs.c.status, jobs.c.device_id).where(jobs.c.id == job_id)
             if (job := connection.execute(query).one_or_none()) is None:
                 raise NotFound("job_not_found", "There is no such print")
@@ -201,11 +214,17 @@ class Reviews:
             if not connection.execute(update(reviews).where(same).values(values)).rowcount:
                 row = {"id": new_id(), "job_id": job_id, "device_id": job.device_id}
                 connection.execute(insert(reviews).values(row | {"source": source} | values))
+            of_it = _finished().where(jobs.c.id == job_id)
+            return _view(connection.execute(of_it).mappings().one(), limit)
 
-        await self._db.write(work)
-        view: Json = (await self._views(_finished().where(jobs.c.id == job_id)))[0]
-        self._bus.publish("review.updated", view)
-        return view
+        async def keeping() -> Json:
+            async with self._telling:
+                view = await self._db.write(work)
+                self._bus.publish("review.updated", view)
+            return view
+
+        # Seen through: what is kept is told, though whoever said it goes away.
+        return await self._tasks.see_through(f"review of {job_id}", keeping())
 
     @command("reviews.picture", Scope.READ, read_only=True)
     async def picture(self, _caller: Caller, params: Of) -> Json:

@@ -1,15 +1,17 @@
 """Reviews: a finished print waits for somebody's word, and what is said is kept and told."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 import io
 from pathlib import Path
 import random
+from typing import Any
 
 from PIL import Image
 import pytest
 
-from brain_server.errors import Conflict, NotFound
+from brain_server.errors import Conflict, NotFound, Unavailable
 from brain_server.fabrication.reviews import MOST_PICTURE, WAITS, WINDOW
 from brain_server.protocol import Json
 from brain_server.storage.tables import new_id
@@ -29,6 +31,26 @@ async def shop(database_url: str, tmp_path: Path, clock: Clock) -> AsyncIterator
 def photo(image: bytes = PNG) -> Json:
     """Return a picture as it goes over the wire."""
     return {"content_type": "image/png", "image": base64.b64encode(image).decode()}
+
+
+async def busy(_work: Any) -> Any:
+    """Stand for a database that answers nobody."""
+    raise Unavailable("database_busy", "Busy")
+
+
+class Held:
+    """Lets a database answer only when it may."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.done, self.go = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, work: Any) -> Any:
+        """Do it, and hold the answer back."""
+        found = await self._real(work)
+        self.done.set()
+        await self.go.wait()
+        return found
 
 
 # -- what waits ---------------------------------------------------------------------------------------
@@ -115,6 +137,54 @@ async def test_of_very_many_prints_the_first_is_asked_about_again(
     await shop.end()
     await shop.change(first["id"], cost_micro=5)
     assert [one["job_id"] for one in shop.of("review.updated")].count(first["id"]) == 2
+
+
+async def test_what_could_not_be_read_is_asked_about_with_the_next_word_of_the_job(
+    shop: Prints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its costs, for instance; nobody else would ask again."""
+    job = await shop.write()
+    with monkeypatch.context() as once:
+        once.setattr(shop.database, "read", busy)
+        shop.bus.publish("job.updated", job)
+        await shop.quiet()
+    await shop.change(job["id"], cost_micro=5)
+    assert [one["status"] for one in shop.of("review.updated")] == ["waiting"]
+
+
+async def test_what_lapsed_while_nothing_could_be_read_is_told_later(
+    shop: Prints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be shown as waiting until people load the page anew."""
+    await shop.end()
+    shop.clock.advance(WAITS + 1)
+    with monkeypatch.context() as once:
+        once.setattr(shop.database, "read", busy)
+        with pytest.raises(Unavailable):
+            await shop.reviews.tidy()
+    await shop.reviews.tidy()
+    assert [one["status"] for one in shop.of("review.updated")] == ["waiting", "lapsed"]
+
+
+async def test_nobody_is_asked_about_a_print_that_is_judged_meanwhile(
+    shop: Prints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The word that came last is told last."""
+    job = await shop.write()
+    held = Held(shop.database.read)
+    with monkeypatch.context() as once:
+        once.setattr(shop.database, "read", held)
+        shop.bus.publish("job.updated", job)
+        await held.done.wait()
+    async with asyncio.TaskGroup() as group:
+        said = group.create_task(shop.run("reviews.put", job_id=job["id"], good=True))
+        # Whoever did not wait for the question would be done by then.
+        for _ in range(3):
+            await shop.database.write(lambda _connection: None)
+        held.go.set()
+    await shop.quiet()
+    assert [one["status"] for one in shop.of("review.updated")] == ["waiting", "done"]
+    assert said.result()["status"] == "done"
 
 
 # -- what is said -------------------------------------------------------------------------------------
@@ -331,3 +401,33 @@ async def test_a_photo_that_is_too_large_for_the_wire_is_made_smaller(shop: Prin
     kept = await shop.run("reviews.picture", job_id=job["id"])
     assert kept["content_type"] == "image/jpeg"
     assert len(kept["image"]) < 1024 * 1024
+
+
+async def test_what_is_kept_is_told_though_nothing_can_be_read_then(
+    shop: Prints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever predicts would not know of it for an hour."""
+    job = await shop.end()
+    with monkeypatch.context() as once:
+        once.setattr(shop.database, "read", busy)
+        await shop.run("reviews.put", job_id=job["id"], good=False)
+    assert shop.of("review.updated")[-1]["good"] is False
+    assert [one.good for one in await shop.outcomes.all()] == [False]
+
+
+async def test_what_is_kept_is_told_though_whoever_said_it_went_away(
+    shop: Prints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their time was over between the two."""
+    job = await shop.end()
+    await shop.outcomes.all()
+    held = Held(shop.database.write)
+    monkeypatch.setattr(shop.database, "write", held)
+    saying = shop.tasks.start("saying", shop.run("reviews.put", job_id=job["id"], good=False))
+    await held.done.wait()
+    saying.cancel()
+    held.go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await saying
+    await shop.quiet()
+    assert [one.good for one in await shop.outcomes.all()] == [False]
