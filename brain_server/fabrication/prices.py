@@ -1,5 +1,6 @@
 """What electricity costs when: prices that Home Assistant tells, else the hours that a person called cheap."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 import re
@@ -65,7 +66,7 @@ class Prices:
 
     async def start(self) -> None:
         """Read the prices that are known."""
-        await self._load()
+        self._slots = await self._db.read(_stored)
 
     @command("energy.prices", Scope.INTEGRATION)
     async def put(self, _caller: Caller, params: Slots) -> Json:
@@ -90,21 +91,19 @@ class Prices:
             self._price = params.price
         old = self._clock() - KEPT_S
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> list[Slot]:
             connection.execute(delete(energy_prices).where(energy_prices.c.end < old))
             for slot in new:
                 _replace(connection, slot)
+            return _stored(connection)
 
-        await self._db.write(work)
-        await self._load()
-        self._bus.publish("energy.updated", {"slots": len(self._slots)})
+        async def put() -> None:
+            self._slots = await self._db.write(work)
+            self._bus.publish("energy.updated", {"slots": len(self._slots)})
+
+        # To its end, though its time is over: what is stored is what is reckoned with.
+        await asyncio.shield(put())
         return {"slots": len(self._slots)}
-
-    async def _load(self) -> None:
-        query = select(energy_prices).order_by(energy_prices.c.start)
-        self._slots = await self._db.read(
-            lambda connection: [Slot(**row) for row in connection.execute(query).mappings()]
-        )
 
     def mean(self, start: float, end: float) -> float | None:
         """Return the mean price of a kilowatt-hour between two times, None where nothing tells it."""
@@ -144,6 +143,11 @@ class Prices:
             found.append(slot)
             reached = slot.end
         return found
+
+
+def _stored(connection: Connection) -> list[Slot]:
+    query = select(energy_prices).order_by(energy_prices.c.start)
+    return [Slot(**row) for row in connection.execute(query).mappings()]
 
 
 def _replace(connection: Connection, slot: Slot) -> None:

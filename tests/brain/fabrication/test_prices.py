@@ -1,5 +1,6 @@
 """What electricity costs when: told prices, and hours by the clock on the wall."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 import time
@@ -9,8 +10,9 @@ import pytest
 
 from brain_server.bus import Bus
 from brain_server.commands import SYSTEM
-from brain_server.errors import InvalidRequest
+from brain_server.errors import InvalidRequest, Unavailable
 from brain_server.fabrication.prices import KEPT_S, QUARTER_S, Prices, Slot, Slots, window_of
+from brain_server.observability import Tasks
 from brain_server.storage import Database, tables
 from tests.brain.gatehouse import NOW, Clock
 
@@ -56,6 +58,73 @@ async def test_what_is_told_again_replaces_what_was(database: Database) -> None:
     await tell(prices, (0, 1, 0.3), (1, 2, 0.1))
     await tell(prices, (1, 2, 0.5))
     assert prices.quarters(NOW) == [0.3] * 4 + [0.5] * 4
+
+
+async def test_of_prices_that_are_told_at_once_the_last_are_known(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though whoever told the first looks at them later."""
+    prices, read = Prices(database, Bus(), Clock()), database.read
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def late(work: Any) -> Any:
+        found = await read(work)
+        begun.set()
+        await go.wait()
+        return found
+
+    with monkeypatch.context() as once:
+        once.setattr(database, "read", late)
+        telling = Tasks().start("telling", tell(prices, (0, 1, 0.3)))
+        asked = Tasks().start("asked", begun.wait())
+        await asyncio.wait([telling, asked], return_when=asyncio.FIRST_COMPLETED)
+    await tell(prices, (0, 1, 0.5))
+    go.set()
+    begun.set()
+    await telling
+    await asked
+    assert prices.quarters(NOW) == [0.5] * 4
+
+
+async def test_prices_are_known_though_nothing_can_be_read_then(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Home Assistant tells them once."""
+
+    async def busy(_work: Any) -> Any:
+        raise Unavailable("database_busy", "Busy")
+
+    prices = Prices(database, Bus(), Clock())
+    monkeypatch.setattr(database, "read", busy)
+    assert await tell(prices, (0, 1, 0.3)) == {"slots": 1}
+    assert prices.quarters(NOW) == [0.3] * 4
+
+
+async def test_prices_that_are_stored_are_known_though_whoever_told_them_went_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And those who plan hear of them."""
+    bus, told = Bus(), asyncio.Event()
+    bus.listen("energy.updated", lambda _event: told.set())
+    prices, write = Prices(database, bus, Clock()), database.write
+    stored, go = asyncio.Event(), asyncio.Event()
+
+    async def late(work: Any) -> Any:
+        found = await write(work)
+        stored.set()
+        await go.wait()
+        return found
+
+    monkeypatch.setattr(database, "write", late)
+    telling = Tasks().start("telling", tell(prices, (0, 1, 0.3)))
+    await stored.wait()
+    telling.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await telling
+    async with asyncio.timeout(5):
+        await told.wait()
+    assert prices.quarters(NOW) == [0.3] * 4
 
 
 async def test_prices_of_long_ago_are_forgotten(database: Database) -> None:
