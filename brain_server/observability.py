@@ -128,7 +128,7 @@ class Tasks:
     def keep_up(
         self, name: str, work: Callable[[], Coroutine[Any, Any, None]]
     ) -> asyncio.Task[None]:
-        """Run what should never end: where it breaks it is begun again, each time after a longer pause.
+        """Run what should not end before it is done: where it breaks it is begun again, each time after a longer pause.
 
         It shows in the health from its failure until it has run well for a while. Cancelling the task ends it.
         """
@@ -151,6 +151,7 @@ class Tasks:
             # Nobody but us may call it off: what ends as if called off has broken, too.
             error = asyncio.CancelledError() if life.cancelled() else life.exception()
             if error is None:
+                self.broken.pop(name, None)
                 return
             self.broken[name] = type(error).__name__
             _tell_broken(name, error)

@@ -184,7 +184,7 @@ class Workshop:
     async def start(self, opened: AsyncExitStack, health: Health) -> None:
         """Take up where the last life ended; what was started is stopped by ``opened``."""
         await asyncio.gather(self.prices.start(), self.queue.start())
-        self._tasks.start("costs", self.costs.start())
+        self._tasks.keep_up("costs", self.costs.start)
         opened.push_async_callback(self.queue.stop)
         await self.vision.start()
         opened.push_async_callback(self.vision.stop)

@@ -7,6 +7,7 @@ Electricity is what the printer's meter counted while the print ran; where no me
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 import logging
 from typing import Annotated, Any, Final, Literal, Protocol
 
@@ -144,19 +145,27 @@ class Costs:
     def _on_job(self, event: Event) -> None:
         job = event.data
         if job["status"] in ENDED and job["started_at"] is not None and job["cost_micro"] is None:
-            self._tasks.start(f"costs of {job['id']}", self.book(job))
+            # As often as it takes: filament that is gone must not stand in the books until the next start.
+            self._tasks.keep_up(f"costs of {job['id']}", partial(self.book, job))
 
     async def book(self, job: Json) -> None:
         """Write down what a finished print took and cost; a second time changes nothing."""
         if await self._parts(job["id"]) is not None:
             return
-        parts: Json = {
-            "filament": await self._filament(job),
-            "energy": await self._energy(job),
-            "machine": self._machine(job),
-        }
-        if await self._keep(job["id"], parts, first=True):
+        filament, machine = await self._filament(job), self._machine(job)
+
+        def work(connection: Connection) -> Json | None:
+            metered = _metered(connection, job["id"])
+            if metered is not None and metered["parts"] is not None:
+                return None
+            energy = self._energy(job, metered)
+            parts = {"filament": filament, "energy": energy, "machine": machine}
+            return _keep(connection, job["id"], parts)
+
+        row = await self._db.write(work)
+        if row is not None:
             self._seen.pop((job["device_id"], str(job["run"])), None)
+            self._tell(row)
 
     async def _filament(self, job: Json) -> Json:
         seen = self._seen.get((job["device_id"], str(job["run"])), _Seen())
@@ -183,15 +192,16 @@ class Costs:
             "source": given["source"],
         }
 
-    async def _energy(self, job: Json, kept: Json | None = None) -> Json:
+    def _energy(self, job: Json, metered: Json | None) -> Json:
         """Return what the meter counted, and for the time that it did not see what it must have been.
 
         The price is the one of the time of the print: what was kept before stands.
         """
-        query = select(job_costs).where(job_costs.c.job_id == job["id"])
-        row = next(iter(await self._rows(query)), {"metered_wh": 0.0, "metered_s": 0.0})
         start, end = job["started_at"], job["completed_at"]
-        measured, seconds = row["metered_wh"], row["metered_s"]
+        measured, seconds, kept = 0.0, 0.0, None
+        if metered is not None:
+            measured, seconds = metered["metered_wh"], metered["metered_s"]
+            kept = metered["parts"] and metered["parts"]["energy"]
         blind = max(0.0, end - start - seconds)
         watts = self._watts(job["device_id"])
         if seconds > blind or (seconds and watts is None):
@@ -222,47 +232,31 @@ class Costs:
         query = select(job_costs.c.parts).where(job_costs.c.job_id == job_id)
         return await self._db.read(lambda connection: connection.execute(query).scalar())
 
-    async def _keep(self, job_id: str, parts: Json, *, first: bool) -> bool:
-        """Write the parts and their sum and tell; False where another was first."""
-        of_it = job_costs.c.job_id == job_id
-        values = {
-            "used_g": parts["filament"]["grams"],
-            "energy_wh": parts["energy"]["wh"],
-            "cost_micro": _total(parts),
-        }
-
-        def work(connection: Connection) -> Json | None:
-            known = connection.execute(select(job_costs.c.parts).where(of_it)).one_or_none()
-            if first and known is not None and known.parts is not None:
-                return None
-            if known is None:
-                connection.execute(insert(job_costs).values(job_id=job_id, parts=parts))
-            else:
-                connection.execute(update(job_costs).where(of_it).values(parts=parts))
-            connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
-            return dict(
-                connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one()
-            )
-
-        row = await self._db.write(work)
-        if row is not None and any(value is not None for value in values.values()):
+    def _tell(self, row: Json) -> None:
+        if any(row[name] is not None for name in ("used_g", "energy_wh", "cost_micro")):
             self._bus.publish("job.updated", row)
-        return row is not None
 
     @command("energy.observe", Scope.INTEGRATION)
     async def observe(self, _caller: Caller, params: Observed) -> Json:
         """Take what a printer's meter shows; what it counted goes to the prints that ran meanwhile."""
         device_id = self._registry.get(params.device_id).record.id
         now = self._clock()
-        late = await self._db.write(
-            lambda connection: _counted(connection, device_id, params.wh, now)
-        )
-        for job in late:
-            parts = await self._parts(job["id"])
-            if parts is not None:
-                energy = await self._energy(job, parts["energy"])
-                await self._keep(job["id"], parts | {"energy": energy}, first=False)
+
+        def work(connection: Connection) -> list[Json]:
+            over = _counted(connection, device_id, params.wh, now)
+            return [row for job in over if (row := self._more(connection, job)) is not None]
+
+        for row in await self._db.write(work):
+            self._tell(row)
         return {}
+
+    def _more(self, connection: Connection, job: Json) -> Json | None:
+        """Reckon the electricity of a print anew; None where its costs were not written down yet."""
+        metered = _metered(connection, job["id"])
+        if metered is None or metered["parts"] is None:
+            return None
+        energy = self._energy(job, metered)
+        return _keep(connection, job["id"], metered["parts"] | {"energy": energy})
 
     @command("costs.get", Scope.READ, read_only=True)
     async def get(self, _caller: Caller, params: CostsOf) -> Json:
@@ -331,6 +325,28 @@ def _add(connection: Connection, job_id: str, wh: float, seconds: float) -> None
         connection.execute(
             insert(job_costs).values(job_id=job_id, metered_wh=wh, metered_s=seconds)
         )
+
+
+def _metered(connection: Connection, job_id: str) -> Json | None:
+    """Return what the meter counted for a print, and its parts if they were written down."""
+    query = select(job_costs).where(job_costs.c.job_id == job_id)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
+def _keep(connection: Connection, job_id: str, parts: Json) -> Json:
+    """Write down the parts and their sum, and return the print."""
+    of_it = job_costs.c.job_id == job_id
+    if not connection.execute(update(job_costs).where(of_it).values(parts=parts)).rowcount:
+        connection.execute(insert(job_costs).values(job_id=job_id, parts=parts))
+    values = {
+        "used_g": parts["filament"]["grams"],
+        "energy_wh": parts["energy"]["wh"],
+        "cost_micro": _total(parts),
+    }
+    same = jobs.c.id == job_id
+    connection.execute(update(jobs).where(same).values(values))
+    return dict(connection.execute(select(jobs).where(same)).mappings().one())
 
 
 def _total(parts: Json) -> int | None:

@@ -295,6 +295,20 @@ async def test_a_lasting_task_that_breaks_is_missed_until_it_has_run_well_for_a_
     await tasks.stop()
 
 
+async def test_a_task_that_is_done_at_last_is_missed_no_more() -> None:
+    """What it was to do is done, though it broke before."""
+    tasks, lives = Tasks(pause_s=0.001), 0
+
+    async def breaks_once() -> None:
+        nonlocal lives
+        lives += 1
+        if lives == 1:
+            raise ZeroDivisionError
+
+    await tasks.keep_up("a deed", breaks_once)
+    assert (lives, tasks.broken) == (2, {})
+
+
 async def test_the_pauses_of_a_lasting_task_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to a longest one, so that what cannot work does not fill the log."""
     tasks, pauses, enough, real = Tasks(pause_s=100.0), [], asyncio.Event(), asyncio.sleep

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
+from brain_server.bus import Event
+from brain_server.errors import Unavailable
+from brain_server.fabrication.costs import Costs
 from brain_server.inventory.materials import DENSITIES, grams_of
 from brain_server.observability import counters
 from brain_server.protocol import Json
 from brain_server.storage.tables import new_id
 from tests.brain.fabrication.prints import HOUR, STATE, A, B, Workshop, workshop
 from tests.brain.gatehouse import Clock
+from tests.brain.home import running, until
 
 RUN = "2026-11-21T08:00:00+00:00"
 PRICED = {"energy_price": 0.3, "machine_price": 0.5}
@@ -333,6 +337,69 @@ async def test_a_reading_before_the_costs_are_written_down_counts(shop: Workshop
     assert part(await cost(shop, job), "energy")["wh"] == pytest.approx(90.0)
 
 
+async def test_a_reading_while_the_costs_are_written_down_counts(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would reckon with it again."""
+    await meter(shop, 0.0)
+    shop.clock.advance(HOUR)
+    job = await shop.write()
+    write, begun, go = shop.database.write, asyncio.Event(), asyncio.Event()
+
+    async def late(work: Any) -> Any:
+        begun.set()
+        await go.wait()
+        return await write(work)
+
+    with monkeypatch.context() as once:
+        once.setattr(shop.database, "write", late)
+        booking = shop.tasks.start("booking", shop.costs.book(job))
+        await begun.wait()
+    await meter(shop, 90.0)
+    go.set()
+    await booking
+    assert part(await cost(shop, job), "energy")["wh"] == pytest.approx(90.0)
+
+
+async def test_a_reading_after_the_end_counts_though_nothing_can_be_read_then(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The meter has moved on: it does not tell of that time again."""
+
+    async def busy(_work: Any) -> Any:
+        raise Unavailable("database_busy", "Busy")
+
+    await meter(shop, 0.0)
+    job = await metered(shop, (1800, 60.0))
+    shop.clock.advance(1)
+    with monkeypatch.context() as once:
+        once.setattr(shop.database, "read", busy)
+        await meter(shop, 90.0)
+    assert part(await cost(shop, job), "energy")["wh"] == pytest.approx(90.0, rel=1e-3)
+
+
+async def test_a_print_that_ends_while_the_database_is_busy_is_booked_later(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at the next start: its spool would tell of filament that is gone."""
+    read, tries = shop.database.read, 0
+
+    async def busy(work: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise Unavailable("database_busy", "Busy")
+        return await read(work)
+
+    monkeypatch.setattr(shop.tasks, "_pause_s", 0.0)
+    job = await shop.write(estimated_g=50.0)
+    monkeypatch.setattr(shop.costs._db, "read", busy)
+    shop.costs._on_job(Event(1, "job.updated", job))
+    await shop.quiet()
+    assert (await shop.job(job["id"]))["used_g"] == 50.0
+    assert shop.tasks.broken == {}
+
+
 async def test_what_ended_before_a_crash_is_caught_up_with(shop: Workshop) -> None:
     """At the next start; what is booked, what never began and what is long ago is left alone."""
     booked = await shop.end(estimated_g=1.0)
@@ -343,6 +410,23 @@ async def test_what_ended_before_a_crash_is_caught_up_with(shop: Workshop) -> No
     await shop.count(**PRICED).start()
     assert [job["id"] for job in shop.of("job.updated")] == [missed["id"]]
     assert (await shop.job(booked["id"]))["used_g"] == 1.0
+
+
+async def test_what_ended_before_is_caught_up_with_though_the_database_is_busy_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at the start after."""
+    starts = 0
+
+    async def busy_once(_costs: Costs) -> None:
+        nonlocal starts
+        starts += 1
+        if starts == 1:
+            raise Unavailable("database_busy", "Busy")
+
+    monkeypatch.setattr(Costs, "start", busy_once)
+    async with running(tmp_path):
+        await until(lambda: starts == 2, "that it is tried again")
 
 
 async def test_where_nothing_has_a_price_nothing_has_a_cost(
