@@ -251,7 +251,8 @@ class Files:
         if name is None:
             return False
         here = (printer_files.c.device_id == device_id, printer_files.c.name == name)
-        query = select(printer_files.c.stamp, artifacts.c.size).join(artifacts).where(*here)
+        columns = printer_files.c.stamp, printer_files.c.uploaded_at, artifacts.c.size
+        query = select(*columns).join(artifacts).where(*here)
         row = await self._db.read(lambda connection: connection.execute(query).first())
         stored = await self._devices.about(device_id, name)
         if row is None or stored is None:
@@ -259,7 +260,9 @@ class Files:
         if row.stamp is not None:
             return bool(row.stamp != stored.stamp)
         if row.size == stored.size:  # the printer had not looked at it yet when it was sent
-            stamped = update(printer_files).where(*here).values(stamp=stored.stamp)
+            # Not what was sent meanwhile under the same name.
+            same = (*here, printer_files.c.uploaded_at == row.uploaded_at)
+            stamped = update(printer_files).where(*same).values(stamp=stored.stamp)
             await self._db.write(lambda connection: connection.execute(stamped))
         return False
 

@@ -1,5 +1,6 @@
 """Files that another program replaced on a printer: nothing is printed by what was known of the old one."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,33 @@ async def test_a_file_that_the_printer_tells_of_later_is_known_from_then_on(home
     assert await stamp(home) == f"{len(PRUSA)} 5.0"
     mk4.written[PART] = 6.0
     assert (await start(home, mk4))["refused"]["code"] == "file_replaced"
+
+
+async def test_what_is_sent_while_the_printer_tells_of_the_one_before_is_known_as_itself(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be taken for replaced ever after."""
+    mk4 = await printer(home, **{"other.gcode": 1.0})
+    mk4.written[PART] = 5.0
+    devices, device_id = home.brain.devices, mk4.context.device_id
+    about, told, go = devices.about, asyncio.Event(), asyncio.Event()
+
+    async def late(device_id: str, file: str) -> Any:
+        found = await about(device_id, file)
+        told.set()
+        await go.wait()
+        return found
+
+    with monkeypatch.context() as once:
+        once.setattr(devices, "about", late)
+        looking = home.brain.tasks.start("looking", home.brain.files.is_replaced(device_id, PART))
+        await told.wait()
+    mk4.written[PART] = 6.0
+    await home.brain.files.upload(SYSTEM, device_id, PART, content())
+    go.set()
+    assert not await looking
+    assert await stamp(home) == f"{len(PRUSA)} 6.0"
+    assert (await start(home, mk4))["command"]["status"] == "pending"
 
 
 async def test_a_file_that_the_printer_itself_rewrites_is_not_told_apart(home: Home) -> None:
