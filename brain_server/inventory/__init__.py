@@ -1,6 +1,7 @@
 """What there is to print with: spools, what is reserved of them, and what each print took."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -95,7 +96,9 @@ class Inventory:
         """Take the spools off a printer that is removed."""
 
         def removed(event: Event) -> None:
-            tasks.start(f"spools of {event.data['id']}", self._unload(event.data["id"]))
+            device_id = event.data["id"]
+            # As often as it takes: nobody tells of a printer that is gone a second time.
+            tasks.keep_up(f"spools of {device_id}", partial(self._unload, device_id))
 
         bus.listen("device.removed", removed)
 

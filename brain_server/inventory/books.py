@@ -1,5 +1,6 @@
 """The one road by which spools change: one transaction, then everybody is told what became of it."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -49,10 +50,14 @@ class Books:
             result = work(connection, touched)
             return result, _news(connection, touched, now)
 
-        result, news = await self._db.write(run)
-        for topic, row in news:
-            self._bus.publish(topic, row)
-        return result
+        async def tell() -> T:
+            result, news = await self._db.write(run)
+            for topic, row in news:
+                self._bus.publish(topic, row)
+            return result
+
+        # To its end, though whoever asked goes away: what is stored is told.
+        return await asyncio.shield(tell())
 
 
 def _news(connection: Connection, touched: Touched, now: float) -> list[tuple[str, Json]]:

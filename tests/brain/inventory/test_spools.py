@@ -1,12 +1,15 @@
 """Spools: what a person says of them, and what is never said of them."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from brain_server.errors import Unavailable
 from brain_server.inventory.materials import DENSITIES
 from brain_server.observability import Tasks
 from brain_server.storage.tables import usage
+from tests.brain.home import until
 from tests.brain.inventory.conftest import A, B, Shop
 
 NOBODY = "f" * 32
@@ -219,6 +222,59 @@ async def test_the_spools_of_a_printer_that_is_removed_go_back_to_the_shelf(shop
     assert (await shop.spool(gone))["slot"] is None
     assert (await shop.spool(stays))["device_id"] == B
     await tasks.stop()
+
+
+async def test_the_spools_of_a_printer_that_is_removed_come_off_though_the_database_is_busy(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody tells of it a second time."""
+    spool = await shop.add()
+    await shop.run("spools.load", spool_id=spool, device_id=A)
+    write, tries = shop.database.write, 0
+
+    async def busy(work: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise Unavailable("database_busy", "Busy")
+        return await write(work)
+
+    monkeypatch.setattr(shop.database, "write", busy)
+    tasks = Tasks(pause_s=0.0)
+    shop.inventory.follow(shop.bus, tasks)
+    shop.bus.publish("device.removed", {"id": A})
+    await until(lambda: not tasks._tasks, "the end of it")
+    assert (await shop.spool(spool))["device_id"] is None
+
+
+async def test_what_is_stored_is_told_though_whoever_asked_went_away(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would tell people that filament is low."""
+    spool = await shop.add()
+    await shop.run("stock.limit", material="PLA", low_g=500)
+    shop.told.clear()
+    write, stored, go = shop.database.write, asyncio.Event(), asyncio.Event()
+
+    async def late(work: Any) -> Any:
+        found = await write(work)
+        stored.set()
+        await go.wait()
+        return found
+
+    monkeypatch.setattr(shop.database, "write", late)
+    using = Tasks().start("using", shop.run("spools.use", spool_id=spool, grams=900))
+    await stored.wait()
+    using.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await using
+    await until(lambda: shop.told, "that it is told")
+    assert [name for name, _ in shop.told] == [
+        "spool.updated",
+        "stock.updated",
+        "procurement.updated",
+    ]
 
 
 # -- put away -----------------------------------------------------------------------------------------
