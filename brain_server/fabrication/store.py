@@ -138,10 +138,11 @@ class Store:
             await self._read("preview", self.path(sha256), picture, plate=plate)
         except InvalidRequest as err:
             why = str(err.fields["reason"])
-        if not await asyncio.to_thread(self.path(sha256).exists):
-            await asyncio.to_thread(picture.unlink, missing_ok=True)  # removed while it was drawn
-        elif not await asyncio.to_thread(picture.exists):
+        if not await asyncio.to_thread(picture.exists):
             self._undrawable[picture.name] = why
+        if not await asyncio.to_thread(self.path(sha256).exists):  # removed while it was drawn
+            await asyncio.to_thread(picture.unlink, missing_ok=True)
+            self._undrawable.pop(picture.name, None)
 
     async def _read(
         self,

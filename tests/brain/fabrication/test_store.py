@@ -77,6 +77,39 @@ async def test_of_a_file_that_is_removed_while_it_is_drawn_nothing_stays(
     assert await asyncio.to_thread(lambda: list(store.folder.iterdir())) == []
 
 
+async def test_a_file_that_is_removed_when_it_has_just_been_drawn_can_be_drawn_when_it_is_back(
+    store: Store, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That its picture is gone with it says nothing of what it contains."""
+    real, exists = asyncio.to_thread, Path.exists
+    looked, go = asyncio.Event(), asyncio.Event()
+
+    async def late(work: Any, *args: Any, **more: Any) -> Any:
+        found = await real(work, *args, **more)
+        # Whether the file is there, once it was drawn.
+        if (
+            getattr(work, "__func__", None) is exists
+            and reader.go.is_set()
+            and work.__self__.name == NAME
+        ):
+            looked.set()
+            await go.wait()
+        return found
+
+    drawing = Tasks().start("drawing", store.draw(NAME))
+    await reader.begun.wait()
+    monkeypatch.setattr(asyncio, "to_thread", late)
+    reader.go.set()
+    await looked.wait()
+    monkeypatch.setattr(asyncio, "to_thread", real)
+    await store.remove(NAME)
+    go.set()
+    await drawing
+    await asyncio.to_thread(store.path(NAME).write_bytes, b"G28\n")
+    await store.draw(NAME)
+    assert await store.image(NAME, "preview") == b"\x89PNG"
+
+
 async def nothing() -> AsyncIterator[bytes]:
     """Send no byte."""
     for part in ():
