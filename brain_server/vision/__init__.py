@@ -17,7 +17,7 @@ from brain_server.devices import Devices, Request
 from brain_server.devices.commands import DeviceId
 from brain_server.devices.evidence import image_type, picture
 from brain_server.devices.live import Live
-from brain_server.errors import InvalidRequest, KittyError, NotFound
+from brain_server.errors import InvalidRequest, KittyError, NotFound, Unavailable
 from brain_server.observability import Tasks
 from brain_server.protocol import Json, Kind, OnlineState
 from brain_server.storage import Database
@@ -85,6 +85,8 @@ class Vision:
         # Incidents of the last life whose pause may never have been asked for, and pauses on their way.
         self._owed: set[str] = set()
         self._pauses: dict[str, Json] = {}
+        # One choice after the other, so that none undoes another.
+        self._choosing = asyncio.Lock()
         bus.listen("job.updated", self._on_job)
         bus.listen("command.updated", self._on_command)
         bus.listen("device.removed", self._on_removed)
@@ -127,6 +129,7 @@ class Vision:
                     camera.due = now + self._pause_between(camera)
                     camera.busy = True
                     self._tasks.start(f"look {camera.device_id}", self._when_free(camera))
+            await self._end_late()
             await asyncio.sleep(TICK_S)
 
     async def _when_free(self, camera: Camera) -> None:
@@ -166,6 +169,15 @@ class Vision:
         for camera in self._before(job["device_id"]):
             camera.begin(None)
             self._tell(camera)
+
+    async def _end_late(self) -> None:
+        """End what could not end with its print: the database was busy, or it was opened at that moment."""
+        running = {job["id"] for job in self._jobs.values()}
+        try:
+            for job_id in {row["job_id"] for row in self.incidents.live()} - running:
+                await self.incidents.end(job_id)
+        except Unavailable as err:
+            _LOGGER.debug("Incidents are ended later: %s", err.code)
 
     def _before(self, printer_id: str) -> list[Camera]:
         """Return the cameras that watch a printer."""
@@ -417,18 +429,19 @@ class Vision:
             self._bus.publish("vision.updated", row)
 
     async def _store(self, camera: Camera, **changes: Any) -> None:
-        camera.kept = msgspec.structs.replace(camera.kept, **changes)
-        self._stored[camera.device_id] = camera.kept
-        settings = msgspec.to_builtins(camera.kept)
+        """Keep what was chosen for a camera; from then on it counts."""
+        async with self._choosing:
+            kept = msgspec.structs.replace(camera.kept, **changes)
+            await self._write(camera.device_id, msgspec.to_builtins(kept))
+            camera.kept = self._stored[camera.device_id] = kept
 
+    async def _write(self, device_id: str, settings: Json) -> None:
         def work(connection: Connection) -> None:
-            mine = watched.c.device_id == camera.device_id
+            mine = watched.c.device_id == device_id
             if not connection.execute(
                 update(watched).where(mine).values(settings=settings)
             ).rowcount:
-                connection.execute(
-                    insert(watched).values(device_id=camera.device_id, settings=settings)
-                )
+                connection.execute(insert(watched).values(device_id=device_id, settings=settings))
 
         await self._db.write(work)
 
@@ -463,11 +476,14 @@ class Vision:
             raise InvalidRequest("invalid_params", "printer_id: is no printer", reason="printer_id")
         if changes.get("file"):
             await self.detectors.check(changes["file"])
+        await self._tasks.see_through("camera settings", self._choose(camera, changes))
+        return self._view(camera)
+
+    async def _choose(self, camera: Camera, changes: Json) -> None:
         await self._store(camera, **changes)
         camera.forget()
         camera.due = 0.0
         self._tell(camera)
-        return self._view(camera)
 
     @command("vision.look", Scope.READ, capability=CAPABILITY)
     async def look(self, caller: Caller, params: DeviceId) -> Json:
@@ -496,7 +512,10 @@ class Vision:
     @command("vision.answer", Scope.CONTROL)
     async def answer(self, caller: Caller, params: Answer) -> Json:
         """Say whether an incident is true; a false alarm keeps quiet about that print for some layers."""
-        row = await self.incidents.answer(params.incident_id, params.verdict, caller.user_id)
+        return await self._tasks.see_through("answer", self._answered(params, caller.user_id))
+
+    async def _answered(self, params: Answer, user_id: str | None) -> Json:
+        row = await self.incidents.answer(params.incident_id, params.verdict, user_id)
         if params.verdict == "false_alarm" and self._jobs_status(row["job_id"]) is not None:
             await self._hush(row, params.mute_layers)
         return row

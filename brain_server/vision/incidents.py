@@ -1,15 +1,19 @@
 """Incidents: one row for one thing that went wrong with one print, however often it was seen."""
 
+import asyncio
 from collections.abc import Callable
+import logging
 from typing import Any, Final
 
 from sqlalchemy import insert, select, update
 
-from brain_server.errors import NotFound
+from brain_server.errors import NotFound, Unavailable
 from brain_server.protocol import Json
 from brain_server.storage import Database, page_of
 from brain_server.storage.tables import incidents, new_id
 from brain_server.vision.params import IncidentsPage
+
+_LOGGER = logging.getLogger(__name__)
 
 # A confirmed one is known, and goes on being counted until its print ends.
 LIVE: Final = ("open", "confirmed")
@@ -42,6 +46,8 @@ class Incidents:
         # Those that can still be seen again, by camera and print, as they are counted.
         self._live: dict[tuple[str, str], Json] = {}
         self._written: dict[str, float] = {}
+        # One change after the other: what is kept last is what is known last.
+        self._changing = asyncio.Lock()
 
     async def load(self, open_jobs: set[str]) -> None:
         """Take up what was live when the process ended; what belongs to an ended print is over."""
@@ -88,40 +94,49 @@ class Incidents:
         row["seen_at"] = now
         row["confidence"] = max(row["confidence"], confidence)
         if now - self._written[row["id"]] >= FIGURES_S:
-            await self._write(row)
+            async with self._changing:
+                await self._write(row)
             self.tell(row)
 
     async def change(self, row: Json, **values: Any) -> None:
-        """Write what became of it, without telling."""
+        """Note what became of it, without telling; where the database is busy, it is kept with the next change."""
         row |= values
-        await self._write(row)
+        try:
+            async with self._changing:
+                await self._write(row)
+        except Unavailable as err:
+            _LOGGER.warning("What became of an incident cannot be written now: %s", err.code)
 
     async def answer(self, incident_id: str, verdict: str, user_id: str | None) -> Json:
         """Take a person's word, also after the print; NotFound ``incident_not_found``.
 
         A false alarm is closed, so that the next one is another incident.
         """
-        row = await self.get(incident_id)
-        live = self._live.get((row["device_id"], row["job_id"]))
-        if live is not None and live["id"] == incident_id:
-            row = live
-        row |= {"status": verdict, "answered_by": user_id}
-        if verdict == "false_alarm":
-            row["closed_at"] = row["closed_at"] or self._clock()
-            if row is live:
+        async with self._changing:
+            row = await self.get(incident_id)
+            live = self._live.get((row["device_id"], row["job_id"]))
+            if live is not None and live["id"] == incident_id:
+                row = live
+            answer: Json = {"status": verdict, "answered_by": user_id}
+            if verdict == "false_alarm":
+                answer["closed_at"] = row["closed_at"] or self._clock()
+            await self._write(row | answer)
+            row |= answer
+            if verdict == "false_alarm" and row is live:
                 self._forget(row)
-        await self._write(row)
-        self.tell(row)
+            self.tell(row)
         return row
 
     async def end(self, job_id: str) -> None:
         """Close what is live of a print that has ended: open ones are over, confirmed ones stay so."""
-        for row in [row for row in self._live.values() if row["job_id"] == job_id]:
-            self._forget(row)
-            status = "over" if row["status"] == "open" else row["status"]
-            row |= {"status": status, "closed_at": self._clock()}
-            await self._write(row)
-            self.tell(row)
+        async with self._changing:
+            for row in [row for row in self._live.values() if row["job_id"] == job_id]:
+                status = "over" if row["status"] == "open" else row["status"]
+                ended = {"status": status, "closed_at": self._clock()}
+                await self._write(row | ended)
+                row.update(ended)
+                self._forget(row)
+                self.tell(row)
 
     async def get(self, incident_id: str) -> Json:
         """Return one; NotFound ``incident_not_found``."""
@@ -143,11 +158,11 @@ class Incidents:
         self._written.pop(row["id"], None)
 
     async def _write(self, row: Json) -> None:
-        if row["id"] in self._written:
-            self._written[row["id"]] = self._clock()
         values = {name: row[name] for name in CHANGING}
         query = update(incidents).where(incidents.c.id == row["id"]).values(values)
         await self._db.write(lambda connection: connection.execute(query))
+        if row["id"] in self._written:
+            self._written[row["id"]] = self._clock()
 
     async def _rows(self, query: Any) -> list[Json]:
         return await self._db.read(

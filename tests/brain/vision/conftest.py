@@ -1,5 +1,6 @@
 """A workshop with a printer, a camera before it, and what vision says and does."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import pytest
 from brain_server.app import Brain
 from brain_server.commands import Caller, Scope, collect, prepare
 from brain_server.drivers import Outcome
-from brain_server.errors import KittyError
+from brain_server.errors import KittyError, Unavailable
 from brain_server.protocol import Channel, CommandStatus, Json
 from brain_server.vision import Vision
 from tests.brain.home import Home, Later, at_home, puppets, running, until
@@ -44,6 +45,34 @@ class Mind:
         if isinstance(self.says, KittyError):
             raise self.says
         return self.says
+
+
+class Moody:
+    """The database of vision, which a test makes busy, or has answer late."""
+
+    def __init__(self, vision: Vision, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Come between vision and its database, and let everything through."""
+        self._database = vision._db
+        self.is_busy = False
+        self.begun, self.held = asyncio.Event(), asyncio.Event()
+        self.held.set()
+        self.read = self._database.read
+        monkeypatch.setattr(vision, "_db", self)
+        monkeypatch.setattr(vision.incidents, "_db", self)
+
+    def hold(self) -> None:
+        """Keep what is written, and answer to it when ``held`` is set."""
+        self.begun.clear()
+        self.held.clear()
+
+    async def write(self, work: Any) -> Any:
+        """Write, in the mood of the moment."""
+        if self.is_busy:
+            raise Unavailable("database_busy", "Busy")
+        found = await self._database.write(work)
+        self.begun.set()
+        await self.held.wait()
+        return found
 
 
 @dataclass
@@ -169,6 +198,12 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     async with opened(tmp_path) as made:
         await made.furnish()
         yield made
+
+
+@pytest.fixture
+def moody(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Moody:
+    """Give the mood of the database of vision."""
+    return Moody(shop.vision, monkeypatch)
 
 
 SPAGHETTI = Mind.saying("spaghetti", 0.9, "loose strands")

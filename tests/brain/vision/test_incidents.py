@@ -1,5 +1,6 @@
 """Incidents: when people are alarmed, the most that is done about it, and what they answer."""
 
+import asyncio
 import base64
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from PIL import Image
 import pytest
 from sqlalchemy import update
 
-from brain_server.errors import Conflict, DeviceError, Forbidden, NotFound
+from brain_server.errors import Conflict, DeviceError, Forbidden, NotFound, Unavailable
 from brain_server.protocol import INTENTS, Json
 from brain_server.storage.tables import incidents, jobs
 from tests.brain.home import puppets, until
@@ -19,6 +20,7 @@ from tests.brain.vision.conftest import (
     READER,
     SPAGHETTI,
     Mind,
+    Moody,
     Shop,
     alarmed,
     opened,
@@ -220,6 +222,38 @@ async def test_a_pause_that_was_not_done_is_not_believed(shop: Shop) -> None:
     assert [one["action"] for one in told] == ["pause", "notify"]
 
 
+async def test_a_pause_that_was_not_done_is_not_believed_while_the_database_is_busy(
+    shop: Shop, moody: Moody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People are told at once; it is kept later."""
+
+    async def refuse(*_asked: Any) -> None:
+        moody.is_busy = True
+        raise DeviceError("device_refused", "not now")
+
+    monkeypatch.setattr(shop.vision._devices, "request", refuse)
+    await shop.chooses(action="pause")
+    await alarmed(shop)
+    assert [one["action"] for one in shop.told["incident.updated"]] == ["notify"]
+    assert len(shop.reports) == 1
+    moody.is_busy = False
+    await shop.ends()
+    assert [one["action"] for one in await shop.incidents()] == ["notify"]
+
+
+async def test_a_pause_that_failed_late_is_corrected_while_the_database_is_busy(
+    shop: Shop, moody: Moody
+) -> None:
+    await shop.chooses(action="pause")
+    await alarmed(shop)
+    moody.is_busy = True
+    (command,) = shop.vision._pauses
+    pause = next(one for one in shop.told["command.updated"] if one["id"] == command)
+    shop.brain.bus.publish("command.updated", pause | {"status": "failed"})
+    told = shop.told["incident.updated"]
+    await until(lambda: told[-1]["action"] == "notify", "the correction")
+
+
 async def test_a_pause_that_was_done_is_made_once_also_in_the_next_life(tmp_path: Path) -> None:
     async with opened(tmp_path) as first:
         await first.furnish()
@@ -355,6 +389,58 @@ async def test_reading_is_not_answering(shop: Shop) -> None:
         await shop.call("vision.answer", READER, incident_id=incident["id"], verdict="confirmed")
 
 
+async def test_an_answer_that_could_not_be_kept_was_not_given(shop: Shop, moody: Moody) -> None:
+    incident = await alarmed(shop)
+    moody.is_busy = True
+    with pytest.raises(Unavailable):
+        await shop.call("vision.answer", incident_id=incident["id"], verdict="false_alarm")
+    assert [one["status"] for one in shop.vision.incidents.live()] == ["open"]
+
+
+async def test_an_answer_that_was_kept_is_told_though_nobody_waits_for_it(
+    shop: Shop, moody: Moody
+) -> None:
+    incident = await alarmed(shop)
+    moody.hold()
+    answer = shop.call("vision.answer", incident_id=incident["id"], verdict="false_alarm")
+    async with asyncio.TaskGroup() as group:
+        giving = group.create_task(answer)
+        await moody.begun.wait()
+        giving.cancel()
+    moody.held.set()
+    await until(lambda: shop.row()["muted_until"], "the peace")
+    assert shop.told["incident.updated"][-1]["status"] == "false_alarm"
+
+
+async def test_an_incident_that_could_not_end_with_its_print_ends_later(
+    shop: Shop, moody: Moody
+) -> None:
+    await alarmed(shop)
+    moody.is_busy = True
+    await shop.ends()
+    moody.is_busy = False
+    told = shop.told["incident.updated"]
+    await until(lambda: told[-1]["status"] == "over", "its end")
+    assert [one["status"] for one in await shop.incidents()] == ["over"]
+
+
+async def test_an_incident_that_opens_while_its_print_ends_is_over(
+    shop: Shop, moody: Moody
+) -> None:
+    await shop.chooses(needed=1, of=1)
+    await shop.prints()
+    shop.mind.says = SPAGHETTI
+    moody.hold()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(shop.look())
+        await moody.begun.wait()
+        await shop.ends()
+        moody.held.set()
+    told = shop.told["incident.updated"]
+    await until(lambda: told[-1]["status"] == "over", "its end")
+    assert shop.vision.incidents.live() == []
+
+
 # -- the first layer ----------------------------------------------------------------------------------
 
 
@@ -366,6 +452,19 @@ async def test_a_good_first_layer_is_told_once(shop: Shop) -> None:
     await shop.looks(4)
     (said,) = shop.reports
     assert (said["kind"], said["confidence"]) == ("first_layer_ok", 0.95)
+
+
+async def test_a_good_first_layer_is_told_later_where_the_database_is_busy(
+    shop: Shop, moody: Moody
+) -> None:
+    await shop.prints(layer=2)
+    await shop.looks(2)
+    moody.is_busy = True
+    with pytest.raises(Unavailable):
+        await shop.looks()
+    moody.is_busy = False
+    await shop.looks(2)
+    assert [said["kind"] for said in shop.reports] == ["first_layer_ok"]
 
 
 @pytest.mark.parametrize("says", [Mind.saying("fine", 0.6), Mind.saying("unclear", 0.9), SPAGHETTI])

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from brain_server.drivers import DeviceInfo
-from brain_server.errors import DeviceError, Forbidden, InvalidRequest, NotFound
+from brain_server.errors import DeviceError, Forbidden, InvalidRequest, NotFound, Unavailable
 from brain_server.protocol import Json, Kind
 from brain_server.storage.tables import watched
 from brain_server.vision import detect
@@ -21,6 +21,7 @@ from tests.brain.vision.conftest import (
     READER,
     SPAGHETTI,
     Mind,
+    Moody,
     Shop,
     alarmed,
     opened,
@@ -328,3 +329,26 @@ async def test_what_opens_pictures_is_loaded_only_when_somebody_looks() -> None:
     )
     said, _ = await found.communicate()
     assert said.decode().strip() == "[]"
+
+
+# -- at the same time ---------------------------------------------------------------------------------
+
+
+async def test_a_choice_that_could_not_be_kept_does_not_count(shop: Shop, moody: Moody) -> None:
+    moody.is_busy = True
+    with pytest.raises(Unavailable):
+        await shop.chooses(threshold=0.5)
+    assert shop.row()["settings"]["threshold"] == 0.6
+
+
+async def test_a_choice_that_was_kept_counts_though_nobody_waits_for_it(
+    shop: Shop, moody: Moody
+) -> None:
+    moody.hold()
+    async with asyncio.TaskGroup() as group:
+        choosing = group.create_task(shop.chooses(threshold=0.5))
+        await moody.begun.wait()
+        choosing.cancel()
+    moody.held.set()
+    await until(lambda: shop.told.get("vision.updated"), "the news")
+    assert shop.told["vision.updated"][-1]["settings"]["threshold"] == 0.5
