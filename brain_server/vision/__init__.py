@@ -98,8 +98,12 @@ class Vision:
             lambda connection: connection.execute(select(watched)).mappings().all()
         )
         self._stored = {row["device_id"]: msgspec.convert(row["settings"], Kept) for row in rows}
+        heard: set[str] = set()
+        deafen = self._bus.listen("job.updated", lambda event: heard.add(event.data["id"]))
         for job in await self._open_jobs():
-            self._jobs[job["device_id"]] = job
+            if job["id"] not in heard:  # what was told meanwhile is newer
+                self._jobs.setdefault(job["device_id"], job)
+        deafen()
         await self.incidents.load({job["id"] for job in self._jobs.values()})
         self._owed = {row["id"] for row in self.incidents.live() if row["action"] == "pause"}
         self._tasks.keep_up("vision", self._run)

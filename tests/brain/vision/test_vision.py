@@ -352,3 +352,20 @@ async def test_a_choice_that_was_kept_counts_though_nobody_waits_for_it(
     moody.held.set()
     await until(lambda: shop.told.get("vision.updated"), "the news")
     assert shop.told["vision.updated"][-1]["settings"]["threshold"] == 0.5
+
+
+async def test_a_print_that_ends_while_vision_starts_is_not_taken_for_one_that_runs(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read before is older than what is told."""
+    await shop.prints()
+    job = shop.vision._jobs[shop.printer_id]
+
+    async def slow() -> list[Json]:
+        await shop.ends()
+        return [job]
+
+    monkeypatch.setattr(shop.vision, "_open_jobs", slow)
+    monkeypatch.setattr(shop.vision._tasks, "keep_up", lambda *_: None)
+    await shop.vision.start()
+    assert shop.row()["watching"] is False
