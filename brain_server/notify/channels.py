@@ -1,5 +1,6 @@
 """The roads to people that an administrator laid: notifiers of Home Assistant, and signed webhooks."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal
 
@@ -61,6 +62,8 @@ class Channels:
         self._courier = courier
         self._clock = clock
         self._audit = audit
+        # One change after the other, so that none undoes another.
+        self._changing = asyncio.Lock()
 
     @command("channels.list", Scope.ADMIN, read_only=True)
     async def list(self, _caller: Caller, _params: NoParams) -> Json:
@@ -71,6 +74,10 @@ class Channels:
     @command("channels.put", Scope.ADMIN)
     async def put(self, caller: Caller, params: PutChannel) -> Json:
         """Add or change a channel; the secret of a webhook is told once, when it is made."""
+        async with self._changing:
+            return await self._put(caller, params)
+
+    async def _put(self, caller: Caller, params: PutChannel) -> Json:
         before = await self._wanted(params.channel_id)
         row = _changed(before, params, self._clock())
         if row["type"] == WEBHOOK:
@@ -99,11 +106,12 @@ class Channels:
         if params.channel_id == PUSH:
             raise InvalidRequest("channel_stays", "This channel can only be switched off")
         about = {"channel_id": params.channel_id[:64], "token": caller.token}
-        await self._wanted(params.channel_id)
-        await self._audit("channel_removed", caller.user_id, about)
-        gone = await self._db.write(
-            lambda connection: rows.drop_channel(connection, params.channel_id)
-        )
+        async with self._changing:
+            await self._wanted(params.channel_id)
+            await self._audit("channel_removed", caller.user_id, about)
+            gone = await self._db.write(
+                lambda connection: rows.drop_channel(connection, params.channel_id)
+            )
         return {"removed": gone}
 
     @command("channels.test", Scope.ADMIN, timeout=PROCESSING_TIMEOUT)

@@ -1,5 +1,6 @@
 """Channels: laid by administrators, written down, and used from a severity on."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from brain_server.errors import Conflict, InvalidRequest, KittyError, NotFound, 
 from brain_server.notify import channels
 from brain_server.protocol import Json
 from brain_server.storage import tables
-from tests.brain.notify.conftest import ADMIN, TOKEN, Desk, Receiver, person
+from tests.brain.notify.conftest import ADMIN, TOKEN, Desk, Receiver, enough, person
 
 MAIL = {"type": "email", "name": "Mail", "target": "notify.mail"}
 HOOK = {"type": "webhook", "name": "Flow", "target": "https://receiver.example/hook"}
@@ -270,3 +271,50 @@ async def test_a_test_sends_nothing_that_is_switched_off(
     still.off = {switch}
     err = await refused(still, "channels.test", {"channel_id": made["id"]})
     assert (err.code, still.home.asked) == ("capability_off", [])
+
+
+async def test_two_changes_at_once_are_both_kept(
+    still: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A channel that one person switches off does not come on because another one renames it."""
+    channel_id = (await add(still))["id"]
+    begun, held = asyncio.Event(), asyncio.Event()
+
+    async def slow(*_line: Any) -> None:
+        begun.set()
+        await held.wait()
+
+    async with asyncio.TaskGroup() as group:
+        with monkeypatch.context() as once:
+            once.setattr(still.channels, "_audit", slow)
+            renaming = {"channel_id": channel_id, "name": "Post"}
+            group.create_task(still.say("channels.put", renaming))
+            await begun.wait()
+        off = {"channel_id": channel_id, "enabled": False}
+        group.create_task(still.say("channels.put", off))
+        await enough(still)
+        held.set()
+    (_, mail) = await listed(still)
+    assert (mail["name"], mail["enabled"]) == ("Post", False)
+
+
+async def test_a_channel_that_is_removed_while_it_is_changed_stays_removed(
+    still: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel_id = (await add(still))["id"]
+    begun, held = asyncio.Event(), asyncio.Event()
+
+    async def slow(*_line: Any) -> None:
+        begun.set()
+        await held.wait()
+
+    async with asyncio.TaskGroup() as group:
+        with monkeypatch.context() as once:
+            once.setattr(still.channels, "_audit", slow)
+            renaming = {"channel_id": channel_id, "name": "Post"}
+            group.create_task(still.say("channels.put", renaming))
+            await begun.wait()
+        group.create_task(still.say("channels.remove", {"channel_id": channel_id}))
+        await enough(still)
+        held.set()
+    assert [one["id"] for one in await listed(still)] == ["push"]
