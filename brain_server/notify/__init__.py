@@ -4,6 +4,7 @@ Whoever has something to tell puts it into the transaction of what it tells of. 
 work queue, a piece for each channel, until it has arrived or was tried long enough.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Annotated, Final
@@ -94,6 +95,8 @@ class Notify:
         self._clock = clock
         self._wake = wake
         self.run = run
+        # One answer after the other, so that none is acted upon that does not count.
+        self._answering = asyncio.Lock()
 
     async def tell(
         self,
@@ -173,25 +176,31 @@ class Notify:
     @command("notifications.answer", Scope.INTEGRATION)
     async def answer(self, caller: Caller, params: Answer) -> Json:
         """Take the answer of a person who was told; the first one counts."""
-        row = await self._asked(params.notification_id)
-        action = next((one for one in row["actions"] if one["id"] == params.action), None)
-        if action is None:
-            raise InvalidRequest("unknown_answer", "This was not among the answers")
-        if caller.user_id is None or row["user_id"] not in (None, caller.user_id):
-            raise Forbidden("not_addressed", "Somebody else was asked")
-        if row["answer"] is not None:
-            raise _answered(row["answer"])
-        if action["command"] is not None:
-            assert self.run is not None  # noqa: S101 - who composes the brain sets it
-            # Whether it may, and whether it has been done before, the command itself knows.
-            finger = replace(caller, scope=min(caller.scope, Scope.CONTROL))
-            await self.run(action["command"], finger, action["params"])
-        now, user_id = self._clock(), caller.user_id
+        async with self._answering:
+            row = await self._asked(params.notification_id)
+            action = next((one for one in row["actions"] if one["id"] == params.action), None)
+            if action is None:
+                raise InvalidRequest("unknown_answer", "This was not among the answers")
+            if caller.user_id is None or row["user_id"] not in (None, caller.user_id):
+                raise Forbidden("not_addressed", "Somebody else was asked")
+            if row["answer"] is not None:
+                raise _answered(row["answer"])
+            if action["command"] is not None:
+                assert self.run is not None  # noqa: S101 - who composes the brain sets it
+                # Whether it may, and whether it has been done before, the command itself knows.
+                finger = replace(caller, scope=min(caller.scope, Scope.CONTROL))
+                await self.run(action["command"], finger, action["params"])
+            # To its end, though its time is over: what is kept is also told.
+            return await asyncio.shield(self._settle(row, action["id"], caller.user_id))
+
+    async def _settle(self, row: Json, action_id: str, user_id: str) -> Json:
+        """Keep an answer and tell of it; Conflict ``already_answered``."""
+        now = self._clock()
         if not await self._db.write(
-            lambda connection: rows.answer(connection, now, row, action["id"], user_id)
+            lambda connection: rows.answer(connection, now, row, action_id, user_id)
         ):
-            raise _answered((await self._asked(params.notification_id))["answer"])
-        told: Json = {"id": row["id"], "key": row["key"], "action": action["id"]}
+            raise _answered((await self._asked(row["id"]))["answer"])
+        told: Json = {"id": row["id"], "key": row["key"], "action": action_id}
         told |= {"user_id": user_id}
         self._bus.publish(ANSWERED, told)
         return told

@@ -18,7 +18,7 @@ from brain_server.errors import (
 from brain_server.notify import Action, put
 from brain_server.protocol import Json
 from brain_server.storage import tables
-from tests.brain.notify.conftest import ADMIN, HOUSE, TOKEN, Desk, person
+from tests.brain.notify.conftest import ADMIN, HOUSE, TOKEN, Desk, enough, eventually, person
 
 HOUR = 3600.0
 
@@ -314,6 +314,52 @@ async def test_of_two_answers_at_once_one_counts(still: Desk) -> None:
         return_exceptions=True,
     )
     assert sorted(type(one).__name__ for one in given) == ["Conflict", "dict"]
+
+
+async def test_what_is_done_is_what_was_answered(
+    still: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever answers otherwise while it is being done comes too late."""
+    answer = {"notification_id": await asked(still), "action": "go"}
+    begun, held = asyncio.Event(), asyncio.Event()
+
+    async def slow(*_asked: Any) -> None:
+        begun.set()
+        await held.wait()
+
+    monkeypatch.setattr(still.notify, "run", slow)
+    async with asyncio.TaskGroup() as group:
+        going = group.create_task(still.say("notifications.answer", answer, person("ada")))
+        await begun.wait()
+        late = answer | {"action": "no"}
+        group.create_task(refused(still, "notifications.answer", late, caller=person("bob")))
+        await enough(still)
+        held.set()
+    assert going.result()["action"] == "go"
+    assert [row["answer"] for row in await still.listed()] == ["go"]
+
+
+async def test_an_answer_that_was_kept_is_told_though_nobody_waits_for_it(
+    still: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the others would be asked for ever."""
+    answer = {"notification_id": await asked(still), "action": "no"}
+    write, begun, held = still.database.write, asyncio.Event(), asyncio.Event()
+
+    async def slow(work: Any) -> Any:
+        found = await write(work)
+        begun.set()
+        await held.wait()
+        return found
+
+    monkeypatch.setattr(still.database, "write", slow)
+    async with asyncio.TaskGroup() as group:
+        giving = group.create_task(still.say("notifications.answer", answer, person("ada")))
+        await begun.wait()
+        giving.cancel()
+    held.set()
+    await eventually(lambda: still.told)
+    assert still.told[-1][0] == "notification.answered"
 
 
 async def test_what_cannot_be_done_was_not_answered(still: Desk) -> None:
