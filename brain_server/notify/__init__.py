@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Annotated, Final
+from weakref import WeakValueDictionary
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, select
@@ -95,8 +96,8 @@ class Notify:
         self._clock = clock
         self._wake = wake
         self.run = run
-        # One answer after the other, so that none is acted upon that does not count.
-        self._answering = asyncio.Lock()
+        # Of one notification one answer after the other, so that none is acted upon that does not count.
+        self._answering: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def tell(
         self,
@@ -176,7 +177,7 @@ class Notify:
     @command("notifications.answer", Scope.INTEGRATION)
     async def answer(self, caller: Caller, params: Answer) -> Json:
         """Take the answer of a person who was told; the first one counts."""
-        async with self._answering:
+        async with self._answering.setdefault(params.notification_id, asyncio.Lock()):
             row = await self._asked(params.notification_id)
             action = next((one for one in row["actions"] if one["id"] == params.action), None)
             if action is None:
