@@ -291,7 +291,7 @@ class Budget:
     async def keep_days(self) -> None:
         """Tell of each day that begins, for ever: what was spent counts no more, and nobody needs to ask first."""
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(LOOK_EVERY)  # not until midnight: clocks are set
             if self._today() != self._day:
                 await self.level()
 

@@ -218,7 +218,7 @@ async def test_whoever_asks_while_another_one_reads_hears_the_same(
         asked = [group.create_task(shop.run("predictions.get", device_id=A))]
         await begun.wait()
         asked.append(group.create_task(shop.run("predictions.get", device_id=A)))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the other one begins to wait
         held.set()
     assert [one.result()["n"] for one in asked] == [2, 2]
 

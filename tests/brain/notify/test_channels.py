@@ -273,11 +273,11 @@ async def test_a_test_sends_nothing_that_is_switched_off(
     assert (err.code, still.home.asked) == ("capability_off", [])
 
 
-async def test_two_changes_at_once_are_both_kept(
-    still: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A channel that one person switches off does not come on because another one renames it."""
-    channel_id = (await add(still))["id"]
+async def meanwhile(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, action: str, **params: Any
+) -> list[Json]:
+    """Say something of a channel that is just being renamed to Post; returns the channels afterwards."""
+    channel_id = (await add(desk))["id"]
     begun, held = asyncio.Event(), asyncio.Event()
 
     async def slow(*_line: Any) -> None:
@@ -286,35 +286,26 @@ async def test_two_changes_at_once_are_both_kept(
 
     async with asyncio.TaskGroup() as group:
         with monkeypatch.context() as once:
-            once.setattr(still.channels, "_audit", slow)
+            once.setattr(desk.channels, "_audit", slow)
             renaming = {"channel_id": channel_id, "name": "Post"}
-            group.create_task(still.say("channels.put", renaming))
+            group.create_task(desk.say("channels.put", renaming))
             await begun.wait()
-        off = {"channel_id": channel_id, "enabled": False}
-        group.create_task(still.say("channels.put", off))
-        await enough(still)
+        group.create_task(desk.say(action, {"channel_id": channel_id} | params))
+        await enough(desk)
         held.set()
-    (_, mail) = await listed(still)
+    return await listed(desk)
+
+
+async def test_two_changes_at_once_are_both_kept(
+    still: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A channel that one person switches off does not come on because another one renames it."""
+    (_, mail) = await meanwhile(still, monkeypatch, "channels.put", enabled=False)
     assert (mail["name"], mail["enabled"]) == ("Post", False)
 
 
 async def test_a_channel_that_is_removed_while_it_is_changed_stays_removed(
     still: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    channel_id = (await add(still))["id"]
-    begun, held = asyncio.Event(), asyncio.Event()
-
-    async def slow(*_line: Any) -> None:
-        begun.set()
-        await held.wait()
-
-    async with asyncio.TaskGroup() as group:
-        with monkeypatch.context() as once:
-            once.setattr(still.channels, "_audit", slow)
-            renaming = {"channel_id": channel_id, "name": "Post"}
-            group.create_task(still.say("channels.put", renaming))
-            await begun.wait()
-        group.create_task(still.say("channels.remove", {"channel_id": channel_id}))
-        await enough(still)
-        held.set()
-    assert [one["id"] for one in await listed(still)] == ["push"]
+    left = await meanwhile(still, monkeypatch, "channels.remove")
+    assert [one["id"] for one in left] == ["push"]
