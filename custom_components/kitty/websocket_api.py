@@ -1,8 +1,8 @@
 """What the panel and cards see live: the parts of the snapshot, row by row, and of each only what this user may see.
 
-``kitty/subscribe`` answers with all rows of a part, then with those that change. Whoever loses the right to see a
-row, or the row itself, is told that it is removed. Of a brain that Home Assistant has not heard yet nothing is known,
-which is told as such and is not the same as no rows.
+``kitty/subscribe`` answers with all rows of a part, then with those that change, and at last that it was ended.
+Whoever loses the right to see a row, or the row itself, is told that it is removed. Of a brain that Home Assistant has
+not heard yet nothing is known, which is told as such and is not the same as no rows.
 """
 
 from abc import ABC, abstractmethod
@@ -332,10 +332,16 @@ class _Watch(ABC):
 
     @callback
     def stop(self) -> None:
-        """Follow nothing any more."""
+        """Follow nothing any more, and tell so, unless the connection itself ends.
+
+        After a reconnect Home Assistant's frontend ends some subscriptions by the numbers that they had on the
+        connection before. On the new one such a number may be this, and whoever looks would wait for ever.
+        """
         self.detach()
         while self._stops:
             self._stops.pop()()
+        if self._id not in self._connection.subscriptions:
+            self._tell({"ended": True})
 
     @callback
     def _on_entry_changed(self, _change: ConfigEntryChange, entry: ConfigEntry[Any]) -> None:

@@ -13,6 +13,7 @@ const LONG_MS = 60_000;
 
 interface Asked {
   answer(message?: Message): void;
+  tell(message: Message): void;
   refuse(): void;
 }
 
@@ -29,6 +30,7 @@ function wire() {
             resolve(ended);
             told(message as T);
           },
+          tell: (message) => told(message as T),
           refuse: () => reject({ code: "unknown_command", message: "Not yet" }),
         });
       });
@@ -95,4 +97,31 @@ test("an answer that comes when nobody looks any more is ended", async () => {
   asked[0]?.answer();
   await settle();
   expect(ended).toHaveBeenCalledTimes(1);
+});
+
+test("what Home Assistant's frontend ends by a number of a socket that is gone goes on", async () => {
+  const { asked, ended, connection } = wire();
+  const panel = page(connection);
+  panel.hostConnected();
+  asked[0]?.answer({ rows: { one: 1 } });
+  await settle();
+  asked[0]?.tell({ ended: true });
+  expect(panel.all).toEqual([1]); // until the new subscription answers
+  asked[1]?.answer({ rows: { one: 2 } });
+  await settle();
+  expect(panel.all).toEqual([2]);
+  expect([asked.length, ended.mock.calls.length]).toEqual([2, 0]);
+});
+
+test("what this page ends itself is not asked for again", async () => {
+  const { asked, ended, connection } = wire();
+  const panel = page(connection);
+  panel.hostConnected();
+  asked[0]?.answer();
+  await settle();
+  panel.hostDisconnected();
+  await vi.advanceTimersByTimeAsync(LINGER_MS);
+  asked[0]?.tell({ ended: true });
+  await vi.advanceTimersByTimeAsync(LONG_MS);
+  expect([asked.length, ended.mock.calls.length]).toEqual([1, 1]);
 });

@@ -32,6 +32,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 NARROWEST = Screen(width=320, height=640)
 CODE = "4711-cat"
 MANY = 1_000
+# KITTY's subscriptions are those that Home Assistant's frontend does not begin again by itself; returns how many.
+END_OURS = """async () => {
+    const { connection } = document.querySelector("home-assistant").hass;
+    const ours = [...connection.commands.values()].filter(one => "subscribe" in one && !one.subscribe);
+    for (const one of ours) await one.unsubscribe();
+    return ours.length;
+}"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -344,6 +351,18 @@ async def test_a_lost_connection_is_said_and_heals(house: House, demo: Page) -> 
     await demo.context.set_offline(offline=False)
     await expect(row).not_to_contain_text("Works", timeout=20_000)
     await expect(demo.get_by_text("The connection to Home Assistant is lost")).to_have_count(0)
+    await house.demo.call("switch.turn_on", "switch.kitty_mcp_server")
+    await expect(row).to_contain_text("Works")
+
+
+async def test_what_home_assistant_ends_by_an_old_number_goes_on(house: House, demo: Page) -> None:
+    """After a reconnect its frontend ends some of its own by the numbers of before, which are now others'."""
+    page = await turn_to(demo, "io")
+    row = page.locator("[data-name=mcp]")
+    await expect(row).to_contain_text("Works")
+    assert await demo.evaluate(END_OURS) >= 2
+    await house.demo.call("switch.turn_off", "switch.kitty_mcp_server")
+    await expect(row).not_to_contain_text("Works")
     await house.demo.call("switch.turn_on", "switch.kitty_mcp_server")
     await expect(row).to_contain_text("Works")
 

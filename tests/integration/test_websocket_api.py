@@ -22,7 +22,7 @@ from pytest_homeassistant_custom_component.typing import (
 
 from custom_components.kitty.codes import KEPT_S, hand_over, take
 from custom_components.kitty.protocol import Json
-from custom_components.kitty.websocket_api import PARTS
+from custom_components.kitty.websocket_api import PARTS, _Watch
 
 from .conftest import ADA, BOB, DOOR, EVE, ZONE, kitty_entry, set_up
 from .fake_brain import FakeBrain
@@ -119,6 +119,13 @@ async def heard(client: MockHAClientWebSocket) -> Json:
     assert message["type"] == "event"
     told: Json = message["event"]
     return told
+
+
+async def end(client: MockHAClientWebSocket, number: int) -> None:
+    """End the only subscription, which says so before it is over."""
+    await client.send_json_auto_id({"type": "unsubscribe_events", "subscription": number})
+    assert await heard(client) == {"ended": True}
+    assert (await client.receive_json())["success"]
 
 
 async def nothing_heard(client: MockHAClientWebSocket) -> None:
@@ -295,8 +302,7 @@ async def test_a_connection_has_so_many_subscriptions_and_no_more(
     await client.send_json_auto_id(request)
     refused = await client.receive_json()
     assert refused["error"]["code"] == "too_many_subscriptions"
-    await client.send_json_auto_id({"type": "unsubscribe_events", "subscription": number})
-    assert (await client.receive_json())["success"]
+    await end(client, number)
     assert (await look(client, "devices")).keys() == {"rows"}
 
 
@@ -489,14 +495,26 @@ async def test_a_brain_that_is_none_is_refused(room: Room) -> None:
 
 
 async def test_whoever_looks_away_hears_nothing_more(room: Room) -> None:
-    """An ended subscription leaves nothing behind; the link ends as parts do."""
+    """An ended subscription says that it is over and leaves nothing behind; the link ends as parts do."""
     client = await room.browser(ADA)
     for part in ("devices", "link"):
         number, _ = await subscription(client, part)
-        await client.send_json_auto_id({"type": "unsubscribe_events", "subscription": number})
-        assert (await client.receive_json())["success"]
+        await end(client, number)
     await room.change(LIGHT, state={"on": False})
     await nothing_heard(client)
+
+
+async def test_a_connection_that_ends_is_told_nothing(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its subscriptions end with it, and nobody is there any more."""
+    client = await room.browser(ADA)
+    await look(client, "devices")
+    told: list[Json] = []
+    monkeypatch.setattr(_Watch, "_tell", lambda _watch, message: told.append(message))
+    await client.close()
+    await room.hass.async_block_till_done()
+    assert told == []
 
 
 async def test_every_part_of_the_snapshot_can_be_looked_at(room: Room) -> None:

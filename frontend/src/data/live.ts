@@ -20,6 +20,8 @@ export interface Message {
   removed?: string[];
   /** False: Home Assistant has not heard this brain yet, and knows of no row whether it is there. */
   known?: boolean;
+  /** It was ended. After a reconnect Home Assistant's frontend ends some of its own by their old numbers: now ours. */
+  ended?: true;
 }
 
 /** Returns the rows after a message; the first replaces all, later ones change some. */
@@ -93,6 +95,11 @@ class Channel {
       const unsubscribe = await this.connection.subscribeMessage<Message>(
         (message) => {
           if (mine !== this.generation) return;
+          if (message.ended) {
+            this.unsubscribe = null;
+            void this.subscribe();
+            return;
+          }
           // What was known before is still the last that was said.
           if (message.known !== false) {
             this.rows = merged(this.rows, message);
