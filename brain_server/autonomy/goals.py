@@ -131,7 +131,7 @@ class Goals:
     async def tell(self, goal_ids: Sequence[str]) -> list[Json]:
         """Publish goals as they are now, and return them."""
         query = select(goals).where(goals.c.id.in_(goal_ids)).order_by(goals.c.id)
-        return self._tell(await self._rows(query))
+        return self._tell(await self._db.read_in_turn(_rows(query)))
 
     async def attach(self, goal_id: str, research_id: str) -> None:
         """Say which research belongs to a goal that waits for its decision."""
@@ -151,7 +151,7 @@ class Goals:
             .order_by(goals.c.id.desc())
             .limit(MOST_OPEN_SHOWN)
         )
-        return (await self._rows(query))[::-1]
+        return (await self._db.read(_rows(query)))[::-1]
 
     # -- commands -------------------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class Goals:
         query = page_of(select(goals), goals.c.id, params)
         if params.status is not None:
             query = query.where(goals.c.status == params.status)
-        return as_page(await self._rows(query), params)
+        return as_page(await self._db.read(_rows(query)), params)
 
     @command("goals.add", Scope.CONTROL, capability=CAPABILITY)
     async def add(self, caller: Caller, params: AddGoal) -> Json:
@@ -278,13 +278,12 @@ class Goals:
             self._bus.publish("goal.updated", row)
         return rows
 
-    async def _rows(self, query: Any) -> list[Json]:
-        return await self._db.read(
-            lambda connection: [view(dict(row)) for row in connection.execute(query).mappings()]
-        )
-
 
 # -- rows, in the caller's transaction ----------------------------------------------------------------
+
+
+def _rows(query: Any) -> Callable[[Connection], list[Json]]:
+    return lambda connection: [view(dict(row)) for row in connection.execute(query).mappings()]
 
 
 def row_of(connection: Connection, goal_id: str) -> Json:

@@ -68,10 +68,10 @@ class OutcomeMeasurement:
         before, after = (in_words(row.metric, one) for one in (row.baseline, result))
         name = row.metric.replace("_", " ")
 
-        def work(connection: Connection) -> bool:
+        def work(connection: Connection) -> Json | None:
             this = (outcomes.c.goal_id == row.goal_id, outcomes.c.measured_at.is_(None))
             if connection.execute(update(outcomes).where(*this).values(values)).rowcount != 1:
-                return False
+                return None
             put(
                 connection,
                 now,
@@ -81,18 +81,14 @@ class OutcomeMeasurement:
                 message=f"{_verdict(score)} {name}: {before}, then {after}.",
                 data={"goal_id": row.goal_id},
             )
-            return True
+            query = select(*_COLUMNS).join(goals).where(outcomes.c.goal_id == row.goal_id)
+            return dict(connection.execute(query).mappings().one())
 
-        if not await run.write(work):
+        measured = await run.write(work)
+        if measured is None:
             return False
-        self._bus.publish("outcome.updated", await self._view_of(row.goal_id))
+        self._bus.publish("outcome.updated", measured)
         return True
-
-    async def _view_of(self, goal_id: str) -> Json:
-        query = select(*_COLUMNS).join(goals).where(outcomes.c.goal_id == goal_id)
-        return await self._db.read(
-            lambda connection: dict(connection.execute(query).mappings().one())
-        )
 
     @command(
         "outcomes.list",

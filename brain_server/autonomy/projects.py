@@ -5,6 +5,7 @@ A goal has one project, by its row. A task is *pending* until what it needs is c
 with what follows from it: the next tasks are given out, or the project is over.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -54,10 +55,11 @@ class TasksPage(Page, kw_only=True):
 
 @dataclass(slots=True)
 class Touched:
-    """What a transaction has changed, so that it is told when it is committed."""
+    """What a transaction has changed, so that it is told when it is committed: ids."""
 
     tasks: set[str] = field(default_factory=set)
     projects: set[str] = field(default_factory=set)
+    goals: set[str] = field(default_factory=set)
 
 
 class Projects:
@@ -102,7 +104,7 @@ class Projects:
         """Make the project of a goal, or take up the one that was left without tasks; None when it is over."""
         now = self._clock()
 
-        def work_(connection: Connection) -> Json | None:
+        def work_(connection: Connection, touched: Touched) -> Json | None:
             if of_goals.move(connection, goal_id, "approved", "active"):
                 goal = of_goals.row_of(connection, goal_id)
                 connection.execute(
@@ -117,13 +119,13 @@ class Projects:
                 )
             this = (projects.c.goal_id == goal_id, projects.c.status == "active")
             found = _projects(connection, *this)
-            return found[0] if found and not found[0]["tasks"] else None
+            if not found or found[0]["tasks"]:
+                return None
+            touched.projects.add(found[0]["id"])
+            touched.goals.add(goal_id)
+            return found[0]
 
-        found: Json | None = await write(work_)
-        if found is not None:
-            await self._publish_goal(goal_id)
-            self._bus.publish("project.updated", found)
-        return found
+        return await self.change(work_, write)
 
     async def fill(self, write: Write, project_id: str, plan: Plan) -> Json | None:
         """Give a project its tasks and begin with those that need nothing; None when it has some already."""
@@ -159,18 +161,21 @@ class Projects:
     async def change[T](
         self, do: Callable[[Connection, Touched], T], write: Write | None = None
     ) -> T:
-        """Do something in a transaction, and tell of what it changed."""
-        touched = Touched()
+        """Do something in a transaction, and tell of what it changed, as it was then."""
 
-        def work_(connection: Connection) -> T:
-            # A transaction that is tried again begins anew.
-            touched.tasks.clear()
-            touched.projects.clear()
-            return do(connection, touched)
+        def work_(connection: Connection) -> tuple[T, list[tuple[str, Json]]]:
+            touched = Touched()
+            return do(connection, touched), _news(connection, touched)
 
-        done: T = await (write or self._db.write)(work_)
-        await self.tell(touched)
-        return done
+        async def tell() -> T:
+            done: T
+            done, news = await (write or self._db.write)(work_)
+            for topic, row in news:
+                self._bus.publish(topic, row)
+            return done
+
+        # To its end, though whoever asked goes away: what is stored is told.
+        return await asyncio.shield(tell())
 
     async def begin(self, write: Write, task_id: str) -> Json | None:
         """Take up a task as the work that it is; None when there is nothing left to do."""
@@ -300,28 +305,7 @@ class Projects:
         if len(touched.tasks) > before:
             touched.projects.add(project_id)
 
-    # -- telling --------------------------------------------------------------------------------------
-
-    async def tell(self, touched: Touched) -> None:
-        """Publish what was changed."""
-        if not touched.tasks and not touched.projects:
-            return
-        changed = await self._db.read(
-            lambda connection: (
-                tasks(connection, project_tasks.c.id.in_(touched.tasks)),
-                _projects(connection, projects.c.id.in_(touched.projects)),
-            )
-        )
-        for task in changed[0]:
-            self._bus.publish("task.updated", task)
-        for project in changed[1]:
-            self._bus.publish("project.updated", project)
-            if project["status"] != "active":
-                await self._publish_goal(project["goal_id"])
-
-    async def _publish_goal(self, goal_id: str) -> None:
-        row = await self._db.read(lambda connection: of_goals.row_of(connection, goal_id))
-        self._bus.publish("goal.updated", row)
+    # -- showing --------------------------------------------------------------------------------------
 
     async def active(self) -> list[Json]:
         """Return the projects that go on, with their tasks, for a new subscriber."""
@@ -429,6 +413,23 @@ def tasks(connection: Connection, *where: Any, limit: int | None = None) -> list
     )
     return [
         dict(row) | {"tries": row["tries"] or 0} for row in connection.execute(query).mappings()
+    ]
+
+
+def _news(connection: Connection, touched: Touched) -> list[tuple[str, Json]]:
+    """Return what is told of a transaction: a topic with a row."""
+    changed = _projects(connection, projects.c.id.in_(touched.projects))
+    over = {project["goal_id"] for project in changed if project["status"] != "active"}
+    return [
+        *(
+            ("task.updated", task)
+            for task in tasks(connection, project_tasks.c.id.in_(touched.tasks))
+        ),
+        *(("project.updated", project) for project in changed),
+        *(
+            ("goal.updated", of_goals.row_of(connection, goal_id))
+            for goal_id in sorted(touched.goals | over)
+        ),
     ]
 
 

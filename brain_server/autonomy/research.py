@@ -185,17 +185,12 @@ class Research:
     async def _cancel(self, caller: Caller, row: Json) -> Json:
         now = self._clock()
         stopped = await self._db.write(lambda connection: rows.stop(connection, row["id"], now))
-        if not stopped:
+        if stopped is None:
             raise Conflict("research_over", "It is over")
+        shown = rows.view(stopped)
+        self._bus.publish(UPDATED, shown)
         with suppress(Conflict, NotFound):  # its work may have ended a moment ago
             await self._schedule.work.cancel(caller, WorkId(work_id=row["work_id"]))
-        ended = await self.find(row["id"])
-        shown = {
-            name: value
-            for name, value in ended.items()
-            if name not in {"report", "sources", "notes"}
-        }
-        self._bus.publish(UPDATED, shown)
         return shown
 
     # -- beginning and ending ---------------------------------------------------------------------------

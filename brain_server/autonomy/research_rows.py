@@ -186,11 +186,12 @@ def finish(
 # -- how it ends otherwise ----------------------------------------------------------------------------
 
 
-def stop(connection: Connection, identity: str, now: float) -> bool:
-    """Cancel it; False where it was over."""
+def stop(connection: Connection, identity: str, now: float) -> Json | None:
+    """Cancel it and return it; None where it was over."""
     may = and_(researches.c.id == identity, _open())
     values = {"status": "cancelled", "finished_at": now}
-    return connection.execute(update(researches).where(may).values(values)).rowcount == 1
+    done = connection.execute(update(researches).where(may).values(values))
+    return row(connection, identity) if done.rowcount == 1 else None
 
 
 def end_lost(connection: Connection, now: float) -> list[Json]:

@@ -75,10 +75,7 @@ class Overview:
         # Whoever waits for the answer itself gets that first.
         asyncio.get_running_loop().call_soon(self._tell)
         if self._last["cost"]:
-            self._tasks.start("budget told", self._tell_budget())
+            self._tasks.start("budget told", self._budget.publish())
 
     def _tell(self) -> None:
         self._bus.publish("mind.updated", self.view())
-
-    async def _tell_budget(self) -> None:
-        self._bus.publish("budget.updated", await self._budget.view())

@@ -56,8 +56,12 @@ class Rows:
     async def add(self, values: Json) -> Json:
         """Store a new row."""
         row: Json = {"id": new_id(), "created_at": self._clock()} | values
-        await self._db.write(lambda connection: connection.execute(insert(queue).values(row)))
-        return self._told(await self.get(row["id"]))
+
+        def work(connection: Connection) -> Json:
+            connection.execute(insert(queue).values(row))
+            return _row(connection, row["id"])
+
+        return self._told(await self._db.write(work))
 
     async def change(self, row: Json, values: Json, *, exactly: bool = False) -> Json | None:
         """Change a row that is still as the caller knows it; None when it no longer is.
@@ -70,18 +74,18 @@ class Rows:
             queue.c.attempts == row["attempts"],
         )
 
-        def work(connection: Connection) -> int:
+        def work(connection: Connection) -> Json | None:
             if exactly:
                 reasons = select(queue.c.reasons).where(*known)
                 if connection.execute(reasons).scalar() != row["reasons"]:
-                    return 0
-            return connection.execute(update(queue).where(*known).values(values)).rowcount
+                    return None
+            done = connection.execute(update(queue).where(*known).values(values))
+            return _row(connection, row["id"]) if done.rowcount else None
 
         changed = await self._db.write(work)
-        return self._told(await self.get(row["id"])) if changed else None
+        return None if changed is None else self._told(changed)
 
-    def _told(self, row: Json | None) -> Json:
-        assert row is not None  # noqa: S101 - no row of the queue is ever deleted
+    def _told(self, row: Json) -> Json:
         self._bus.publish("queue.updated", view(row))
         return row
 
@@ -98,7 +102,7 @@ class Rows:
         bed = (beds.c.device_id == device_id, beds.c.is_clear.is_(True))
         now = self._clock()
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> Json:
             taken = {"is_clear": False, "queue_id": row["id"], "changed_at": now, "by_user": None}
             started = {
                 "status": "starting",
@@ -112,13 +116,14 @@ class Rows:
             ):
                 if connection.execute(statement).rowcount != 1:
                     raise Lost
+            return _row(connection, row["id"])
 
         try:
-            await self._db.write(work)
+            claimed = await self._db.write(work)
         except Lost:
             return None
         self._tell_bed(device_id, clear=False)
-        return self._told(await self.get(row["id"]))
+        return self._told(claimed)
 
     async def back_out(self, row: Json, values: Json) -> Json | None:
         """Take back a claim after which nothing was printed: the bed is as clear as it was."""
@@ -131,16 +136,17 @@ class Rows:
         )
         bed = (beds.c.device_id == row["device_id"], beds.c.queue_id == row["id"])
 
-        def work(connection: Connection) -> int:
-            changed = connection.execute(update(queue).where(*item).values(values)).rowcount
-            if changed:
-                connection.execute(update(beds).where(*bed).values(is_clear=True, queue_id=None))
-            return changed
+        def work(connection: Connection) -> Json | None:
+            if not connection.execute(update(queue).where(*item).values(values)).rowcount:
+                return None
+            connection.execute(update(beds).where(*bed).values(is_clear=True, queue_id=None))
+            return _row(connection, row["id"])
 
-        if not await self._db.write(work):
+        backed = await self._db.write(work)
+        if backed is None:
             return None
         self._tell_bed(row["device_id"], clear=True)
-        return self._told(await self.get(row["id"]))
+        return self._told(backed)
 
     # -- beds -----------------------------------------------------------------------------------------
 
@@ -249,6 +255,11 @@ class Rows:
 
         row = await self._db.read(work)
         return None if row is None else dict(row)
+
+
+def _row(connection: Connection, queue_id: str) -> Json:
+    query = select(queue).where(queue.c.id == queue_id)
+    return dict(connection.execute(query).mappings().one())
 
 
 def history_of(row: Json) -> list[Json]:

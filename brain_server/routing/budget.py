@@ -300,6 +300,12 @@ class Budget:
         day = self._today()
         return _view(await self._db.read(lambda connection: self._sums(connection, day)))
 
+    async def publish(self) -> None:
+        """Tell what was spent, the caps and the step, as they are now."""
+        day = self._today()
+        sums = await self._db.read_in_turn(lambda connection: self._sums(connection, day))
+        self._notify("budget.updated", _view(sums))
+
     async def _end(self, reservation: Reservation, values: Json) -> bool:
         """End a reservation, also one that was given up as lost; False when it had ended before."""
         if reservation.id is None:
@@ -374,8 +380,7 @@ class Budget:
         found = await self.status(caller, NoParams())
         # The caps are news, too, where the step stays as it was.
         if (self._step, self._day) == before:
-            told = {name: value for name, value in found.items() if name != "models"}
-            self._notify("budget.updated", told)
+            await self.publish()
         return found
 
     @command("spending.summary", Scope.READ, read_only=True)

@@ -92,6 +92,7 @@ class Schedule:
         self._taking: list[asyncio.Task[None]] = []
         # The jobs that were overdue when it was last looked.
         self._late: set[str] = set()
+        self._showing = asyncio.Lock()
         self._rows = Rows(database, clock, owner, lease=lease)
         self.worker = Worker(self._rows, bus, tasks, clock, idle=look_every)
         self.work = WorkCommands(database, self._rows, self.worker, bus)
@@ -193,7 +194,7 @@ class Schedule:
 
         made = await self._db.write(run)
         self.worker.wake()
-        await self._publish(job.name)
+        await self._show(lambda row: row["name"] == job.name)
         return {"name": job.name, "work_id": made, "status": "pending"}
 
     @command("schedule.change", Scope.ADMIN)
@@ -220,7 +221,8 @@ class Schedule:
 
         await self._db.write(run)
         self._wake.set()
-        return await self._publish(job.name)
+        rows = await self._show(lambda row: row["name"] == job.name)
+        return next(row for row in rows if row["name"] == job.name)
 
     # -- the times ------------------------------------------------------------------------------------
 
@@ -265,18 +267,12 @@ class Schedule:
             checkpoint("tick")
             if came:
                 self.worker.wake()
-                for row in await self.jobs():
-                    if row["name"] in came:
-                        self._bus.publish("schedule.updated", row)
+                await self._show(lambda row: row["name"] in came)
 
     async def _look_for_late(self) -> None:
         """Show the jobs anew that have become overdue, or no longer are."""
-        rows = await self.jobs()
-        late = {row["name"] for row in rows if row["overdue"]}
-        for row in rows:
-            if row["name"] in late ^ self._late:
-                self._bus.publish("schedule.updated", row)
-        self._late = late
+        rows = await self._show(lambda row: row["overdue"] is not (row["name"] in self._late))
+        self._late = {row["name"] for row in rows if row["overdue"]}
 
     def _come(
         self, connection: Connection, rows: list[tuple[str, Timing, float]], now: float
@@ -358,17 +354,17 @@ class Schedule:
     def _on_work(self, event: Any) -> None:
         """Show the job anew whose run has moved."""
         if event.data["kind"] in {job.kind for job in self._jobs.values()}:
-            self._tasks.start("show job", self._publish_of(event.data["id"]))
+            showing = self._show(lambda row: row["work_id"] == event.data["id"])
+            self._tasks.start("show job", showing)
 
-    async def _publish_of(self, identity: str) -> None:
-        for row in await self.jobs():
-            if row["work_id"] == identity:
-                self._bus.publish("schedule.updated", row)
-
-    async def _publish(self, name: str) -> Json:
-        row = next(row for row in await self.jobs() if row["name"] == name)
-        self._bus.publish("schedule.updated", row)
-        return row
+    async def _show(self, which: Callable[[Json], bool]) -> list[Json]:
+        """Publish some jobs as they are now, one look after the other; returns all."""
+        async with self._showing:
+            rows = await self.jobs()
+            for row in rows:
+                if which(row):
+                    self._bus.publish("schedule.updated", row)
+        return rows
 
     def _job(self, name: str) -> Job:
         if name not in self._jobs:

@@ -152,6 +152,13 @@ class Database:
         with tracing.span("db.read", kind="client", database=self.name):
             return await self._answer(once)
 
+    async def read_in_turn[T](self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` behind every ``write`` that came before, and answer in their order.
+
+        For what is told: of two that read at the same time, the one that read the older state may be heard last.
+        """
+        return await self.write(work)
+
     def reading(self) -> AbstractContextManager[Connection]:
         """Return a connection that cannot write, for a thread that may block."""
         return self._reader.connect()

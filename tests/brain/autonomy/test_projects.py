@@ -1,6 +1,7 @@
 """Projects: one for each goal that people agreed to, its tasks in their order, each once, whoever else is at work."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 import json
 from typing import Any
 
@@ -8,13 +9,13 @@ import pytest
 
 from brain_server.autonomy.generation import OFF, Generation
 from brain_server.autonomy.plan import Plan, Planned
-from brain_server.autonomy.projects import Touched
 from brain_server.autonomy.purse import ProjectPurse
 from brain_server.errors import ProviderError, Unavailable
 from brain_server.protocol import Json
 from brain_server.storage import tables
 from tests.brain.autonomy.works import Direct, Life, Switch, Works, eventually, finger, idea
 from tests.brain.minds.double import Double
+from tests.brain.overtaken import overtaken
 from tests.brain.stage import Scripts
 
 GENERATION = "project_generation_cycle"
@@ -452,10 +453,52 @@ async def test_an_end_that_comes_twice_counts_once(life: Life) -> None:
     assert (await life.task(0, "completed"))["error"] is None
 
 
+async def test_what_a_task_became_last_is_told_last(shop: Works) -> None:
+    """However long it takes to read what it was before."""
+    asleep = await shop.begin(awake=False)
+    task = (await asleep.planned(REMIND))["tasks"][0]
+    projects = asleep.autonomy.projects
+
+    def note(number: int) -> Callable[[], Awaitable[bool]]:
+        return lambda: projects.change(
+            lambda connection, touched: projects.wait(connection, touched, task, noted=number)
+        )
+
+    await overtaken(asleep.database, note(1), note(2))
+    told = [row["details"].get("noted") for name, row in asleep.told if name == "task.updated"]
+    assert told[-2:] == [1, 2]
+
+
+async def test_what_is_changed_for_somebody_who_goes_away_is_told(life: Life) -> None:
+    """What is stored is told."""
+    await life.planned(REMIND)
+    task = await life.task(0, "waiting")
+    projects = life.autonomy.projects
+    stored = asyncio.Event()
+
+    async def write(work: Any) -> Any:
+        done = await life.database.write(work)
+        stored.set()
+        await asyncio.sleep(0)
+        return done
+
+    asked = asyncio.get_running_loop().create_task(
+        projects.change(
+            lambda connection, touched: projects.hand_to(connection, touched, task["id"], "ada"),
+            write,
+        )
+    )
+    await stored.wait()
+    asked.cancel()
+    await asyncio.wait([asked])
+    await life.database.write(lambda _connection: None)
+    assert life.told[-1][1]["details"]["asked_by"] == "ada"
+
+
 async def test_nothing_is_told_of_what_changed_nothing(life: Life) -> None:
     """No empty news."""
     before = len(life.told)
-    await life.autonomy.projects.tell(Touched())
+    await life.autonomy.projects.change(lambda _connection, _touched: None)
     assert len(life.told) == before
 
 

@@ -8,8 +8,9 @@ from brain_server.fabrication.outcomes import Outcome
 from brain_server.protocol import Json
 from brain_server.storage import tables
 from brain_server.storage.tables import new_id
-from tests.brain.autonomy.works import DAY, Life, Works, idea
+from tests.brain.autonomy.works import DAY, Life, Works, finger, idea
 from tests.brain.fabrication.prints import NAMES, A, B
+from tests.brain.overtaken import overtaken
 
 CYCLE = "weekly_research_cycle"
 NOW = 1_900_000_000.0
@@ -181,6 +182,22 @@ async def test_what_is_found_waits_for_people_who_are_told(life: Life, shop: Wor
     ]
     assert (await life.result(CYCLE))["proposed"] == []
     assert await life.items("projects.list") == []
+
+
+async def test_an_idea_that_is_decided_at_once_is_not_told_as_new_afterwards(
+    life: Life, shop: Works
+) -> None:
+    """The word that came last is told last."""
+    await trouble(shop)
+    await life.result(CYCLE)
+    (goal,) = await life.items("goals.list")
+    await overtaken(
+        life.database,
+        lambda: life.autonomy.goals.tell([goal["id"]]),
+        lambda: life.command("goals.decide", finger("ada"), goal_id=goal["id"], approve=False),
+    )
+    told = [row["status"] for name, row in life.told if name == "goal.updated"]
+    assert told[-2:] == ["identified", "rejected"]
 
 
 NO_SEARCH = [{"what": "research", "code": "search_not_configured"}]

@@ -24,6 +24,7 @@ from tests.brain.fabrication.shop import (
     url_of,
 )
 from tests.brain.home import until
+from tests.brain.overtaken import overtaken
 
 
 @pytest.fixture
@@ -271,6 +272,19 @@ async def test_the_word_of_a_person_is_not_overwritten_by_a_plan(shop: Shop) -> 
     await shop.run("queue.hold", queue_id=row["id"])
     assert await shop.rows.change(stale, {"status": "queued"}, exactly=True) is None
     assert codes(await shop.item(row)) == ["held_by_person"]
+
+
+async def test_what_an_item_became_last_is_told_last(shop: Shop) -> None:
+    """However long it takes to read what it was before."""
+    row = await shop.item(await shop.add())
+    told: list[str] = []
+    shop.bus.listen("queue.updated", lambda event: told.append(event.data["title"]))
+    await overtaken(
+        shop.database,
+        lambda: shop.rows.change(row, {"title": "A lid"}),
+        lambda: shop.rows.change(row, {"title": "A box"}),
+    )
+    assert told == ["A lid", "A box"]
 
 
 async def test_a_cancelled_item_is_over(shop: Shop) -> None:

@@ -34,6 +34,7 @@ from brain_server.routing.budget import (
 from brain_server.storage import Database, tables
 from tests.brain.gatehouse import Clock
 from tests.brain.home import until
+from tests.brain.overtaken import overtaken
 from tests.brain.soon import SOON
 
 TODAY = "2026-11-21"
@@ -481,6 +482,12 @@ async def test_what_was_read_before_the_last_cent_is_not_told_after_it(
     await (house.budget.level() if ask == "level" else house.status())
     assert [data["step"] for _, data in house.told] == ["local_only"]
     assert await house.budget.level() is Step.LOCAL_ONLY
+
+
+async def test_the_caps_that_came_last_are_told_last(house: House) -> None:
+    """However long it takes to read what they were before."""
+    await overtaken(house.database, lambda: house.limit(daily=2.0), lambda: house.limit(daily=3.0))
+    assert house.told[-1][1]["day"]["cap"] == 3.0
 
 
 async def test_the_month_has_the_same_steps(house: House) -> None:

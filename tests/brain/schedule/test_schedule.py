@@ -1,6 +1,7 @@
 """What comes again comes once for each time, whatever happens to the brains and to the clock."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from brain_server.schedule import ChangeJob, JobName, Run
 from brain_server.storage.tables import schedule
 from tests.brain.gatehouse import Clock
 from tests.brain.home import until
+from tests.brain.overtaken import overtaken
 from tests.brain.schedule.conftest import PERSON, Brain, House, eventually
 
 HOUR = 3600.0
@@ -148,6 +150,20 @@ async def test_a_brain_that_looks_while_another_moves_a_job_does_not_move_it_bac
     monkeypatch.setattr(home.database, "read", late)
     await second.schedule._look()
     assert (await job(first))["next_at"] == due + HOUR
+
+
+async def test_what_a_job_became_last_is_told_last(home: House, diary: Diary) -> None:
+    """However long it takes to read what it was before."""
+    brain = with_job(home, diary)
+    await home.database.write(brain.schedule._enter)
+    told: list[Json] = []
+    brain.bus.listen("schedule.updated", lambda event: told.append(event.data))
+
+    def turn(*, on: bool) -> Awaitable[Json]:
+        return brain.schedule.change(PERSON, ChangeJob(name="note", enabled=on))
+
+    await overtaken(home.database, lambda: turn(on=False), lambda: turn(on=True))
+    assert told[-1]["enabled"]
 
 
 @pytest.mark.parametrize("jump", [-2 * HOUR, 2 * HOUR])

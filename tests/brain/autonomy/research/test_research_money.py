@@ -11,6 +11,7 @@ from brain_server.autonomy.research_rows import finish
 from brain_server.autonomy.research_run import Purse
 from brain_server.commands import SYSTEM
 from brain_server.errors import Conflict, NotFound, ProviderError
+from brain_server.protocol import Json
 from brain_server.routing.budget import SetLimits
 from brain_server.schedule.commands import WorkId
 from brain_server.storage.tables import researches, spending
@@ -28,6 +29,7 @@ from tests.brain.autonomy.research.library import (
     well,
 )
 from tests.brain.minds.double import Double
+from tests.brain.schedule.conftest import eventually
 from tests.brain.soon import SOON
 from tests.brain.stage import FAR, Scripts
 
@@ -173,6 +175,40 @@ async def test_a_cancelled_research_stops_at_once_and_spends_nothing_more(
     assert len(Double.heard["far"]) == 2
     assert row["cost"] == await spent(library) / 1_000_000 == before / 1_000_000
     assert library.told[-1]["cost"] == row["cost"]
+
+
+async def test_what_a_cancelled_research_cost_is_told_last(
+    library: Library, search: str, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+):
+    """However long it takes to read what it was before."""
+    scripts["far"] = lambda request: (
+        [asyncio.Event()] if asked_for(request) == "notes" else well(request)
+    )
+    await library.furnish(search=search, far=True)
+    asked = await library.ask(budget=1.0)
+    await library.heard("far", 2)
+    find, settle, may_settle = library.research.find, Purse.settle, asyncio.Event()
+
+    async def is_settled() -> bool:
+        return (await library.rows(researches))[0]["reserved_micro"] == 0
+
+    async def read(research_id: str) -> Json:
+        found = await find(research_id)
+        if found["status"] == "cancelled":
+            may_settle.set()
+            await eventually(is_settled)
+        return found
+
+    async def late(purse: Purse, micro: int, cost: int) -> None:
+        await may_settle.wait()
+        await settle(purse, micro, cost)
+
+    monkeypatch.setattr(library.research, "find", read)
+    monkeypatch.setattr(Purse, "settle", late)
+    await library.research.cancel(ADA, ResearchId(research_id=asked))
+    may_settle.set()
+    await library.work(asked, "cancelled", tries=1)
+    assert library.told[-1]["cost"] == await spent(library) / 1_000_000
 
 
 async def test_one_that_is_cancelled_while_money_is_set_aside_asks_nobody_and_costs_nothing(
