@@ -18,12 +18,10 @@ from homeassistant.const import (
     UnitOfEnergy,
 )
 from homeassistant.core import Event, EventStateChangedData, HomeAssistant, State, callback
-from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.event import async_track_state_change_event, async_track_time_change
 from homeassistant.util import dt as dt_util
 from homeassistant.util.unit_conversion import EnergyConverter
-import probatio as vol
 
 from .client import BrainClient
 from .const import (
@@ -44,6 +42,8 @@ if TYPE_CHECKING:
 OPTION_METER: Final = "energy_entity"
 # Meters tremble: what they show is told after a moment of calm.
 CALM_S: Final = 5.0
+# What a brain that is busy could not take is told again, after twice as long each time, up to this.
+MOST_PAUSE_S: Final = 300.0
 HOUR: Final = timedelta(hours=1)
 MOST_SLOTS: Final = 1000
 MOST_PRICE: Final = 100.0
@@ -132,21 +132,32 @@ class Energy:
         self._news.set()
 
     async def _run(self) -> None:
+        pause = CALM_S
         while True:
             await self._news.wait()
-            await asyncio.sleep(CALM_S)
+            await asyncio.sleep(pause)
             self._news.clear()
             if self._coordinator.data.connected:
-                if self._price_is_due:
-                    self._price_is_due = False
-                    await self._tell_prices()
-                due, self._due = self._due, set()
-                for entity_id in sorted(due):
-                    await self._tell_meter(entity_id)
+                pause = CALM_S if await self._tell_due() else min(2 * pause, MOST_PAUSE_S)
 
-    async def _tell_prices(self) -> None:
+    async def _tell_due(self) -> bool:
+        """Tell what is due; False where the brain cannot take all of it now, which stays due."""
+        prices, self._price_is_due = self._price_is_due, False
+        meters, self._due = self._due, set()
+        left = False
+        if prices and not await self._tell_prices():
+            left = self._price_is_due = True
+        for entity_id in sorted(meters):
+            if not await self._tell_meter(entity_id):
+                left = True
+                self._due.add(entity_id)
+        if left:
+            self._news.set()
+        return not left
+
+    async def _tell_prices(self) -> bool:
         options = self._entry.options
-        await self._command(
+        return await self._command(
             "energy.prices",
             {
                 "slots": await self._slots(options.get(CONF_PRICE_ENTITY)),
@@ -172,26 +183,33 @@ class Energy:
         ask, unit = ACTIONS[item.platform]
         try:
             rows = await ask(self._hass, item)
-        except (HomeAssistantError, vol.Invalid) as err:
-            LOGGER.warning("%s does not tell its prices: %s", item.platform, err)
+        except Exception as err:  # noqa: BLE001 - an integration may raise whatever its library does
+            why = str(err) or type(err).__name__
+            LOGGER.warning("%s does not tell its prices: %s", item.platform, why)
             return []
         return slots_of(rows, unit_factor(unit or _unit(state)))
 
-    async def _tell_meter(self, entity_id: str) -> None:
+    async def _tell_meter(self, entity_id: str) -> bool:
         state = self._hass.states.get(entity_id)
         if state is None or (shown := watt_hours(state)) is None:
-            return
-        for device_id in self._meters[entity_id]:
-            if device_id in self._coordinator.data.devices:
-                await self._command("energy.observe", {"device_id": device_id, "wh": shown})
+            return True
+        told = [
+            await self._command("energy.observe", {"device_id": device_id, "wh": shown})
+            for device_id in self._meters[entity_id]
+            if device_id in self._coordinator.data.devices
+        ]
+        return all(told)
 
-    async def _command(self, action: str, params: Json) -> None:
+    async def _command(self, action: str, params: Json) -> bool:
+        """Tell the brain something; False where it cannot be told now."""
         try:
             await self._client.command(action, params)
         except BrainUnavailable:
-            LOGGER.debug("The brain cannot be told %s now; it is when it is back", action)
+            LOGGER.debug("The brain cannot be told %s now", action)
+            return False
         except BrainError as err:
             LOGGER.error("The brain refused %s: %s", action, err)
+        return True
 
 
 def watt_hours(state: State) -> float | None:

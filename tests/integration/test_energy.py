@@ -16,7 +16,7 @@ from custom_components.kitty import energy
 from custom_components.kitty.protocol import Json
 
 from .conftest import kitty_entry, set_up, until
-from .fake_brain import FakeBrain, add_devices
+from .fake_brain import FakeBrain, FakeError, add_devices
 from .test_subentry_flow import refuse
 from .workshop import PRINTER, device, subentry
 
@@ -297,12 +297,13 @@ async def test_an_integration_that_cannot_be_asked_leaves_the_present_price(
     assert "tibber does not tell its prices: No" in caplog.text
 
 
+@pytest.mark.parametrize("trouble", [vol.Invalid("extra keys not allowed"), TimeoutError()])
 async def test_an_integration_that_does_not_take_the_question_ends_nothing(
-    hass: HomeAssistant, brain: FakeBrain, house: MockConfigEntry
+    hass: HomeAssistant, brain: FakeBrain, house: MockConfigEntry, trouble: Exception
 ) -> None:
     """Another release of it may want to be asked otherwise; prices and meters are told all the same."""
     price_of(hass, "tibber", "home-price")
-    offer(hass, "tibber", "get_prices", vol.Invalid("extra keys not allowed"))
+    offer(hass, "tibber", "get_prices", trouble)
     hass.states.async_set(METER, "5", {"unit_of_measurement": "Wh"})
     sent = await told(hass, brain, house)
     assert [one["price"] for one in sent["slots"]] == [0.3]
@@ -429,3 +430,23 @@ async def test_a_brain_that_is_too_busy_is_told_the_next_time(
     await brain.received_command("energy.observe")
     hass.states.async_set(METER, "6", {"unit_of_measurement": "Wh"})
     await brain.received_command("energy.observe", 2)
+
+
+@pytest.mark.parametrize("action", ["energy.prices", "energy.observe"])
+async def test_what_a_busy_brain_did_not_take_is_told_again(
+    hass: HomeAssistant, brain: FakeBrain, house: MockConfigEntry, action: str
+) -> None:
+    """Though nothing changes any more: a print that is over needs no more electricity."""
+    answers: list[Json | FakeError] = [{}, FakeError("database_busy")]
+
+    def answer(_params: Json, _caller: Json | None) -> Json:
+        found = answers.pop()
+        if isinstance(found, FakeError):
+            raise found
+        return found
+
+    brain.answers[action] = answer
+    hass.states.async_set(METER, "5", {"unit_of_measurement": "Wh"})
+    await set_up(hass, house)
+    first, again = [await brain.received_command(action, number) for number in (1, 2)]
+    assert again == first
