@@ -7,10 +7,12 @@ import { Live, type Message, WHOLE } from "../src/data/live";
 import type { Link } from "../src/data/types";
 import { words } from "../src/i18n";
 import { KittyPageApprovals } from "../src/pages/approvals";
+import { KittyPageConversations } from "../src/pages/conversations";
 import { KittyPageHealth } from "../src/pages/health";
 import { KittyPageMaterials } from "../src/pages/materials";
 import { KittyPagePrints } from "../src/pages/prints";
 import { KittyPageResearch } from "../src/pages/research";
+import { KittyOwnCode } from "../src/pages/shop/code";
 import { KittyPageVision } from "../src/pages/vision";
 import { KittyPageWorkshop } from "../src/pages/workshop";
 import { KittyPanel } from "../src/panel";
@@ -145,6 +147,29 @@ describe("of a brain that is away", () => {
     const off = words("en", "workshop.light_off");
     expect(await read(new KittyPageWorkshop(), home(AWAY, rows))).not.toContain(off);
     expect(await read(new KittyPageWorkshop(), home(HERE, rows))).toContain(off);
+  });
+
+  it("nobody is offered to set a code, or to remove it", async () => {
+    const remove = words("en", "codes.remove");
+    const own = () => Object.assign(new KittyOwnCode(), { has: true });
+    expect(await read(own(), home(AWAY, rows))).not.toContain(remove);
+    expect(await read(own(), home(HERE, rows))).toContain(remove);
+  });
+
+  it("conversations are not known, and are asked for when it is back", async () => {
+    const calls: unknown[] = [];
+    const page = new KittyPageConversations();
+    const seen = async (link: Link) => {
+      const hass = { ...home(link, rows), callWS: async (message: unknown) => void calls.push(message) };
+      const shown = await read(page, hass as unknown as Hass);
+      page.willUpdate(new Map());
+      await settle();
+      return shown;
+    };
+    expect(await seen(AWAY)).toContain(NOT_KNOWN);
+    expect(calls).toEqual([]);
+    await seen(HERE);
+    expect(calls).toHaveLength(1);
   });
 
   it("nobody reads that all is well, or waits for what does not come", async () => {

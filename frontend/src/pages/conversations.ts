@@ -167,7 +167,8 @@ export class KittyPageConversations extends KittyPage {
   override willUpdate(changed: PropertyValues<this>): void {
     super.willUpdate(changed);
     if (!this.hass) return;
-    const key = `${this.entryId ?? ""} ${this.rest}`;
+    // A brain that is back is asked anew.
+    const key = `${this.entryId ?? ""} ${this.rest} ${this.isAway()}`;
     // Whenever something was answered anywhere, there may be more to read.
     if (this.mind.whole !== this.seen || key !== this.asked) {
       if (key !== this.asked && this.thread?.conversation.id !== this.shown) this.thread = undefined;
@@ -180,7 +181,7 @@ export class KittyPageConversations extends KittyPage {
   }
 
   private async read(): Promise<void> {
-    if (this.rest === MEMORY || this.turn) return;
+    if (this.rest === MEMORY || this.turn || this.isAway()) return;
     const shown = this.shown;
     this.reads += 1;
     const mine = this.reads;
@@ -221,7 +222,7 @@ export class KittyPageConversations extends KittyPage {
 
   private conversations() {
     if (!this.talks) {
-      return this.failure ? failed(this.hass, this.failure, () => void this.read()) : this.notYet;
+      return this.failure && !this.isAway() ? failed(this.hass, this.failure, () => void this.read()) : this.notYet;
     }
     const open = this.shown !== "";
     return html`<div class="both">

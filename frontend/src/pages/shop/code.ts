@@ -41,12 +41,16 @@ export class KittyOwnCode extends KittyPage {
     return html`<section class="card stack">
         <div class="row">
           <h2 class="grow">${this.t("codes.own")}</h2>
-          <button @click=${() => this.ask("set")}>${this.t(this.has ? "codes.change" : "codes.set")}</button>
-          ${this.has ? html`<button @click=${() => this.ask("remove")}>${this.t("codes.remove")}</button>` : nothing}
+          ${this.isAway() ? nothing : this.deeds()}
         </div>
         <p class="muted">${this.t(this.has ? "codes.has" : "codes.has_none")}</p>
       </section>
       ${this.dialog()}`;
+  }
+
+  private deeds() {
+    return html`<button @click=${() => this.ask("set")}>${this.t(this.has ? "codes.change" : "codes.set")}</button>
+      ${this.has ? html`<button @click=${() => this.ask("remove")}>${this.t("codes.remove")}</button>` : nothing}`;
   }
 
   private ask(what: "set" | "remove"): void {
