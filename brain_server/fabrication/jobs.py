@@ -5,6 +5,7 @@ import base64
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 import json
 import logging
 import time
@@ -108,7 +109,11 @@ class Jobs:
 
     def _on_command(self, event: Event) -> None:
         if event.data["intent"] == "print_start" and event.data["status"] in _TOLD:
-            self._tasks.start(f"job of {event.data['id']}", self._of_command(event.data))
+            name, taken = f"job of {event.data['id']}", partial(self._of_command, event.data)
+            if event.data["status"] == "claimed":  # what is lost of it is made up for by its end
+                self._tasks.start(name, taken())
+            else:
+                self._tasks.keep_up(name, taken)
 
     async def _of_command(self, command_: Json) -> None:
         device_id = command_["device_id"]

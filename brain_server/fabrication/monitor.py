@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Callable, Sequence, Set as AbstractSet
+from functools import partial
 import itertools
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -78,14 +79,14 @@ class Monitor:
     def _on_job(self, event: Event) -> None:
         """A printer that says that it is done was seen to be."""
         if event.data["status"] == "completed":
-            done = self.note(
-                job_id=event.data["id"],
-                kind="completed",
-                confidence=1.0,
-                source="printer",
-                once=True,  # a row is told again when its costs are known
-            )
-            self._tasks.start(f"print event of {event.data['id']}", done)
+            done = partial(self._note_end, event.data["id"])
+            self._tasks.keep_up(f"print event of {event.data['id']}", done)
+
+    async def _note_end(self, job_id: str) -> None:
+        # Once: a row is told again when its costs are known.
+        await self.note(
+            job_id=job_id, kind="completed", confidence=1.0, source="printer", once=True
+        )
 
     async def note(
         self,

@@ -1,5 +1,6 @@
 """From words to plastic: what led to a print, what was seen of it, and what came of it."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 import csv
@@ -14,8 +15,9 @@ import pytest
 from sqlalchemy import insert
 
 from brain_server.app import Brain
+from brain_server.bus import Event
 from brain_server.commands import SYSTEM
-from brain_server.errors import InvalidRequest, NotFound
+from brain_server.errors import InvalidRequest, NotFound, Unavailable
 from brain_server.fabrication import jobs as jobs_module
 from brain_server.fabrication.monitor import MOST_PICTURE, Monitor
 from brain_server.protocol import Json
@@ -284,6 +286,26 @@ async def test_a_printer_that_is_done_was_seen_to_be(home: Home) -> None:
     assert event["confidence"] == 1
 
 
+async def test_a_printer_that_is_done_while_the_database_is_busy_was_seen_to_be(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so once."""
+    job_id = await job(home)
+    about, first = home.brain.workshop.monitor, asyncio.Event()
+    note = about.note
+
+    async def busy_once(**seen: Any) -> Json:
+        if not first.is_set():
+            first.set()
+            raise Unavailable("database_busy", "Busy")
+        return await note(**seen)
+
+    monkeypatch.setattr(home.brain.tasks, "_pause_s", 0.0)
+    monkeypatch.setattr(about, "note", busy_once)
+    about._on_job(Event(1, "job.updated", {"id": job_id, "status": "completed"}))
+    assert (await home.event("print.event"))["job_id"] == job_id
+
+
 async def test_what_was_seen_is_listed_in_pages(home: Home) -> None:
     """Oldest first."""
     job_id = await job(home)
@@ -327,6 +349,30 @@ async def test_a_start_that_failed_before_it_was_a_job_leaves_none(home: Home) -
     failed = {"id": new_id(), "intent": "print_start", "status": "failed", "device_id": "mk4"}
     home.brain.bus.publish("command.updated", failed)
     assert await home.jobs() == []
+
+
+async def test_a_start_that_failed_while_the_database_is_busy_is_a_failed_job(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be shown as beginning until the next start on that printer."""
+    failed = {"id": new_id(), "intent": "print_start", "status": "failed", "device_id": "mk4"}
+    job_id = await put(
+        home, jobs, device_id="mk4", file="x", status="preparing", command_id=failed["id"]
+    )
+    read, tries = home.brain.brain_db.read, 0
+
+    async def busy_once(work: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise Unavailable("database_busy", "Busy")
+        return await read(work)
+
+    monkeypatch.setattr(home.brain.tasks, "_pause_s", 0.0)
+    monkeypatch.setattr(home.brain.brain_db, "read", busy_once)
+    home.brain.bus.publish("command.updated", failed | {"detail": "device_refused"})
+    ended = await home.event("job.updated")
+    assert (ended["id"], ended["status"], ended["error"]) == (job_id, "failed", "device_refused")
 
 
 async def test_a_picture_that_nothing_tells_of_any_more_is_tidied_away(home: Home) -> None:
