@@ -7,7 +7,7 @@ import { define } from "./define";
 
 const BEYOND = 8;
 
-/** Rows of one height, in a height that its page gives it. Fires `end` when the last rows come near. */
+/** Rows of one height, in a height that its page gives it. Fires `end` when the last rows come near, of each list anew. */
 @define("kitty-virtual")
 export class KittyVirtual<T = unknown> extends LitElement {
   @property({ attribute: false }) items: readonly T[] = [];
@@ -18,7 +18,7 @@ export class KittyVirtual<T = unknown> extends LitElement {
   @state() private first = 0;
   @state() private shown = 20;
   private readonly watch = new ResizeObserver(() => this.measure());
-  private told = 0;
+  private told: readonly T[] | undefined;
 
   /** In the page of whoever uses it: the rows have its styles. */
   override createRenderRoot() {
@@ -41,7 +41,10 @@ export class KittyVirtual<T = unknown> extends LitElement {
   }
 
   private readonly measure = (): void => {
-    this.first = Math.max(0, Math.floor(this.scrollTop / this.rowHeight) - BEYOND);
+    const first = Math.max(0, Math.floor(this.scrollTop / this.rowHeight) - BEYOND);
+    // What was to come then may not have come: whoever scrolls on wants it still.
+    if (first > this.first) this.told = undefined;
+    this.first = first;
     this.shown = Math.ceil(this.clientHeight / this.rowHeight) + 2 * BEYOND;
   };
 
@@ -66,8 +69,8 @@ export class KittyVirtual<T = unknown> extends LitElement {
   override updated(): void {
     this.setAttribute("aria-label", this.label);
     const near = this.first + this.shown >= this.items.length;
-    if (near && this.items.length > 0 && this.told !== this.items.length) {
-      this.told = this.items.length;
+    if (near && this.items.length > 0 && this.told !== this.items) {
+      this.told = this.items;
       this.dispatchEvent(new CustomEvent("end"));
     }
   }
