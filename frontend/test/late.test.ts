@@ -1,10 +1,13 @@
 /** Answers that come late, for something else, or never: what is shown is what was asked for last. */
 
-import { ReactiveElement } from "lit";
+import { type ReactiveController, ReactiveElement } from "lit";
 import { expect, test, vi } from "vitest";
+import { Fetched } from "../src/data/fetched";
 import type { Hass } from "../src/data/hass";
 import { ask } from "../src/mind/ask";
 import { KittyMemory } from "../src/mind/memory";
+import { KittyOutcomes } from "../src/mind/outcomes";
+import { KittyResearch } from "../src/mind/research-view";
 import { KittyPageConversations } from "../src/pages/conversations";
 import { KittyPrintHistory } from "../src/pages/shop/history";
 import { KittyDecision } from "../src/ui/decision";
@@ -62,6 +65,48 @@ test("what is remembered is shown as it was read last", async () => {
   await questions[1]?.answer({ items: ["other"], cursor: null, status: {} });
   await questions[0]?.answer({ items: ["first"], cursor: null, status: {} });
   expect(kept(memory, "items")).toEqual(["other"]);
+});
+
+/** Has an element look at what it has to read, as before it is drawn. */
+function look(element: object): void {
+  for (const one of Object.values(element) as ReactiveController[]) if (one instanceof Fetched) one.hostUpdate();
+}
+
+test("outcomes are those of the brain that is looked at, whichever answers last", async () => {
+  const { hass, questions } = home();
+  const outcomes = Object.assign(new KittyOutcomes(), { hass });
+  look(outcomes);
+  outcomes.entryId = "other";
+  look(outcomes);
+  await questions[1]?.answer({ items: ["other"] });
+  await questions[0]?.answer({ items: ["first"] });
+  expect(kept(kept(outcomes, "outcomes"), "value")).toEqual(["other"]);
+});
+
+test("a research that is over is shown with its report, although it was read before and that came last", async () => {
+  const { hass, questions } = home();
+  const research = Object.assign(new KittyResearch(), { hass, researchId: "r" });
+  look(research);
+  research.live = { id: "r", status: "running" } as typeof research.live;
+  look(research);
+  research.live = undefined;
+  look(research);
+  await questions[1]?.answer({ id: "r", status: "completed" });
+  await questions[0]?.answer({ id: "r", status: "running" });
+  expect(kept(research, "research").status).toBe("completed");
+});
+
+test("the report of a research that could not be read is read when Home Assistant is back", async () => {
+  const { hass, questions } = home();
+  const refused = { ...hass, callWS: () => Promise.reject({ code: "lost", message: "Lost" }) } as Hass;
+  const live = { id: "r", status: "completed" };
+  const research = Object.assign(new KittyResearch(), { hass: refused, researchId: "r", live });
+  look(research);
+  await settle();
+  research.hass = hass;
+  run(research, "back");
+  await questions[0]?.answer({ id: "r", report: "Found" });
+  expect(kept(research, "whole")).toEqual({ id: "r", report: "Found" });
 });
 
 test("conversations are shown as they were read last", async () => {

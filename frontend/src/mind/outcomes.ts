@@ -1,9 +1,8 @@
 /** Outcomes: whether what was done has helped, drawn as it was before and as it was since. */
 
 import { mdiChartBellCurve } from "@mdi/js";
-import { css, html, nothing, type PropertyValues } from "lit";
-import { property, state } from "lit/decorators.js";
-import { type Failure, failureOf } from "../data/actions";
+import { css, html, nothing } from "lit";
+import { property } from "lit/decorators.js";
 import type { Hass } from "../data/hass";
 import type { Key } from "../i18n";
 import { define } from "../ui/define";
@@ -35,9 +34,9 @@ const CHIPS: Partial<Record<Key, string>> = { "outcomes.better": "good", "outcom
 @define("kitty-outcomes")
 export class KittyOutcomes extends KittyPage {
   @property() currency = "EUR";
-  @state() private items: Outcome[] | undefined;
-  @state() private failure: Failure | undefined;
-  private asked: string | undefined;
+  private readonly outcomes = this.fetched(
+    async () => (await this.call<{ items: Outcome[] }>("get_outcomes", { ...this.here })).items,
+  );
 
   static override styles = [
     shared,
@@ -69,28 +68,13 @@ export class KittyOutcomes extends KittyPage {
     `,
   ];
 
-  override willUpdate(changed: PropertyValues<this>): void {
-    super.willUpdate(changed);
-    if (!this.hass || this.asked === (this.entryId ?? "")) return;
-    this.asked = this.entryId ?? "";
-    void this.read();
-  }
-
-  private async read(): Promise<void> {
-    try {
-      this.items = (await this.call<{ items: Outcome[] }>("get_outcomes", { ...this.here })).items;
-      this.failure = undefined;
-    } catch (error) {
-      this.failure = failureOf(error);
-    }
-  }
-
   override render() {
-    if (!this.items) return this.failure ? failed(this.hass, this.failure, () => void this.read()) : this.notYet;
-    if (this.items.length === 0) return empty(this.t("outcomes.none"), mdiChartBellCurve);
+    const { value, failure, again } = this.outcomes;
+    if (!value) return failure ? failed(this.hass, failure, again) : this.notYet;
+    if (value.length === 0) return empty(this.t("outcomes.none"), mdiChartBellCurve);
     return html`<div class="stack">
       <p class="muted">${this.t("outcomes.about")}</p>
-      <div class="grid">${[...this.items].reverse().map((one) => this.outcome(one))}</div>
+      <div class="grid">${[...value].reverse().map((one) => this.outcome(one))}</div>
     </div>`;
   }
 

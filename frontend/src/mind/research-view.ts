@@ -1,9 +1,8 @@
 /** One research: its steps as they happen, what it costs, and in the end what was found, by which sources and in whose words. */
 
 import { mdiAlertCircleOutline, mdiCheckCircle, mdiCircleOutline, mdiOpenInNew, mdiProgressClock } from "@mdi/js";
-import { css, html, nothing, type PropertyValues } from "lit";
-import { property, state } from "lit/decorators.js";
-import { type Failure, failureOf } from "../data/actions";
+import { css, html, nothing } from "lit";
+import { property } from "lit/decorators.js";
 import { personName } from "../data/hass";
 import type { Key } from "../i18n";
 import { define } from "../ui/define";
@@ -45,9 +44,11 @@ export class KittyResearch extends KittyPage {
   /** The row that is told live, as long as it goes on. */
   @property({ attribute: false }) live: Research | undefined;
   @property() currency = "EUR";
-  @state() private whole: WholeResearch | undefined;
-  @state() private failure: Failure | undefined;
-  private asked = "";
+  /** What is over is no longer told live, and has its report. */
+  private readonly past = this.fetched(
+    async () => await this.call<WholeResearch>("get_research", { research_id: this.researchId, ...this.here }),
+    () => (this.live && !over(this.live) ? null : `${this.researchId} ${this.live !== undefined}`),
+  );
 
   static override styles = [
     shared,
@@ -106,37 +107,21 @@ export class KittyResearch extends KittyPage {
     `,
   ];
 
+  /** What was read of this one; of the one before it may still be there. */
+  private get whole(): WholeResearch | undefined {
+    const { value } = this.past;
+    return value?.id === this.researchId ? value : undefined;
+  }
+
   private get research(): Research | undefined {
     return this.live ?? this.whole;
   }
 
-  override willUpdate(changed: PropertyValues<this>): void {
-    super.willUpdate(changed);
-    if (!this.hass) return;
-    // What is over is no longer told live, and has its report.
-    const key = `${this.entryId ?? ""} ${this.researchId} ${this.live && !over(this.live)}`;
-    if (key === this.asked) return;
-    if (!this.asked.includes(this.researchId)) this.whole = undefined;
-    this.asked = key;
-    if (!this.live || over(this.live)) void this.read();
-  }
-
-  private async read(): Promise<void> {
-    const id = this.researchId;
-    try {
-      const found = await this.call<WholeResearch>("get_research", { research_id: id, ...this.here });
-      if (id !== this.researchId) return;
-      this.whole = found;
-      this.failure = undefined;
-    } catch (error) {
-      this.failure = failureOf(error);
-    }
-  }
-
   override render() {
     const { research } = this;
-    if (!research) return this.failure ? failed(this.hass, this.failure, () => void this.read()) : this.notYet;
-    const whole = this.whole?.id === research.id && over(research) ? this.whole : undefined;
+    const { failure, again } = this.past;
+    if (!research) return failure ? failed(this.hass, failure, again) : this.notYet;
+    const whole = over(research) ? this.whole : undefined;
     return html`<div class="stack">
       <section class="card stack">
         <h2 class="question">${research.question}</h2>
