@@ -109,6 +109,21 @@ test("the report of a research that could not be read is read when Home Assistan
   expect(kept(research, "whole")).toEqual({ id: "r", report: "Found" });
 });
 
+test("what could not be read of a Home Assistant that is starting is read when it knows KITTY", async () => {
+  const { hass, questions } = home();
+  const outcomes = Object.assign(new KittyOutcomes(), { hass });
+  const links = kept(outcomes, "links");
+  look(outcomes);
+  await questions[0]?.answer({ items: [] });
+  // As a subscription that is refused, and then is not.
+  for (const failure of [{ code: "unknown_command" }, null]) {
+    Object.defineProperty(links, "failure", { configurable: true, get: () => failure });
+    look(outcomes);
+  }
+  await questions[1]?.answer({ items: ["of now"] });
+  expect(kept(kept(outcomes, "outcomes"), "value")).toEqual(["of now"]);
+});
+
 test("conversations are shown as they were read last", async () => {
   const { hass, questions } = home();
   const page = Object.assign(new KittyPageConversations(), { hass });

@@ -65,9 +65,12 @@ export abstract class KittyPage extends LitElement {
     return made;
   }
 
-  /** Nothing is read of a brain that is away: what it said last stays, and is read anew when it is back. */
+  /**
+   * Nothing is read of a brain that is away: what it said last stays, and is read anew when it is back.
+   * A Home Assistant that is starting knows neither the brain nor what is asked of it.
+   */
   private whileHeard(about: About = () => ""): About {
-    return () => (this.isAway() ? null : about());
+    return () => (this.isAway() || this.links.failure ? null : about());
   }
 
   /** Tells whether a brain is not heard now, so that nothing new is known of it. */
