@@ -5,10 +5,14 @@ import { expect, test, vi } from "vitest";
 import { Fetched } from "../src/data/fetched";
 import type { Hass } from "../src/data/hass";
 import { ask } from "../src/mind/ask";
+import { KittyGoals } from "../src/mind/goals";
 import { KittyMemory } from "../src/mind/memory";
 import { KittyOutcomes } from "../src/mind/outcomes";
+import { KittyProjects } from "../src/mind/projects";
 import { KittyResearch } from "../src/mind/research-view";
+import { KittyPageAudit } from "../src/pages/audit";
 import { KittyPageConversations } from "../src/pages/conversations";
+import { KittyPageMaterials } from "../src/pages/materials";
 import { KittyPrintHistory } from "../src/pages/shop/history";
 import { KittyDecision } from "../src/ui/decision";
 import { settle, stopTime } from "./looker";
@@ -81,6 +85,43 @@ test("outcomes are those of the brain that is looked at, whichever answers last"
   await questions[1]?.answer({ items: ["other"] });
   await questions[0]?.answer({ items: ["first"] });
   expect(kept(kept(outcomes, "outcomes"), "value")).toEqual(["other"]);
+});
+
+test.each([
+  ["goals", () => new KittyGoals(), "readPast", "past", { items: ["old"] }],
+  ["projects", () => new KittyProjects(), "readPast", "past", { items: ["old"] }],
+  ["a verified chain", () => new KittyPageAudit(), "verify", "verdict", { ok: true }],
+  ["spools that were put away", () => new KittyPageMaterials(), "lookAway", "archived", { spools: ["old"] }],
+])("%s of one brain are not shown as another's, however late they come", async (_what, made, read, name, answer) => {
+  const { hass, questions } = home();
+  const element = Object.assign(made(), { hass });
+  const before = kept(element, name);
+  run(element, read);
+  element.entryId = "other";
+  await questions[0]?.answer(answer);
+  expect(kept(element, name)).toBe(before);
+});
+
+test("spools that were put away are looked at anew with another brain", async () => {
+  const { hass, questions } = home();
+  const page = new KittyPageMaterials();
+  Object.assign(page, { hass, archived: ["old"], looksAway: true, entryId: "other" });
+  run(page, "willUpdate", new Map([["entryId", "first"]]));
+  await questions[0]?.answer({ spools: ["its own"] });
+  expect(kept(page, "archived")).toEqual(["its own"]);
+});
+
+test.each([
+  ["conversations", () => new KittyPageConversations(), "talks"],
+  ["memories", () => new KittyMemory(), "items"],
+])("more %s that come after all was read anew are not put below", async (_what, made, name) => {
+  const { hass, questions } = home();
+  const element = Object.assign(made(), { hass });
+  run(element, "readMore");
+  run(element, "read");
+  await questions[1]?.answer({ items: [{ id: "new" }], cursor: null, status: {} });
+  await questions[0]?.answer({ items: [{ id: "old" }], cursor: null });
+  expect(kept(element, name)).toEqual([{ id: "new" }]);
 });
 
 test("a research that is over is shown with its report, although it was read before and that came last", async () => {

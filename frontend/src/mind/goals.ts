@@ -80,9 +80,11 @@ export class KittyGoals extends KittyPage {
   }
 
   private readPast() {
+    const { entryId } = this;
     return this.doing("past", async () => {
       try {
-        this.past = (await this.call<{ items: Goal[] }>("get_goals", { ...this.here })).items;
+        const { items } = await this.call<{ items: Goal[] }>("get_goals", { ...this.here });
+        if (entryId === this.entryId) this.past = items;
         this.failure = undefined;
       } catch (error) {
         this.failure = failureOf(error);

@@ -285,8 +285,11 @@ export class KittyMemory extends KittyPage {
   }
 
   private readMore() {
+    const { reads } = this;
     return this.doing("more", async () => {
       const page = await this.call<Page<Memory>>("get_memories", { cursor: this.cursor, ...this.here });
+      // The list was read anew meanwhile, perhaps of another brain: this is no part of it.
+      if (reads !== this.reads) return;
       this.items = [...(this.items ?? []), ...page.items];
       this.cursor = page.cursor;
     });

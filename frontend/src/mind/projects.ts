@@ -119,8 +119,10 @@ export class KittyProjects extends KittyPage {
   }
 
   private readPast() {
+    const { entryId } = this;
     return this.doing("past", async () => {
-      this.past = (await this.call<{ items: Project[] }>("get_projects", { ...this.here })).items;
+      const { items } = await this.call<{ items: Project[] }>("get_projects", { ...this.here });
+      if (entryId === this.entryId) this.past = items;
     });
   }
 

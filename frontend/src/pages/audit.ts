@@ -326,8 +326,11 @@ export class KittyPageAudit extends KittyPage {
   }
 
   private verify(): Promise<boolean> {
+    const { entryId } = this;
     return this.doing("verify", async () => {
-      this.verdict = await this.call<Verdict>("verify_audit", { ...this.here });
+      const verdict = await this.call<Verdict>("verify_audit", { ...this.here });
+      // Of another brain than the one that is looked at by now it says nothing.
+      if (entryId === this.entryId) this.verdict = verdict;
     });
   }
 

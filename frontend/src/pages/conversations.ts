@@ -268,8 +268,11 @@ export class KittyPageConversations extends KittyPage {
   }
 
   private readMore() {
+    const { reads } = this;
     return this.doing("more", async () => {
       const page = await this.call<Page<Conversation>>("get_conversations", { cursor: this.more, ...this.here });
+      // The list was read anew meanwhile, perhaps of another brain: this is no part of it.
+      if (reads !== this.reads) return;
       const known = new Set(this.talks?.map((one) => one.id));
       this.talks = [...(this.talks ?? []), ...page.items.filter((one) => !known.has(one.id))];
       this.more = page.cursor;

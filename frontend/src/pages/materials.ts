@@ -1,7 +1,7 @@
 /** Materials: the spools, what is left of each material, what should be bought, and what was used. */
 
 import { mdiPrinter3dNozzle } from "@mdi/js";
-import { css, html, nothing, type TemplateResult } from "lit";
+import { css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { state } from "lit/decorators.js";
 import { repeat } from "lit/directives/repeat.js";
 import { Live } from "../data/live";
@@ -41,6 +41,8 @@ export class KittyPageMaterials extends KittyPage {
     () => (this.spools.loaded ? this.spools.all.map((one) => `${one.id}:${one.remaining_g}`).join() : null),
   );
   @state() private archived: Spool[] | null = null;
+  /** Whether somebody looks at what was put away. */
+  private looksAway = false;
   @state() private editing: Partial<Spool> | null = null;
   @state() private loadingOf: Spool | null = null;
   @state() private limitOf: Stock | null = null;
@@ -113,6 +115,13 @@ export class KittyPageMaterials extends KittyPage {
 
   private get mayWork(): boolean {
     return this.rights.whole?.may_work ?? false;
+  }
+
+  override willUpdate(changed: PropertyValues<this>): void {
+    if (!changed.has("entryId")) return;
+    // What another brain has put away is not this one's.
+    this.archived = null;
+    if (this.looksAway) void this.lookAway();
   }
 
   override render() {
@@ -232,15 +241,17 @@ export class KittyPageMaterials extends KittyPage {
   }
 
   private lookAway(): Promise<boolean> {
-    return this.doing("archived", async () => {
+    const { entryId } = this;
+    return this.doing(`archived ${entryId}`, async () => {
       const { spools } = await this.call<{ spools: Spool[] }>("get_stock", { ...this.here, archived: true });
-      this.archived = spools;
+      if (entryId === this.entryId) this.archived = spools;
     });
   }
 
   private away() {
     const toggled = (event: Event) => {
-      if ((event.target as HTMLDetailsElement).open) void this.lookAway();
+      this.looksAway = (event.target as HTMLDetailsElement).open;
+      if (this.looksAway) void this.lookAway();
     };
     return html`<details class="card" @toggle=${toggled}>
       <summary>${this.t("materials.away")}</summary>
