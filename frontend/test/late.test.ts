@@ -150,6 +150,28 @@ test("the report of a research that could not be read is read when Home Assistan
   expect(kept(research, "whole")).toEqual({ id: "r", report: "Found" });
 });
 
+test("who thinks better of a question before it is asked asks nothing, and waits for nothing", async () => {
+  const subscribeMessage = vi.fn(async () => () => {});
+  const pipelines = [{ id: "p", conversation_engine: "conversation.k" }];
+  let answer = (_found: unknown) => {};
+  const hass = {
+    connection: { subscribeMessage, addEventListener() {}, removeEventListener() {} },
+    entities: { k: { entity_id: "conversation.k", platform: "kitty" } },
+    callWS: () =>
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+  } as unknown as Hass;
+  const stop = new AbortController();
+  const over = vi.fn();
+  const question = { text: "Hello", conversationId: "c", entryId: undefined };
+  void ask(hass, question, { words() {}, tool() {} }, stop.signal).then(over);
+  stop.abort();
+  answer({ pipelines });
+  await settle();
+  expect([over.mock.calls.length, subscribeMessage.mock.calls.length]).toEqual([1, 0]);
+});
+
 test("what could not be read of a Home Assistant that is starting is read when it knows KITTY", async () => {
   const { hass, questions } = home();
   const outcomes = Object.assign(new KittyOutcomes(), { hass });

@@ -56,6 +56,8 @@ export async function ask(
   stop: AbortSignal,
 ): Promise<void> {
   const pipeline = await pipelineOf(hass, agentOf(hass, question.entryId));
+  // Who has left or thought better of it meanwhile asks nothing.
+  if (stop.aborted) return;
   if (pipeline) return streamed(hass, pipeline, question, listener, stop);
   const answer = await call<{ text: string }>(hass, "ask", {
     text: question.text,
