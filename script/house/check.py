@@ -14,7 +14,7 @@ from script.house.people import Refused
 from script.house.phones import button
 from script.house.processes import Process
 from script.house.visit import CABINET_PENDING, CONNECTION, Step, Visit, Wrong, expect, said
-from script.house.waiting import until
+from script.house.waiting import PATIENCE_S, until
 
 LASER_PENDING: Final = "binary_sensor.laser_room_laser_approval_pending"
 LASER_APPROVE: Final = "button.laser_room_laser_approve"
@@ -296,7 +296,7 @@ async def the_record_names_people(visit: Visit) -> str:
         texts = [f"{row.get('name')} {row.get('message', '')}" for row in rows]
         return [one for one in texts if "was switched on: asked by Demo, approved by Anna" in one]
 
-    found = await until(told, "The logbook names Demo and Anna", 10.0)
+    found = await until(told, "The logbook names Demo and Anna", PATIENCE_S)
     answer = await visit.demo.say("who turned on the laser?")
     named = "Demo" in answer.text and "Anna" in answer.text
     expect(named, f"Assist said {answer.text!r}")
@@ -320,7 +320,7 @@ async def the_cabinet_has_expired(visit: Visit) -> str:
         rows = await visit.audit(kind="attempt", person="person.anna")
         return len([row for row in rows if row["user_id"] == anna]) > 1
 
-    await until(recorded, "The late press is recorded", 10.0)
+    await until(recorded, "The late press is recorded", PATIENCE_S)
     await visit.demo.caught_up()
     expect(visit.demo.state(config.CABINET) == "locked", "The cabinet has moved")
     journal = visit.house.place / "journals" / "cabinet.jsonl"

@@ -27,8 +27,8 @@ async def a_goal_waits_for_a_person(visit: Visit) -> str:
     await visit.until(GOALS, "1")
     expect(visit.demo.state(PROJECTS) == "0", "There is a project before anybody agreed")
     await visit.house.anna.ask("kitty.decide_goal", goal_id=goal["id"], approve=True)
-    await visit.until(PROJECTS, "1", 20.0)
-    await visit.demo.until(lambda: _project(visit)["tasks"], "It has tasks", 20.0)
+    await visit.until(PROJECTS, "1")
+    await visit.demo.until(lambda: _project(visit)["tasks"], "It has tasks")
     project = _project(visit)
     return f"{project['title']!r}: {len(project['tasks'])} tasks"
 
@@ -36,15 +36,15 @@ async def a_goal_waits_for_a_person(visit: Visit) -> str:
 async def a_reminder_is_answered_on_a_phone(visit: Visit) -> str:
     """The phone of the one who agreed says what is to be done; 'Done' there ends the task, the project and the goal."""
     project = _project(visit)
-    prompt = await visit.annas_phone.prompt(project["title"], 20.0)
+    prompt = await visit.annas_phone.prompt(project["title"])
     goals = await visit.demo.ask("kitty.get_goals", status="active")
     expect(len(goals["items"]) == 1, f"{len(goals['items'])} goals are active")
     done = button(prompt, "Done")
     await visit.annas_phone.press(done)
-    await visit.until(PROJECTS, "0", 20.0)
+    await visit.until(PROJECTS, "0")
     tag = prompt["data"]["tag"]
     await visit.annas_phone.until(
-        lambda: tag not in visit.annas_phone.shown, "The notification is taken away", 20.0
+        lambda: tag not in visit.annas_phone.shown, "The notification is taken away"
     )
     [goal] = (await visit.demo.ask("kitty.get_goals", status="completed"))["items"]
     await visit.annas_phone.press(done)
@@ -61,7 +61,7 @@ async def people_are_told_once(visit: Visit) -> str:
     }
     first = await visit.demo.ask("kitty.notify", **about)
     second = await visit.demo.ask("kitty.notify", **about)
-    await visit.annas_phone.until(lambda: _told(visit, "Filter"), "Anna's phone says so", 20.0)
+    await visit.annas_phone.until(lambda: _told(visit, "Filter"), "Anna's phone says so")
     expect(second["repeated"] and not first["repeated"], "It was told twice")
     expect(len(_told(visit, "Filter")) == 1, "It rang twice")
     return "told once, counted once more"

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMessage, WSMsgType
 
-from script.house.waiting import TooLate
+from script.house.waiting import PATIENCE_S, TooLate
 
 type Json = dict[str, Any]
 
@@ -262,7 +262,7 @@ class Person:
             seconds=time.perf_counter() - started,
         )
 
-    async def until(self, check: Callable[[], Any], what: str, limit: float = 10.0) -> float:
+    async def until(self, check: Callable[[], Any], what: str, limit: float = PATIENCE_S) -> float:
         """Take in what happens until a check holds; return the seconds, TooLate when it does not."""
         started = time.perf_counter()
         while not check():

@@ -10,7 +10,7 @@ from typing import Any, Final
 from aiohttp import ClientError, ClientSession, web
 
 from script.house.people import Json, Person, Refused
-from script.house.waiting import TooLate
+from script.house.waiting import PATIENCE_S, TooLate
 
 CLEAR: Final = "clear_notification"
 # Who was not heard of for five minutes counts as gone where people must be present.
@@ -64,7 +64,7 @@ class Phone:
         """Return everything received that asks for a decision."""
         return [one for one in self.received if (one.get("data") or {}).get("actions")]
 
-    async def until(self, check: Callable[[], Any], what: str, limit: float = 10.0) -> None:
+    async def until(self, check: Callable[[], Any], what: str, limit: float = PATIENCE_S) -> None:
         """Wait until a check of this phone holds; TooLate when it does not."""
         try:
             async with asyncio.timeout(limit):
@@ -74,7 +74,7 @@ class Phone:
         except TimeoutError:
             raise TooLate(f"{what}: not within {limit:g} s") from None
 
-    async def prompt(self, words: str, limit: float = 10.0) -> Json:
+    async def prompt(self, words: str, limit: float = PATIENCE_S) -> Json:
         """Wait for a request that is shown with these words in its title, and return it."""
 
         def found() -> list[Json]:

@@ -11,7 +11,7 @@ from script.house import config, goods, parts
 from script.house.people import Json, Refused
 from script.house.phones import button
 from script.house.visit import CONNECTION, Step, Visit, expect
-from script.house.waiting import until
+from script.house.waiting import PATIENCE_S, until
 
 STOCK_OF_TPU: Final = "sensor.kitty_stock_of_tpu"
 QUEUE: Final = "sensor.kitty_print_queue"
@@ -51,7 +51,7 @@ async def what_is_queued_waits_for_a_clear_bed(visit: Visit) -> str:
         words: str = next(one["description"] for one in items if one["uid"] == row["id"])
         return words if "bed" in words else None
 
-    words = await until(told, "It says that it waits for a clear bed", 15.0)
+    words = await until(told, "It says that it waits for a clear bed", PATIENCE_S)
     expect(visit.prompts() == prompts, "Somebody was asked to approve it")
     expect(visit.demo.state(config.MINI) == "completed", "It prints already")
     return repr(words)
@@ -61,7 +61,7 @@ async def a_queued_print_is_approved_and_printed_once(visit: Visit) -> str:
     """The bed is cleared, people are asked, Anna approves: it is printed once, on one printer."""
     before = await _started(visit)
     await visit.demo.call("button.press", BED_CLEARED)
-    prompt = await visit.annas_phone.prompt("Mini", 20.0)
+    prompt = await visit.annas_phone.prompt("Mini")
     expect(await _started(visit) == before, "It prints before anybody has approved")
     await visit.annas_phone.press(button(prompt, "Approve"))
     await _printed(visit, "hook.gcode")
@@ -84,7 +84,7 @@ async def what_it_took_and_cost_is_known(visit: Visit) -> str:
         found = await visit.demo.ask("kitty.get_costs", job_id=job["job"]["id"])
         return found if found.get("parts") else None
 
-    costs = await until(counted, "Its costs are counted", 10.0) or {}
+    costs = await until(counted, "Its costs are counted", PATIENCE_S) or {}
     grams = [one["grams"] for one in (await _last_job(visit))["usage"]]
     expect(len(grams) == 1 and grams[0] > 0, f"It took {grams} grams")
     expect(
@@ -105,7 +105,7 @@ async def a_killed_brain_prints_once(visit: Visit) -> str:
     before = await _started(visit)
     row = await _queued(visit, parts.CLIP, title="Clip after the power cut")
     await visit.demo.call("button.press", BED_CLEARED)
-    prompt = await visit.annas_phone.prompt("Mini", 20.0)
+    prompt = await visit.annas_phone.prompt("Mini")
     asked = len(visit.annas_phone.prompts())
     await visit.house.brain.kill()
     await visit.until(CONNECTION, "off")
@@ -279,7 +279,7 @@ async def _over(visit: Visit, queue_id: str) -> None:
     async def gone() -> bool:
         return all(one["id"] != queue_id for one in (await visit.brain("queue.list"))["items"])
 
-    await until(gone, "It is over", 10.0)
+    await until(gone, "It is over", PATIENCE_S)
     await visit.demo.ask("kitty.plan_queue")
     await visit.demo.caught_up()
 

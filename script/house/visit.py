@@ -10,7 +10,7 @@ from script.house.house import House
 from script.house.model import Model
 from script.house.people import Answer, Json, Person, Refused
 from script.house.phones import Phone
-from script.house.waiting import until
+from script.house.waiting import PATIENCE_S, until
 
 CONNECTION: Final = "binary_sensor.kitty_connection"
 CABINET_PENDING: Final = "binary_sensor.workshop_tool_cabinet_approval_pending"
@@ -83,7 +83,7 @@ class Visit:
         """Return how often somebody's phone was asked."""
         return sum(len(phone.prompts()) for phone in self.house.exchange.phones.values())
 
-    async def until(self, entity_id: str, state: str, limit: float = 10.0) -> float:
+    async def until(self, entity_id: str, state: str, limit: float = PATIENCE_S) -> float:
         """Wait for a state; returns the seconds that it took."""
         return await self.demo.until(
             lambda: self.demo.state(entity_id) == state, f"{entity_id} is {state}", limit
@@ -91,13 +91,13 @@ class Visit:
 
     async def back(self) -> None:
         """Wait until brain and Home Assistant have each other again, each by its own word."""
-        await self.until(CONNECTION, "on", 30.0)
+        await self.until(CONNECTION, "on")
 
         async def linked() -> bool:
             parts = (await self.brain("system.health"))["parts"]
             return bool(parts["home_assistant"]["ok"])
 
-        await until(linked, "The brain has Home Assistant", 10.0)
+        await until(linked, "The brain has Home Assistant", PATIENCE_S)
 
     async def unlocked_once(self) -> None:
         """Check that since the mark the bolt was withdrawn exactly once, by one service call."""
@@ -133,7 +133,7 @@ class Visit:
             fit = [row for row in rows if about.items() <= row.items()]
             return fit[-1] if fit else None
 
-        row = await until(found, f"The audit chain holds {kind}", 10.0)
+        row = await until(found, f"The audit chain holds {kind}", PATIENCE_S)
         return row or {}
 
 

@@ -3,6 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 import time
+from typing import Final
+
+# Nothing here is about how fast a machine is: whoever waits goes on as soon as it is there.
+PATIENCE_S: Final = 30.0
 
 
 class TooLate(TimeoutError):

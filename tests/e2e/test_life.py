@@ -8,7 +8,7 @@ from script.house.house import House
 from script.house.people import Refused
 from script.house.phones import button
 from script.house.visit import Visit
-from script.house.waiting import until
+from script.house.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -45,13 +45,13 @@ async def test_a_person_without_a_role_any_more_is_not_asked(visit: Visit, house
     anna = {"user_id": house.anna.user_id}
     gone = ({"next_step_id": "person"}, anna, {"roles": ["operator"], "remove": True})
     await house.demo.flow("options/", house.entry_id, *gone)
-    await until(lambda: _knows(house, people=1), "The brain knows of it", 10.0)
+    await until(lambda: _knows(house, people=1), "The brain knows of it", PATIENCE_S)
     with pytest.raises(Refused, match="no_approver"):
         await house.demo.call("switch.turn_on", config.LASER)
     assert visit.prompts() == mark.prompts
     back = ({"next_step_id": "person"}, anna, {"roles": ["operator", "safety"]})
     await house.demo.flow("options/", house.entry_id, *back)
-    await until(lambda: _knows(house, people=2), "The brain knows of it", 10.0)
+    await until(lambda: _knows(house, people=2), "The brain knows of it", PATIENCE_S)
     await house.demo.call("switch.turn_on", config.LASER)
     prompt = await visit.annas_phone.prompt("Laser")
     await visit.annas_phone.press(button(prompt, "Deny"))

@@ -14,7 +14,7 @@ from script.house.house import House
 from script.house.people import Json
 from script.house.phones import button
 from script.house.visit import Visit
-from script.house.waiting import until
+from script.house.waiting import PATIENCE_S, until
 from tests.e2e.panel import at_panel, dialog, faults_on_screens, said, turn_to
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -34,7 +34,7 @@ async def row_of(visit: Visit, action: str, key: str, **wanted: Any) -> Json:
         rows = (await visit.brain(action))["items"]
         return next((row for row in rows if wanted.items() <= row.items()), None)
 
-    row = await until(found, f"{action} has {key}: {wanted}", 10.0)
+    row = await until(found, f"{action} has {key}: {wanted}", PATIENCE_S)
     return row or {}
 
 
@@ -130,7 +130,9 @@ async def planned_last(shown: Locator, item_id: str) -> None:
         "(page, id) => page.queue.get(id).status === 'held' && !page.queue.get(id).planned_start"
     )
     await until(
-        lambda: shown.locator("kitty-print-queue").evaluate(heard, item_id), "It is held", 10.0
+        lambda: shown.locator("kitty-print-queue").evaluate(heard, item_id),
+        "It is held",
+        PATIENCE_S,
     )
 
 
