@@ -11,7 +11,7 @@ from script.house.model import COLD, KEY, MODEL, THERE_YOU_ARE
 from script.house.people import Answer, Json
 from script.house.phones import button
 from script.house.visit import CABINET_PENDING, Step, Visit, expect, said
-from script.house.waiting import until
+from script.house.waiting import PATIENCE_S, until
 
 NAME: Final = "Parrot"
 # For a million tokens, so that a day's answers stay far below the budget.
@@ -113,7 +113,14 @@ async def add_model(visit: Visit) -> None:
 
 async def words_come_while_it_writes(visit: Visit) -> str:
     """A question for a model: its first word is heard long before it has written the last one."""
-    answer = await visit.demo.say(QUESTION)
+    first = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        # However slow everything is: the last words are written when the first one was heard.
+        with visit.model.held(len(COLD.split()) - 2):
+            speaking = group.create_task(visit.demo.say(QUESTION, first=first))
+            async with asyncio.timeout(PATIENCE_S):
+                await first.wait()
+    answer = speaking.result()
     expect(answer.text == COLD, f"It said {answer.text!r}")
     expect(answer.heard == COLD, f"It streamed {answer.heard!r}")
     early = visit.model.last_written - answer.first_heard
@@ -212,7 +219,7 @@ async def a_cut_off_answer_is_owned_up_to(visit: Visit) -> str:
     visit.model.pause = 0.5
     async with asyncio.TaskGroup() as group:
         speaking = group.create_task(visit.demo.say("What do you think of the moon over the sea?"))
-        await until(lambda: _written(visit, asked, words=4), "The model writes", 10.0)
+        await until(lambda: _written(visit, asked, words=4), "The model writes", PATIENCE_S)
         await visit.house.brain.kill()
     answer = speaking.result()
     expect(answer.heard, "Nothing of the answer was heard")
@@ -272,6 +279,15 @@ async def remove_model(visit: Visit) -> None:
     """Delete the provider as a person does, and wait until it is gone from the states."""
     entry_id, agent = visit.house.entry_id, await visit.house.agent()
     for one in await visit.demo.ws("config_entries/subentries/list", entry_id=entry_id):
+async def forgotten(visit: Visit) -> None:
+    """Wait until the brain has no provider any more: it is told when KITTY is set up anew."""
+
+    async def gone() -> bool:
+        return (await visit.brain("providers.list"))["items"] == []
+
+    await until(gone, "The brain has forgotten its providers", PATIENCE_S)
+
+
         if one["subentry_type"] == "provider":
             await visit.demo.ws(
                 "config_entries/subentries/delete",

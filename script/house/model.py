@@ -6,6 +6,7 @@ whoever has written it.
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 import json
 import re
@@ -49,6 +50,8 @@ class Model:
         self.written = 0
         self.last_written = 0.0
         self.url = ""
+        self._held_at: int | None = None
+        self._goes_on = asyncio.Event()
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> Self:
@@ -69,6 +72,17 @@ class Model:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    @contextmanager
+    def held(self, words: int) -> Iterator[None]:
+        """Write so many words of each answer, and what is left of it after the block."""
+        self._held_at = words
+        self._goes_on.clear()
+        try:
+            yield
+        finally:
+            self._held_at = None
+            self._goes_on.set()
+
     async def _models(self, request: web.Request) -> web.Response:
         _require_key(request)
         known = {"id": MODEL, "object": "model", "created": 1_700_000_000, "owned_by": "kitty"}
@@ -84,6 +98,8 @@ class Model:
         await response.prepare(request)
         pieces = re.findall(r"\S+\s*", script.words)
         for piece in pieces:
+            if self.written == self._held_at:
+                await self._goes_on.wait()
             await response.write(_event({"content": piece}))
             self.written += 1
             self.last_written = time.perf_counter()

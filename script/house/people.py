@@ -212,8 +212,15 @@ class Person:
         response: Json = answer["response"]
         return response
 
-    async def say(self, text: str, conversation_id: str | None = None, **more: Any) -> Answer:
-        """Say something to Assist, as its dialog does, and return all that it answered."""
+    async def say(
+        self,
+        text: str,
+        conversation_id: str | None = None,
+        *,
+        first: asyncio.Event | None = None,
+        **more: Any,
+    ) -> Answer:
+        """Say something to Assist, as its dialog does, and return all that it answered; ``first``: a word was heard."""
         started = time.perf_counter()
         number = await self._send(
             "assist_pipeline/run",
@@ -240,6 +247,8 @@ class Person:
             delta = (event.get("data") or {}).get("chat_log_delta", {})
             if seen_before is None and (delta.get("content") or event.get("type") == "intent-end"):
                 seen_before, first_heard = len(self.changes), time.perf_counter()
+                if first is not None:
+                    first.set()
             heard += [delta["content"]] if delta.get("content") else []
             tools += [call["tool_name"] for call in delta.get("tool_calls") or ()]
             if event.get("type") == "intent-end":
