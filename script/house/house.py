@@ -390,6 +390,8 @@ class House:
     async def kitty_ready(self) -> None:
         """Wait until all of KITTY's devices are there and seen."""
         wanted = (config.DOOR, config.CABINET, config.LASER, config.PRINTER, config.MINI)
+        # What was seen last may be of before: they go and come when KITTY is set up anew.
+        await self.demo.caught_up()
         await self.demo.until(
             lambda: all(
                 self.demo.state(one) not in {None, "unknown", "unavailable"} for one in wanted

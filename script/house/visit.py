@@ -69,6 +69,11 @@ class Visit:
         """Return a counter of the hardware."""
         return int(float(self.demo.state(entity_id) or 0))
 
+    def number(self, entity_id: str) -> float:
+        """Return a figure as last seen; 0 while nobody knows it."""
+        state = self.demo.state(entity_id)
+        return float(state or 0) if state not in {None, "unknown", "unavailable"} else 0.0
+
     def set_mark(self) -> Mark:
         """Remember how things stand now."""
         self.mark = Mark(
