@@ -124,7 +124,7 @@ async def test_the_dashboard_shows_the_print(visit: Visit, house: House, browser
     async with at_home(browser, house, config.DEMO) as page:
         await expect(printer(page, "Big printer")).to_contain_text("Printing", timeout=30_000)
         await visit.demo.until(
-            lambda: float(visit.demo.state(config.PROGRESS) or 0) > SHOWN_PROGRESS,
+            lambda: visit.number(config.PROGRESS) > SHOWN_PROGRESS,
             "The print goes on",
             60.0,
         )
@@ -149,7 +149,8 @@ async def test_a_phone_shows_who_asks_for_what(visit: Visit, browser: Browser) -
     request = page.locator("article", has_text="Laser")
     await expect(request).to_contain_text("Demo asks. Danger: high.")
     await picture(page, "phone")
-    await request.get_by_role("button", name="Deny").click()
+    # The page loads itself anew now and then: a finger that is down by then would come up on another one.
+    await request.get_by_role("button", name="Deny").dispatch_event("click")
     await expect(request).to_have_count(0)
     await page.close()
     assert visit.demo.state(config.RELAY) == "off"

@@ -14,6 +14,7 @@ from script.house.house import House
 from script.house.visit import Visit
 from tests.e2e.panel import SCREENS, Screen, faults, show
 from tests.e2e.test_browser import at_home
+from tests.e2e.visitors import closed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -139,6 +140,7 @@ async def test_a_dashboard_is_made_in_the_picker(house: House, demo: Looker) -> 
     await page.get_by_role("button", name="KITTY workshop").click()
     await page.get_by_role("button", name="Create").click()
     await expect(page.get_by_role("button", name="Create")).to_have_count(0)
+    await closed(page)
     page = await demo.at(MADE)
     await expect(printer(page, "Big printer")).to_be_visible()
     await expect(printer(page, "Mini")).to_be_visible()

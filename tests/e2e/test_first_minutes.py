@@ -7,7 +7,7 @@ import pytest
 
 from script.house import config
 from script.house.house import House
-from tests.e2e.visitors import LIMIT_MS, picture, signed_in
+from tests.e2e.visitors import LIMIT_MS, closed, picture, signed_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -26,8 +26,8 @@ async def choose(page: Page, field: Locator, what: str) -> None:
 
 
 async def go(page: Page, house: House, path: str) -> None:
-    """Go to a page of Home Assistant; a dialog that is still closing would go back in the history from there."""
-    await page.wait_for_function("!history.state?.dialog")
+    """Go to a page of Home Assistant."""
+    await closed(page)
     await page.goto(f"{house.url}/{path}")
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 import json
+import re
 import sys
 
 from aiohttp import web
@@ -249,6 +250,7 @@ async def test_who_is_let_into_a_conversation_reads_it_and_leaves_or_is_sent_awa
         await talks.get_by_role("button", name="New conversation").click()
         await ask(talks, WORDS)
         await expect(talks.locator(".talks a[aria-current]")).to_contain_text(WORDS)
+        await expect(page).to_have_url(re.compile("/conversations/(?!new$)."))
         path = page.url.partition("/kitty/")[2]
         await talks.get_by_role("button", name="Who takes part").click()
         shown = dialog(page)

@@ -9,6 +9,7 @@ import pytest
 from script.house import config, goods, parts
 from script.house.house import House
 from script.house.visit import Visit
+from script.house.waiting import PATIENCE_S, until
 from tests.e2e.test_browser import at_home, printer, tile
 from tests.e2e.visitors import picture
 
@@ -27,6 +28,7 @@ TEXT = """one => {
     walk(one);
     return found.filter(Boolean).join("\\n");
 }"""
+LOADED = "one => one.complete && one.naturalWidth > 0"
 # What nobody should have to read: words of machines, and what Home Assistant says where something is missing.
 RAW = ("Unknown", "Unavailable", "Configuration error", "Entity not found", "_", "undefined", "NaN")
 
@@ -48,12 +50,12 @@ async def all_pictures_are_seen(page: Page) -> None:
     """Wait until the cameras and what the alarm is about are there, and all of them are loaded."""
     await expect(page.get_by_role("button", name="Camera of Big printer")).to_be_visible()
     await expect(page.get_by_role("button", name="What the camera of Mini saw")).to_be_visible()
-    pictures = await page.locator("kitty-print img, hui-image img").all()
-    assert len(pictures) >= 3
-    for one in pictures:
+    pictures = page.locator("kitty-print img, hui-image img")
+    await expect(pictures.nth(2)).to_be_attached()
+    for one in await pictures.all():
         await one.scroll_into_view_if_needed()
-        await expect(one).to_have_js_property("complete", value=True)
-        await page.wait_for_function("one => one.naturalWidth > 0", arg=await one.element_handle())
+        # Looked for anew each time: a camera's picture is replaced by its next one.
+        await until(lambda one=one: one.evaluate(LOADED), "A picture is seen", PATIENCE_S)
 
 
 async def test_the_workshop_is_one_page(visit: Visit, house: House, browser: Browser) -> None:

@@ -43,6 +43,11 @@ async def signed_in(
         await context.close()
 
 
+async def closed(page: Page) -> None:
+    """Wait until no dialog is left: one that is still closing would go back in the history from the next page."""
+    await page.wait_for_function("!history.state?.dialog")
+
+
 async def picture(page: Page, name: str) -> None:
     """Keep what the page shows for the documentation, when somebody wants it."""
     if os.environ.get("KITTY_SCREENSHOTS") == "1":
