@@ -187,6 +187,30 @@ test("what could not be read of a Home Assistant that is starting is read when i
   expect(kept(kept(outcomes, "outcomes"), "value")).toEqual(["of now"]);
 });
 
+test.each([
+  ["conversations", () => new KittyPageConversations(), "talks"],
+  ["memories", () => new KittyMemory(), "items"],
+])("%s that could not be read are read when the brain or Home Assistant is back", async (_what, made, name) => {
+  const { hass, questions } = home();
+  const element = Object.assign(made(), { hass });
+  const draw = () => {
+    run(element, "willUpdate", new Map());
+    return settle();
+  };
+  const link = { entry_id: "e", connected: false, loaded: true, trouble: null };
+  Object.defineProperty(kept(element, "links"), "all", { get: () => [link] });
+  await draw();
+  expect(questions).toEqual([]);
+  link.connected = true;
+  await draw();
+  await draw();
+  await questions[0]?.answer({ items: ["old"], cursor: null, status: {} });
+  run(element, "back");
+  await draw();
+  await questions[1]?.answer({ items: ["new"], cursor: null, status: {} });
+  expect([questions.length, kept(element, name)]).toEqual([2, ["new"]]);
+});
+
 test("conversations are shown as they were read last", async () => {
   const { hass, questions } = home();
   const page = Object.assign(new KittyPageConversations(), { hass });

@@ -84,10 +84,10 @@ export class KittyMemory extends KittyPage {
   override willUpdate(changed: PropertyValues<this>): void {
     super.willUpdate(changed);
     if (!this.hass) return;
-    const key = `${this.entryId ?? ""} ${this.mind.whole?.memories ?? ""}`;
+    const key = `${this.entryId ?? ""} ${this.mind.whole?.memories ?? ""} ${this.hearing}`;
     if (key === this.seen) return;
     this.seen = key;
-    void this.read();
+    if (this.hearing !== null) void this.read();
   }
 
   private async read(): Promise<void> {

@@ -167,8 +167,7 @@ export class KittyPageConversations extends KittyPage {
   override willUpdate(changed: PropertyValues<this>): void {
     super.willUpdate(changed);
     if (!this.hass) return;
-    // A brain that is back is asked anew.
-    const key = `${this.entryId ?? ""} ${this.rest} ${this.isAway()}`;
+    const key = `${this.entryId ?? ""} ${this.rest} ${this.hearing}`;
     // Whenever something was answered anywhere, there may be more to read.
     if (this.mind.whole !== this.seen || key !== this.asked) {
       if (key !== this.asked && this.thread?.conversation.id !== this.shown) this.thread = undefined;
@@ -176,12 +175,12 @@ export class KittyPageConversations extends KittyPage {
       this.seen = this.mind.whole;
       this.asked = key;
       clearTimeout(this.soon);
-      this.soon = setTimeout(() => void this.read(), first ? 0 : SOON_MS);
+      if (this.hearing !== null) this.soon = setTimeout(() => void this.read(), first ? 0 : SOON_MS);
     }
   }
 
   private async read(): Promise<void> {
-    if (this.rest === MEMORY || this.turn || this.isAway()) return;
+    if (this.rest === MEMORY || this.turn) return;
     const shown = this.shown;
     this.reads += 1;
     const mine = this.reads;

@@ -26,6 +26,9 @@ export abstract class KittyPage extends LitElement {
   /** What is being done now, by a name of the page's own: its button is disabled meanwhile. */
   @state() protected busy: ReadonlySet<string> = new Set();
 
+  /** How often Home Assistant has come back since this page is there. */
+  @state() private returns = 0;
+
   static override styles: CSSResultGroup = shared;
 
   private readonly fetches: Fetched<unknown>[] = [];
@@ -48,6 +51,7 @@ export abstract class KittyPage extends LitElement {
 
   /** When Home Assistant is reachable again, what was fetched, and not live, may be old or missing. */
   private readonly back = (): void => {
+    this.returns += 1;
     for (const one of this.fetches) void one.again();
   };
 
@@ -70,7 +74,12 @@ export abstract class KittyPage extends LitElement {
    * A Home Assistant that is starting knows neither the brain nor what is asked of it.
    */
   private whileHeard(about: About = () => ""): About {
-    return () => (this.isAway() || this.links.failure ? null : about());
+    return () => (this.hearing === null ? null : about());
+  }
+
+  /** Null while nothing can be read of this brain, and another number whenever what was read may be old or missing. */
+  protected get hearing(): number | null {
+    return this.isAway() || this.links.failure ? null : this.returns;
   }
 
   /** Tells whether a brain is not heard now, so that nothing new is known of it. */
