@@ -211,6 +211,37 @@ test.each([
   expect([questions.length, kept(element, name)]).toEqual([2, ["new"]]);
 });
 
+test("who looks at something else when an answer is over is left there, and sees it as it is", async () => {
+  const { hass, questions } = home();
+  const pushState = vi.fn();
+  vi.stubGlobal("history", { pushState });
+  const page = new KittyPageConversations();
+  Object.defineProperty(page, "isConnected", { value: true });
+  Object.assign(page, { hass: { ...hass, entities: {} }, rest: "new" });
+  run(page, "say", "Hello", { value: "" });
+  await settle();
+  page.rest = "other";
+  run(page, "read");
+  await questions[1]?.answer({ items: [{ id: "other" }], cursor: null });
+  await questions[2]?.answer({ conversation: { id: "other" }, items: [] });
+  expect(kept(page, "thread").conversation.id).toBe("other");
+  await questions[0]?.answer({ text: "Hello" });
+  expect(questions.map(({ service }) => service).at(-1)).toBe("get_conversations");
+  expect(pushState).not.toHaveBeenCalled();
+  vi.unstubAllGlobals();
+});
+
+test("what was said earlier is not put below what was read anew", async () => {
+  const { hass, questions } = home();
+  const page = Object.assign(new KittyPageConversations(), { hass });
+  const thread = { conversation: { id: "t" }, items: ["2"], cursor: "1" };
+  Object.assign(page, { thread });
+  run(page, "readEarlier", thread);
+  Object.assign(page, { thread: { ...thread, items: ["3"], cursor: "2" } });
+  await questions[0]?.answer({ items: ["1"], cursor: null });
+  expect(kept(page, "thread").items).toEqual(["3"]);
+});
+
 test("conversations are shown as they were read last", async () => {
   const { hass, questions } = home();
   const page = Object.assign(new KittyPageConversations(), { hass });

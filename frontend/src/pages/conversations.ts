@@ -37,6 +37,8 @@ const HALF_A_DAY_S = 43_200;
 /** What is being said now. */
 interface Turn {
   id: string;
+  /** Where it was asked. */
+  place: string;
   question: string;
   answer: string;
   tools: string[];
@@ -159,6 +161,11 @@ export class KittyPageConversations extends KittyPage {
     this.turn?.stop.abort();
   }
 
+  /** What is looked at: of which brain, and which conversation. */
+  private get place(): string {
+    return `${this.entryId ?? ""} ${this.rest}`;
+  }
+
   /** The conversation that the address names. */
   private get shown(): string {
     return this.rest === MEMORY ? "" : this.rest;
@@ -167,7 +174,7 @@ export class KittyPageConversations extends KittyPage {
   override willUpdate(changed: PropertyValues<this>): void {
     super.willUpdate(changed);
     if (!this.hass) return;
-    const key = `${this.entryId ?? ""} ${this.rest} ${this.hearing}`;
+    const key = `${this.place} ${this.hearing}`;
     // Whenever something was answered anywhere, there may be more to read.
     if (this.mind.whole !== this.seen || key !== this.asked) {
       if (key !== this.asked && this.thread?.conversation.id !== this.shown) this.thread = undefined;
@@ -180,7 +187,7 @@ export class KittyPageConversations extends KittyPage {
   }
 
   private async read(): Promise<void> {
-    if (this.rest === MEMORY || this.turn) return;
+    if (this.rest === MEMORY || this.turn?.place === this.place) return;
     const shown = this.shown;
     this.reads += 1;
     const mine = this.reads;
@@ -279,7 +286,8 @@ export class KittyPageConversations extends KittyPage {
   }
 
   private talk() {
-    const { thread, turn } = this;
+    const { thread } = this;
+    const turn = this.turn?.place === this.place ? this.turn : undefined;
     const missing =
       this.shown !== "" && this.shown !== NEW && !thread && !turn && !this.talks?.some((one) => one.id === this.shown);
     return html`<section class="card talk" aria-label=${this.t("conversations.talk")}>
@@ -344,7 +352,8 @@ export class KittyPageConversations extends KittyPage {
         cursor: thread.cursor,
         ...this.here,
       });
-      if (this.thread?.conversation.id !== id) return;
+      // What was read anew meanwhile has another beginning.
+      if (this.thread !== thread) return;
       this.thread = { ...this.thread, items: [...this.thread.items, ...page.items], cursor: page.cursor };
     });
   }
@@ -485,7 +494,8 @@ export class KittyPageConversations extends KittyPage {
   private async say(text: string, field: HTMLTextAreaElement): Promise<void> {
     const goesOn = this.thread?.conversation.id === this.shown ? this.thread.conversation.id : undefined;
     const id = goesOn ?? newId();
-    const turn: Turn = { id, question: text, answer: "", tools: [], stop: new AbortController() };
+    const { place } = this;
+    const turn: Turn = { id, place, question: text, answer: "", tools: [], stop: new AbortController() };
     this.turn = turn;
     const heard = {
       words: (more: string) => {
@@ -505,7 +515,8 @@ export class KittyPageConversations extends KittyPage {
     }
     this.turn = undefined;
     if (!this.isConnected) return;
-    if (goesOn) await this.read();
+    // Who looks at something else by now is left there.
+    if (goesOn || place !== this.place) await this.read();
     else {
       this.talks = undefined;
       navigate(`${ROOT}/${id}`);
