@@ -231,6 +231,21 @@ test("who looks at something else when an answer is over is left there, and sees
   vi.unstubAllGlobals();
 });
 
+test("a question goes into the conversation that is looked at before what was said there has come", async () => {
+  const { hass, questions } = home();
+  const page = new KittyPageConversations();
+  Object.assign(page, { hass: { ...hass, entities: {} }, rest: "t" });
+  run(page, "read");
+  await questions[0]?.answer({ items: [{ id: "t" }], cursor: null });
+  run(page, "say", "Hello", { value: "" });
+  await settle();
+  expect(questions.map(({ service, data }) => [service, data.conversation_id])).toEqual([
+    ["get_conversations", undefined],
+    ["get_conversations", "t"],
+    ["ask", "t"],
+  ]);
+});
+
 test("what was said earlier is not put below what was read anew", async () => {
   const { hass, questions } = home();
   const page = Object.assign(new KittyPageConversations(), { hass });

@@ -492,7 +492,9 @@ export class KittyPageConversations extends KittyPage {
   }
 
   private async say(text: string, field: HTMLTextAreaElement): Promise<void> {
-    const goesOn = this.thread?.conversation.id === this.shown ? this.thread.conversation.id : undefined;
+    // What was said in it may still be on its way.
+    const isKnown = [this.thread?.conversation, ...(this.talks ?? [])].some((one) => one?.id === this.shown);
+    const goesOn = isKnown ? this.shown : undefined;
     const id = goesOn ?? newId();
     const { place } = this;
     const turn: Turn = { id, place, question: text, answer: "", tools: [], stop: new AbortController() };
