@@ -288,7 +288,9 @@ class Conversations:
         await self._router.keep(
             turn, decision, lambda connection: self._keep(connection, turn, row, decision)
         )
-        self._follow(turn.conversation_id, turn.state)
+        if (command_id := self._follow(turn.conversation_id, turn.state)) is not None:
+            # It may have been over before it was followed: nobody would tell of it again.
+            self._tasks.start(f"chain {command_id}", self._resumed(turn.conversation_id))
 
     # -- chains: what a model does goes on once people have decided -------------------------------------
 
@@ -318,11 +320,12 @@ class Conversations:
         done = await self._gate.command(command_id)
         return None if done is None or done["status"] not in FINAL else words.outcome(done)
 
-    def _follow(self, conversation_id: str, state: Json) -> None:
-        """Remember which command a chain waits for."""
-        command_id = (state.get("chain") or {}).get("command_id")
+    def _follow(self, conversation_id: str, state: Json) -> str | None:
+        """Remember which command a chain waits for, and return its id."""
+        command_id: str | None = (state.get("chain") or {}).get("command_id")
         if command_id is not None:
             self._chains[command_id] = conversation_id
+        return command_id
 
     def _on_command(self, event: Event) -> None:
         if (changed := self._waiters.pop(event.data["id"], None)) is not None:
@@ -361,6 +364,7 @@ class Conversations:
             outcome = await self._outcome(chain)
             if outcome is None:
                 return
+            self._chains.pop(chain["command_id"], None)
             state = dict(row["state"])
             state.pop("chain")
             turn = Turn(

@@ -248,6 +248,36 @@ async def test_a_dangerous_wish_of_a_model_waits_for_people_and_then_goes_on(
     assert "Now that is done" in more["text"]
 
 
+async def test_a_chain_goes_on_though_people_decided_before_its_turn_was_kept(
+    home: Home, brain: Brain, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+):
+    """The database was busy, and nobody tells of a command twice."""
+    door = await home.puppet("door-1", "door", "shop", name="Shop door")
+    door.shows = {"locked": False}
+    await near(home)
+    wish = {"device_id": door.context.device_id, "intent": "unlock"}
+    scripts["near"] = lambda request: (
+        ["Now that is done."] if answers(request) else [call("workshop_request", **wish)]
+    )
+    conversations = brain.conversations
+    keep = conversations._router.keep
+
+    async def late(*given: Any) -> None:
+        monkeypatch.setattr(conversations._router, "keep", keep)
+        (event,) = (await home.command("safety.events"))["items"]
+        await home.decide(event, "bob")
+        await home.event("command.updated", lambda one: one["status"] == "acked")
+        await keep(*given)
+
+    monkeypatch.setattr(conversations._router, "keep", late)
+    said = await home.say("could somebody open that shop door for the courier", user="bob")
+    assert "Unlock Shop door?" in said["text"]
+    told = await home.event("conversation.reply")
+    assert told["conversation_id"] == said["conversation_id"]
+    assert told["text"] == "Done: Shop door is unlocked. Now that is done."
+    assert conversations._chains == {}
+
+
 async def test_a_model_cannot_do_what_the_person_did_not_say(home: Home, scripts: Scripts):
     light = await home.puppet("light-1", "light", "hall", name="Hall light")
     await near(home)
