@@ -177,22 +177,38 @@ class Notify:
     @command("notifications.answer", Scope.INTEGRATION)
     async def answer(self, caller: Caller, params: Answer) -> Json:
         """Take the answer of a person who was told; the first one counts."""
-        async with self._answering.setdefault(params.notification_id, asyncio.Lock()):
-            row = await self._asked(params.notification_id)
-            action = next((one for one in row["actions"] if one["id"] == params.action), None)
-            if action is None:
-                raise InvalidRequest("unknown_answer", "This was not among the answers")
-            if caller.user_id is None or row["user_id"] not in (None, caller.user_id):
-                raise Forbidden("not_addressed", "Somebody else was asked")
-            if row["answer"] is not None:
-                raise _answered(row["answer"])
+        lock = self._answering.setdefault(params.notification_id, asyncio.Lock())
+        await lock.acquire()
+        try:
+            row, action = await self._chosen(caller, params)
             if action["command"] is not None:
                 assert self.run is not None  # noqa: S101 - who composes the brain sets it
                 # Whether it may, and whether it has been done before, the command itself knows.
                 finger = replace(caller, scope=min(caller.scope, Scope.CONTROL))
                 await self.run(action["command"], finger, action["params"])
-            # To its end, though its time is over: what is kept is also told.
-            return await asyncio.shield(self._settle(row, action["id"], caller.user_id))
+        except BaseException:
+            lock.release()
+            raise
+        # To its end, though its time is over: what is kept is also told, and until then no other one is acted upon.
+        return await asyncio.shield(self._settled(lock, row, action["id"], str(caller.user_id)))
+
+    async def _chosen(self, caller: Caller, params: Answer) -> tuple[Json, Json]:
+        """Return what was asked and the button that was pressed; refuse what is no answer to it."""
+        row = await self._asked(params.notification_id)
+        action = next((one for one in row["actions"] if one["id"] == params.action), None)
+        if action is None:
+            raise InvalidRequest("unknown_answer", "This was not among the answers")
+        if caller.user_id is None or row["user_id"] not in (None, caller.user_id):
+            raise Forbidden("not_addressed", "Somebody else was asked")
+        if row["answer"] is not None:
+            raise _answered(row["answer"])
+        return row, action
+
+    async def _settled(self, lock: asyncio.Lock, row: Json, action_id: str, user_id: str) -> Json:
+        try:
+            return await self._settle(row, action_id, user_id)
+        finally:
+            lock.release()
 
     async def _settle(self, row: Json, action_id: str, user_id: str) -> Json:
         """Keep an answer and tell of it; Conflict ``already_answered``."""

@@ -362,6 +362,32 @@ async def test_an_answer_that_was_kept_is_told_though_nobody_waits_for_it(
     assert still.told[-1][0] == "notification.answered"
 
 
+async def test_nobody_is_heard_while_an_answer_is_kept_for_which_nobody_waits_any_more(
+    still: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the second one wants would be done, and what the first one said would count."""
+    answer = {"notification_id": await asked(still), "action": "no"}
+    write, begun, held = still.database.write, asyncio.Event(), asyncio.Event()
+
+    async def slow(work: Any) -> Any:
+        begun.set()
+        await held.wait()
+        return await write(work)
+
+    with monkeypatch.context() as once:
+        once.setattr(still.database, "write", slow)
+        async with asyncio.TaskGroup() as group:
+            giving = group.create_task(still.say("notifications.answer", answer, person("ada")))
+            await begun.wait()
+            giving.cancel()
+    late = refused(still, "notifications.answer", answer | {"action": "go"}, caller=person("bob"))
+    async with asyncio.TaskGroup() as group:
+        refusing = group.create_task(late)
+        await enough(still)
+        held.set()
+    assert (refusing.result().code, still.ran) == ("already_answered", [])
+
+
 async def test_what_cannot_be_done_was_not_answered(still: Desk) -> None:
     """It can be answered again."""
     answer = {"notification_id": await asked(still), "action": "go"}
