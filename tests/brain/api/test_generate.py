@@ -331,10 +331,12 @@ async def test_a_silent_stream_shows_that_it_lives(
     await near(home)
     gate = asyncio.Event()
     scripts["near"] = lambda _request: ["First ", gate, "last."]
-    asyncio.get_running_loop().call_later(0.2, gate.set)
     body = {"action": "generate.text", "params": HELLO}
-    answer = await rest.call("POST", STREAM, json=body)
-    first, *beats, last, result, _nothing = answer.body.decode().split("\n\n")
+    async with rest.session.post(f"{rest.url}{STREAM}", json=body) as answer:
+        begun = await answer.content.readuntil(b": still here\n\n")
+        gate.set()
+        said = (begun + await answer.content.read()).decode()
+    first, *beats, last, result, _nothing = said.split("\n\n")
     assert ("First" in first, "last." in last, "result" in result) == (True, True, True)
     assert set(beats) == {": still here"}
 

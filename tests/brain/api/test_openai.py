@@ -508,12 +508,19 @@ async def test_a_silent_model_does_not_look_like_a_dead_line(
     await near(home)
     gate = asyncio.Event()
     scripts["near"] = lambda _request: [gate, "Hello."]
-    asyncio.get_running_loop().call_later(0.2, gate.set)
     body = {"model": "auto", "messages": ASKED, "stream": True}
-    raw = (await rest.call("POST", "/v1/chat/completions", json=body)).body
-    assert raw.startswith(b": still here\n\n")
-    asyncio.get_running_loop().call_later(0.1, gate.set)
+    url = f"{rest.url}/v1/chat/completions"
+    async with rest.session.post(url, json=body) as answer:
+        assert await answer.content.readuntil(b"\n\n") == b": still here\n\n"
+        gate.set()
+        await answer.content.read()
     gate.clear()
+
+    def silent(_request: Any) -> list[Any]:
+        asyncio.get_running_loop().call_later(0.1, gate.set)
+        return [gate, "Hello."]
+
+    scripts["near"] = silent
     assert words(await streamed(sdk)) == "Hello."
 
 

@@ -1,6 +1,7 @@
 """Providers: set up, looked at, changed, removed; their keys kept and never shown."""
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 import json
 from pathlib import Path
@@ -224,9 +225,16 @@ async def test_it_is_advised_whether_a_model_fits(home: Home, tmp_path: Path):
 
 async def test_how_fast_a_model_writes_is_shown(home: Home, scripts: Scripts):
     await near(home)
-    thought = asyncio.Event()
-    scripts["near"] = lambda _request: ["One ", thought, "two ", "three."]
-    asyncio.get_running_loop().call_later(0.3, thought.set)
+
+    def slowly(_request: Any) -> Iterator[Any]:
+        thought = asyncio.Event()
+        yield "One "
+        asyncio.get_running_loop().call_later(0.3, thought.set)
+        yield thought
+        yield "two "
+        yield "three."
+
+    scripts["near"] = slowly
     await home.say("is ABS stronger than PLA")
     (seen,) = (await home.command("providers.list"))["items"]
     assert 0 < seen["tokens_per_second"] < 40
