@@ -18,7 +18,7 @@ from brain_server.devices import Request
 from brain_server.protocol import Json
 from brain_server.relay import Relay
 from brain_server.relay.commands import Inbound
-from tests.brain.home import Home, at_home, running
+from tests.brain.home import Home, at_home, running, until
 from tests.brain.relay.desk import Desk, eventually
 from tests.brain.soon import SOON
 from tests.standins.mosquitto import Mosquitto
@@ -81,7 +81,8 @@ async def test_a_harmless_wish_is_carried_out(home: Home, remote: Remote) -> Non
         id="c1", device_id=lamp.context.device_id, intent="light_on", params={}
     )
     assert (answer["ok"], answer["people_needed"]) == (True, 0)
-    await eventually(lambda: [order.intent for order in lamp.orders["lamp"]] == ["light_on"])
+    (order,) = await until(lambda: lamp.orders.get("lamp"), "the order")
+    assert order.intent == "light_on"
 
 
 async def test_a_hazard_waits_for_people(home: Home, remote: Remote) -> None:
