@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from brain_server.autonomy.ideas import FLEET, results
-from brain_server.bus import Bus
+from brain_server.bus import Bus, Event
 from brain_server.devices.live import RESTING, Live
 from brain_server.notify import put
 from brain_server.protocol import Json, Kind, OnlineState
@@ -49,10 +49,13 @@ class FleetHealth:
         self._bus = bus
         self._printers = printers
         self._clock = clock
+        # What was told by a look whose end is not stored yet.
+        self._told: list[Json] | None = None
+        bus.listen("work.updated", self._on_work)
 
     async def run(self, run: Run) -> Json:
         """Return ``{"checked", "problems", "resolved", "heated"}``; what is new is told."""
-        now = self._clock()
+        now, self._told = self._clock(), None
         before, added = await self._db.read(
             lambda connection: (results(connection, FLEET, 1), _added(connection))
         )
@@ -90,6 +93,7 @@ class FleetHealth:
         await run.write(tell)
         resolved = [one for key, one in known.items() if key not in still]
         if fresh or resolved:
+            self._told = problems
             self._bus.publish("fleet.updated", {"problems": problems})
         return {
             "checked": len(printers),
@@ -100,9 +104,15 @@ class FleetHealth:
 
     async def open(self) -> list[Json]:
         """Return what was wrong with printers at the last look, for a new subscriber."""
+        if self._told is not None:
+            return self._told
         found = await self._db.read(lambda connection: results(connection, FLEET, 1))
         problems: list[Json] = found[0]["problems"] if found else []
         return problems
+
+    def _on_work(self, event: Event) -> None:
+        if event.data["kind"] == FLEET:
+            self._told = None
 
 
 def _troubles(

@@ -1,5 +1,6 @@
 """The daily look at the house and the look at its printers: a verdict, each trouble told once, over when it is over."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -167,6 +168,29 @@ async def test_a_printer_that_is_back_is_well(life: Life, shop: Works) -> None:
     assert (found["problems"], [one["code"] for one in found["resolved"]]) == ([], ["offline"])
     assert await life.autonomy.fleet.open() == []
     assert [data for name, data in life.told if name == "fleet.updated"][-1] == {"problems": []}
+
+
+async def test_who_comes_before_the_end_of_a_look_is_stored_sees_what_was_told(
+    life: Life, shop: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others have heard of it, and it is not told again."""
+    (await shop.printer()).show(**STATE("error"))
+    rows, told, go = life.schedule.worker._rows, asyncio.Event(), asyncio.Event()
+    end = rows.end
+
+    async def late(*given: Any) -> Json:
+        told.set()
+        await go.wait()
+        return await end(*given)
+
+    monkeypatch.setattr(rows, "end", late)
+    looking = life.tasks.start("looking", life.result(FLEET))
+    await told.wait()
+    (said,) = [data for name, data in life.told if name == "fleet.updated"]
+    before = (await life.autonomy.snapshot())["fleet"]
+    go.set()
+    stored = (await looking)["problems"]
+    assert before == stored == said["problems"] == await life.autonomy.fleet.open()
 
 
 async def test_a_printer_that_never_answered_is_away_since_it_was_added(
