@@ -141,7 +141,7 @@ class Goals:
             connection.execute(update(goals).where(*this).values(research_id=research_id))
             return [row_of(connection, goal_id)]
 
-        self._tell(await self._db.write(work))
+        await self._kept(work)
 
     async def open(self) -> list[Json]:
         """Return what is not over, for a new subscriber."""
@@ -203,10 +203,10 @@ class Goals:
             raise Conflict("goal_exists", "There is such a goal already")
 
         try:
-            made = await self._db.write(work)
+            made = await self._kept(work)
         except IntegrityError as err:  # somebody said it at the same moment, to another brain
             raise Conflict("goal_exists", "There is such a goal already") from err
-        return self._tell(made)[0]
+        return made[0]
 
     @command("goals.decide", Scope.CONTROL, capability=CAPABILITY)
     async def decide(self, caller: Caller, params: DecideGoal) -> Json:
@@ -222,6 +222,10 @@ class Goals:
             raise Forbidden(
                 "direct_approval_required", "Approve this with your own phone or dashboard"
             )
+        # To its end, though its time is over: what is audited as decided is what was.
+        return await asyncio.shield(self._decided(person, params))
+
+    async def _decided(self, person: str, params: DecideGoal) -> Json:
         async with self._deciding:
             return await self._decide(person, params)
 
@@ -272,6 +276,14 @@ class Goals:
     async def get(self, goal_id: str) -> Json:
         """Return a goal; NotFound ``goal_not_found``."""
         return await self._db.read(lambda connection: row_of(connection, goal_id))
+
+    async def _kept(self, work: Callable[[Connection], list[Json]]) -> list[Json]:
+        """Change goals and tell of them, to its end, though whoever asked goes away: what is stored is told."""
+
+        async def keep() -> list[Json]:
+            return self._tell(await self._db.write(work))
+
+        return await asyncio.shield(keep())
 
     def _tell(self, rows: list[Json]) -> list[Json]:
         for row in rows:

@@ -8,7 +8,7 @@ import pytest
 from brain_server.autonomy.goals import MOST_SAID
 from brain_server.protocol import Channel, Json
 from brain_server.storage import tables
-from tests.brain.autonomy.works import DAY, Life, Works, finger, idea
+from tests.brain.autonomy.works import DAY, Life, Works, eventually, finger, idea
 
 
 async def test_an_idea_waits_for_a_person_and_nothing_runs_before(life: Life, shop: Works) -> None:
@@ -187,6 +187,54 @@ async def test_of_two_who_decide_at_once_one_does(life: Life, shop: Works) -> No
     errors = [one for one in found if isinstance(one, BaseException)]
     assert [getattr(one, "code", "") for one in errors] == ["already_decided"]
     assert len(await shop.house.trail("goal_decided")) == 1
+
+
+async def test_what_is_audited_as_decided_is_decided_though_nobody_waits_for_it(
+    life: Life, shop: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And told to the others, who would be asked for ever."""
+    (goal,) = await shop.proposed(idea())
+    step, audited, go = shop.house.gate.step, asyncio.Event(), asyncio.Event()
+
+    async def slow(work: Any) -> Any:
+        done = await step(work)
+        audited.set()
+        await go.wait()
+        return done
+
+    monkeypatch.setattr(shop.house.gate, "step", slow)
+    deciding = life.tasks.start("deciding", life.decided(goal, approve=False))
+    await audited.wait()
+    deciding.cancel()
+    await asyncio.wait([deciding])
+    go.set()
+
+    async def told() -> bool:
+        return "rejected" in [row["status"] for name, row in life.told if name == "goal.updated"]
+
+    await eventually(told)
+    assert (await life.items("goals.list"))[0]["status"] == "rejected"
+
+
+async def test_what_a_person_wants_is_told_though_nobody_waits_for_it(life: Life) -> None:
+    """What is stored is told."""
+    stored, write = asyncio.Event(), life.database.write
+
+    async def late(work: Any) -> Any:
+        made = await write(work)
+        stored.set()
+        await asyncio.sleep(0)
+        return made
+
+    with pytest.MonkeyPatch.context() as once:
+        once.setattr(life.database, "write", late)
+        adding = life.tasks.start("adding", life.command("goals.add", title="Print lids on A"))
+        await stored.wait()
+        adding.cancel()
+        await asyncio.wait([adding])
+    await life.database.write(lambda _connection: None)
+    (goal,) = await life.items("goals.list")
+    assert ("goal.updated", goal) in life.told
 
 
 async def test_the_figure_before_is_kept_with_the_decision(life: Life, shop: Works) -> None:
