@@ -397,8 +397,8 @@ async def test_an_answer_that_is_left_between_head_and_body_is_still_understood(
     monkeypatch.setattr("brain_server.providers.llama_cpp.child.CANCEL_S", SOON)
     instead(
         f"{ODD}piece = packed(Piece(text='a', logprobs=()))\n"
-        "brain.sendall(piece[:4]); time.sleep(1); brain.sendall(piece[4:])\n"
-        "say(Done(id=next_order(stream).id, tokens_in=0, tokens_out=0, finish='cancelled'))\n"
+        "brain.sendall(piece[:4]); cancel = next_order(stream); brain.sendall(piece[4:])\n"
+        "say(Done(id=cancel.id, tokens_in=0, tokens_out=0, finish='cancelled'))\n"
         "stream.read(1)"
     )
     async with local(data_dir) as llama:
