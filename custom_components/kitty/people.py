@@ -61,7 +61,7 @@ from .const import (
     SUBENTRY_DEVICE,
 )
 from .coordinator import LINK_UP, SNAPSHOT, KittyCoordinator
-from .errors import BUSY, BrainError, BrainUnavailable, LedgerUnwritable
+from .errors import BrainError, BrainUnavailable, LedgerUnwritable
 from .gate import Executor
 from .issues import (
     create_audit_rollback,
@@ -145,9 +145,8 @@ class Feed:
         """Show the brain our key; a brain that holds another one believes no decision of ours."""
         try:
             await self._client.command("integration.register", self._key())
-        except BrainUnavailable as err:
-            if err.code in BUSY and self._retry_timer is None:
-                self._retry_timer = async_call_later(self._hass, RETRY_AFTER, self._on_retry)
+        except BrainUnavailable:
+            self._retry_later()
             return False
         except BrainError as err:
             LOGGER.error("The brain does not pair: %s", err)
@@ -301,10 +300,11 @@ class Feed:
                 await self._command("safety.check", result)
 
     async def _command(self, action: str, params: Json) -> Json | None:
-        """Send one thing; None where it was not taken, which is logged unless the brain is away."""
+        """Send one thing; None where it was not taken, which is logged unless the brain cannot be told now."""
         try:
             answer: Json = await self._client.command(action, params)
         except BrainUnavailable:
+            self._retry_later()
             return None
         except BrainError as err:
             LOGGER.error("The brain refused %s: %s", action, err)
@@ -401,6 +401,12 @@ class Feed:
     def _on_audit_due(self, _now: datetime) -> None:
         self._audit_timer = None
         self._start(self._keep_audit_head())
+
+    @callback
+    def _retry_later(self) -> None:
+        """Send everything once more to a brain that is there and too busy; of one that comes back we hear."""
+        if self._client.connected and self._retry_timer is None:
+            self._retry_timer = async_call_later(self._hass, RETRY_AFTER, self._on_retry)
 
     @callback
     def _on_retry(self, _now: datetime) -> None:

@@ -528,5 +528,37 @@ async def test_a_brain_that_is_too_busy_to_pair_is_asked_again(
     await brain.received_command("safety.sync", before + 1)
 
 
+async def test_rules_that_a_busy_brain_did_not_take_are_sent_again(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Else whoever lost a role would have it at the brain until the next connection."""
+    brain.answers["safety.sync"], sync = _busy, brain.answers["safety.sync"]
+    changed = rules() | {"people": {ADA: rules()["people"][ADA]}}
+    before = len(brain.sent("safety.sync"))
+    hass.config_entries.async_update_entry(kitty, options=changed)
+    await brain.received_command("safety.sync", before + 1)
+    await heard(kitty)
+    brain.answers["safety.sync"] = sync
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=31))
+    again = await brain.received_command("safety.sync", before + 2)
+    assert [user["id"] for user in again["users"]] == [ADA]
+
+
+async def test_a_chain_that_a_busy_brain_could_not_prove_is_asked_for_again(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Until it is proved none of it is kept, and a rollback would go unseen."""
+    brain.answers["audit.anchor"], anchor = _busy, brain.answers["audit.anchor"]
+    brain.audit = {"seq": 9, "hash": "h9", "at": 0.0}
+    brain.restarted()
+    await brain.drop()
+    await brain.received_command("devices.put", 2)
+    await heard(kitty)
+    brain.answers["audit.anchor"] = anchor
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=31))
+    ledger = kitty.runtime_data.ledger
+    await eventually(lambda: ledger.audit_head == {"seq": 9, "hash": "h9"})
+
+
 def _busy(_params: Json, _caller: Json | None) -> Json:
     raise FakeError("database_busy")
