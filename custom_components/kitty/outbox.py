@@ -6,9 +6,11 @@ the moment between fires a page again, with the same ids.
 
 import asyncio
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.start import async_at_started
 from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util, slugify
@@ -25,6 +27,7 @@ ADDED: Final = "outbox.added"
 STORE_VERSION: Final = 1
 PAGE: Final = 20
 WEATHER: Final = "weather.alerts"
+RETRY_AFTER: Final = 30.0
 
 
 def store_of(hass: HomeAssistant, entry: KittyConfigEntry) -> Store[Json]:
@@ -46,6 +49,7 @@ class Outbox:
         # The last row that was fired: its id, and when it was told.
         self._place: Json | None = None
         self._news = asyncio.Event()
+        self._retry_timer: CALLBACK_TYPE | None = None
 
     async def start(self) -> None:
         """Read from now on, once those who wait for events are there."""
@@ -53,6 +57,7 @@ class Outbox:
         on_unload = self._entry.async_on_unload
         on_unload(self._coordinator.async_listen(ADDED, self._wake))
         on_unload(self._coordinator.async_listen(LINK_UP, self._wake))
+        on_unload(self._stop_timer)
 
         @callback
         def begin(_hass: HomeAssistant) -> None:
@@ -73,8 +78,26 @@ class Outbox:
                 await self._read_on()
             except KittyError as err:
                 LOGGER.debug("Events wait: %s", err)
+                self._retry_later()
             except BrainError as err:
                 LOGGER.warning("The brain does not give its events: %s", err)
+
+    @callback
+    def _retry_later(self) -> None:
+        """Read once more from a brain that is there and too busy; of one that comes back we hear."""
+        if self._client.connected and self._retry_timer is None:
+            self._retry_timer = async_call_later(self._hass, RETRY_AFTER, self._on_retry)
+
+    @callback
+    def _on_retry(self, _now: datetime) -> None:
+        self._retry_timer = None
+        self._news.set()
+
+    @callback
+    def _stop_timer(self) -> None:
+        if self._retry_timer is not None:
+            self._retry_timer()
+            self._retry_timer = None
 
     async def _read_on(self) -> None:
         """Fire everything that is new; who reads for the first time begins with what comes next."""
@@ -100,7 +123,11 @@ class Outbox:
 
     async def _keep(self, place: Json) -> None:
         self._place = place
-        await self._store.async_save(place)
+        # An unload waits for it: the next life begins at the place that was kept.
+        saving = self._entry.async_create_task(
+            self._hass, self._store.async_save(place), "kitty outbox place"
+        )
+        await asyncio.shield(saving)
 
 
 def _is_over(item: Json) -> bool:

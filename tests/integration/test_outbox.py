@@ -2,14 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import EVENT_HOMEASSISTANT_STARTED
 from homeassistant.core import CoreState, Event, HomeAssistant
+from homeassistant.helpers.storage import Store
 from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    async_capture_events,
+    async_fire_time_changed,
+)
 
 from custom_components.kitty.const import EVENT_KITTY
 from custom_components.kitty.logbook import async_describe_events
@@ -161,6 +169,7 @@ async def test_many_are_fired_page_by_page_in_their_order(
     await told(hass, brain, *(row(number) for number in range(1, count + 1)))
     await eventually(lambda: len(fired) == count)
     assert numbers(fired) == list(range(1, count + 1))
+    await brain.received_command("outbox.read", 6)
     assert [one.get("after") for one in brain.sent("outbox.read")][-3:] == [PAGE, PAGE * 2, count]
 
 
@@ -170,7 +179,8 @@ async def test_the_brain_is_told_of_the_row_by_its_time_too(
     """By it the brain knows that an older backup was restored."""
     await told(hass, brain, row(1))
     await eventually(lambda: fired)
-    assert brain.sent("outbox.read")[-1] == {"after": 1, "at": NOW + 1, "limit": PAGE}
+    last = await brain.received_command("outbox.read", 4)
+    assert last == {"after": 1, "at": NOW + 1, "limit": PAGE}
 
 
 async def test_a_brain_that_cannot_read_now_is_asked_again(
@@ -188,6 +198,50 @@ async def test_a_brain_that_cannot_read_now_is_asked_again(
     brain.answers["outbox.read"] = read
     await told(hass, brain, row(2))
     await eventually(lambda: len(fired) == 2)
+    assert numbers(fired) == [1, 2]
+
+
+async def test_what_a_busy_brain_did_not_give_is_fired_though_nothing_else_is_told(
+    hass: HomeAssistant, ready: MockConfigEntry, brain: FakeBrain, fired: list[Event[Any]]
+) -> None:
+    """The next news may be hours away."""
+    read = brain.answers["outbox.read"]
+
+    def busy(_params: Json, _caller: Json | None) -> Json:
+        raise FakeError("database_busy")
+
+    brain.answers["outbox.read"] = busy
+    await told(hass, brain, row(1))
+    await brain.received_command("outbox.read", 3)
+    await heard(ready)
+    brain.answers["outbox.read"] = read
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=31))
+    await eventually(lambda: fired)
+    assert numbers(fired) == [1]
+
+
+async def test_a_reload_fires_nothing_a_second_time(
+    hass: HomeAssistant, ready: MockConfigEntry, brain: FakeBrain, fired: list[Event[Any]]
+) -> None:
+    """Also one that comes while the place is on its way to the disk."""
+    disk, write = asyncio.Event(), Store._async_write_data
+
+    async def slow(store: Store[Any], data: Json) -> None:
+        if store.key.endswith(".outbox"):
+            await disk.wait()
+        await write(store, data)
+
+    client = ready.runtime_data.client
+    with patch.object(Store, "_async_write_data", slow):
+        await told(hass, brain, row(1))
+        await eventually(lambda: fired)
+        reload = hass.async_create_task(hass.config_entries.async_reload(ready.entry_id))
+        await eventually(lambda: not client.connected)
+        disk.set()
+        assert await reload
+    await brain.received_command("outbox.read", 4)
+    await told(hass, brain, row(2))
+    await eventually(lambda: 2 in numbers(fired))
     assert numbers(fired) == [1, 2]
 
 
