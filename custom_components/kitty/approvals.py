@@ -335,9 +335,19 @@ class Approvals:
             )
             await self._ledger.use_token(token)
         except BrainUnavailable as err:
-            await self._phones.ask(event, record["user_id"], note=str(err), again=True)
+            await self._ask_again(record, str(err))
         except HomeAssistantError as err:
             await self._phones.tell(event, record["user_id"], str(err))
+
+    async def _ask_again(self, record: Json, why: str) -> None:
+        """Show a request to somebody once more, unless it was decided while the brain was asked."""
+        event_id = record["event_id"]
+        async with self._asking.setdefault(event_id, asyncio.Lock()):
+            if self._is_waiting(record):
+                event = self._coordinator.data.events[event_id]
+                await self._phones.ask(event, record["user_id"], note=why, again=True)
+        if event_id not in self._timers:
+            self._asking.pop(event_id, None)
 
     def _is_waiting(self, record: Json) -> bool:
         """Tell whether the event of a token can still be decided, as far as is known here."""

@@ -283,6 +283,7 @@ class Ledger:
                 "decision": decision,
                 "expires_at": event["expires_at"],
                 "used": False,
+                "shown": False,
                 "cleared": False,
             }
         await self._save()
@@ -311,13 +312,21 @@ class Ledger:
     def shows(self, event: Json, user_id: str) -> bool:
         """Tell whether this very event still shows on a person's phones, as far as is known."""
         return any(
-            not record["cleared"] and record.get("subject") == event["subject"]
+            record.get("shown", True)
+            and not record["cleared"]
+            and record.get("subject") == event["subject"]
             for record in self._tokens_of(event["id"], user_id)
         )
 
     def is_cleared(self, event_id: str, user_id: str) -> bool:
         """Tell whether nothing about an event shows on a person's phones any more."""
         return all(record["cleared"] for record in self._tokens_of(event_id, user_id))
+
+    async def mark_shown(self, event_id: str, user_id: str) -> None:
+        """Record that an event was sent to a person's phones; before, a restart sends it anew."""
+        for record in self._tokens_of(event_id, user_id):
+            record["shown"] = True
+        await self._save()
 
     async def mark_cleared(self, event_id: str, user_id: str) -> None:
         """Record that nothing about an event shows on a person's phones any more."""

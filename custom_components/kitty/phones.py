@@ -83,6 +83,7 @@ class Phones:
         data = self._data(words, event, self._tokens[key])
         if not await self.send(user_id, message, title=title, data=data):
             self.note(_notification_id(event["id"]), title, message)
+        await self._ledger.mark_shown(event["id"], user_id)
 
     async def tell(self, event: Json, user_id: str, message: str) -> None:
         """Replace a request on one person's phones by a sentence without buttons."""

@@ -239,12 +239,51 @@ async def test_a_restart_while_people_decide(
     bob = await phones.add(BOB, "bob")
     event = await asked(brain, kitty, BOB)
     action = approve(await phones.shown(bob))
+    await eventually(lambda: kitty.runtime_data.ledger.shows(event, BOB))
     assert await hass.config_entries.async_reload(kitty.entry_id)
     await heard(kitty)
     assert len(phones.pushes[bob]) == 1
     await phones.press(bob, action)
     await brain.until(lambda: brain.events[event["id"]]["status"] == "approved")
     assert (await phones.shown(bob, 2))["message"] == "clear_notification"
+
+
+async def test_a_restart_before_a_phone_was_reached(
+    hass: HomeAssistant, phones: Phones, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Its buttons are on the disk already, and on no phone: it is asked anew."""
+    bob = await phones.add(BOB, "bob")
+    held = asyncio.Event()
+
+    async def hold(*_args: object, **_more: object) -> None:
+        held.set()
+        await asyncio.Event().wait()
+
+    with patch.object(hass.data["mobile_app"]["notify"], "async_send_message", hold):
+        event = await asked(brain, kitty, BOB)
+        await held.wait()
+        assert await hass.config_entries.async_unload(kitty.entry_id)
+    await set_up(hass, kitty)
+    await phones.press(bob, approve(await phones.shown(bob)))
+    await brain.until(lambda: brain.events[event["id"]]["status"] == "approved")
+
+
+async def test_a_request_that_was_decided_while_the_brain_was_asked_is_not_shown_again(
+    phones: Phones, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """The news of the decision comes before the brain says that it cannot hear this one."""
+    bob = await phones.add(BOB, "bob")
+    event = await asked(brain, kitty, BOB)
+    push = await phones.shown(bob)
+
+    async def late(_params: Json, _caller: Json | None) -> Json:
+        await brain.push("safety.event", event | {"status": "denied", "denied_by": ADA})
+        await phones.shown(bob, 2)
+        raise FakeError("database_busy")
+
+    brain.answers["safety.decide"] = late
+    await phones.press(bob, approve(push))
+    assert [one["message"] for one in phones.pushes[bob][1:]] == ["clear_notification"]
 
 
 async def test_a_button_from_before_a_restart_whose_time_is_over(
