@@ -76,8 +76,10 @@ class IncidentPush:
         self._approvals = data.approvals
         self._phones = Phones(hass, entry, data.ledger)
         self._store = store_of(hass, entry)
-        # By incident: whom it was shown to. By hash: what a button does. By camera: when it last rang.
+        # By incident: whom it is for, and as long as it is being shown, who was not shown it yet.
         self._told: dict[str, list[str]] = {}
+        self._left: dict[str, list[str]] = {}
+        # By hash: what a button does. By camera: when it last rang.
         self._tokens: dict[str, Json] = {}
         self._rang: dict[str, float] = {}
         self._quiet: list[str] = []
@@ -88,6 +90,7 @@ class IncidentPush:
         """Take up what was shown before a restart, and follow the brain and the phones."""
         kept = await self._store.async_load() or {}
         self._told = kept.get("told", {})
+        self._left = kept.get("left", {})
         self._tokens = kept.get("tokens", {})
         self._rang = kept.get("rang", {})
         self._quiet = kept.get("quiet", [])
@@ -124,6 +127,8 @@ class IncidentPush:
             row = self._coordinator.data.incidents.get(incident_id)
             if row is None or row["status"] != "open":
                 await self._end(incident_id)
+            elif incident_id in self._left:
+                await self._show_all(row)
             elif incident_id not in self._told and row["job_id"] not in self._quiet:
                 await self._ring(row)
 
@@ -136,14 +141,24 @@ class IncidentPush:
                 self._timers[row["id"]] = async_call_later(self._hass, wait, again)
             return
         people = await self._people(row)
-        self._told[row["id"]] = people
+        self._told[row["id"]], self._left[row["id"]] = people, list(people)
         self._rang[row["device_id"]] = time.time()
         await self._save()
-        took = [await self._show(row, user_id) for user_id in people]
-        if not any(took):
+        await self._show_all(row)
+
+    async def _show_all(self, row: Json) -> None:
+        """Show an incident to its people; who was not reached before an end of this life is in the next one."""
+        left = self._left[row["id"]]
+        took = len(left) < len(self._told[row["id"]])
+        for user_id in list(left):
+            took = await self._show(row, user_id) or took
+            left.remove(user_id)
+        if not took:
             words = await self._phones.words()
             title, message = self._title(words, row), self._message(words, row)
             self._phones.note(_note_id(row["id"]), title, message)
+        del self._left[row["id"]]
+        await self._save()
 
     def _again(self, incident_id: str) -> Any:
         """Return what looks at an incident again once its camera may ring."""
@@ -162,6 +177,7 @@ class IncidentPush:
         if incident_id not in self._told:
             return
         people = self._told.pop(incident_id)
+        self._left.pop(incident_id, None)
         self._forget(incident_id)
         await self._save()
         self._phones.take_back(_note_id(incident_id))
@@ -336,6 +352,7 @@ class IncidentPush:
         await self._store.async_save(
             {
                 "told": self._told,
+                "left": self._left,
                 "tokens": self._tokens,
                 "rang": self._rang,
                 "quiet": self._quiet,

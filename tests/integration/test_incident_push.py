@@ -1,8 +1,10 @@
 """Alarms on phones: who is told, with which picture, how often, and what the buttons do and for whom."""
 
+import asyncio
 from collections.abc import AsyncIterator
 import json
 from typing import Any
+from unittest.mock import patch
 
 from homeassistant.components import persistent_notification as pn
 from homeassistant.const import Platform
@@ -363,13 +365,40 @@ async def test_what_is_over_before_the_camera_may_ring_again_is_never_told(
     assert len(phones.pushes["ada"]) == 1
 
 
-async def test_a_restart_rings_nobody_twice_and_its_buttons_still_work(
+async def test_a_restart_while_phones_ring_leaves_nobody_out(
     hass: HomeAssistant, phones: Phones, workshop: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """Bob's turn would have come after Ada's phone."""
+    await phones.add(BOB, "bob")
+    held = asyncio.Event()
+
+    async def hold(*_args: object, **_more: object) -> None:
+        held.set()
+        await asyncio.Event().wait()
+
+    brain.workshop["incidents"] = [alarm()]
+    with patch.object(hass.data["mobile_app"]["notify"], "async_send_message", hold):
+        await push(hass, brain, "incident.updated", alarm())
+        await held.wait()
+        assert await hass.config_entries.async_unload(workshop.entry_id)
+    assert await hass.config_entries.async_setup(workshop.entry_id)
+    assert (await phones.shown("ada"))["data"]["tag"] == TAG
+    assert (await phones.shown("bob"))["data"]["tag"] == TAG
+
+
+async def test_a_restart_rings_nobody_twice_and_its_buttons_still_work(
+    hass: HomeAssistant,
+    phones: Phones,
+    workshop: MockConfigEntry,
+    brain: FakeBrain,
+    hass_storage: dict[str, Any],
 ) -> None:
     """What is on the phone stays there."""
     brain.workshop["incidents"] = [alarm()]
     await push(hass, brain, "incident.updated", alarm())
     action = buttons(await phones.shown("ada"))["Pause"]
+    kept = hass_storage[f"kitty.{brain.instance_id}.incidents"]
+    await eventually(lambda: kept["data"]["left"] == {})
     assert await hass.config_entries.async_reload(workshop.entry_id)
     await settled(hass, brain)
     assert len(phones.pushes["ada"]) == 1
