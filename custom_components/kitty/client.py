@@ -276,12 +276,23 @@ class BrainClient:
         except (ValueError, KeyError, TypeError, AttributeError) as err:
             LOGGER.warning("The brain's request %s makes no sense: %r", frame["method"], err)
             reply["error"] = {"code": "invalid_request", "message": repr(err)}
-        except (OSError, ClientError, RuntimeError) as err:
-            # What other integrations offer fails as their libraries do.
+        except Exception as err:  # noqa: BLE001 - what other integrations offer raises whatever their libraries do
             LOGGER.warning("The brain's request %s failed: %r", frame["method"], err)
             reply["error"] = {"code": "home_assistant_error", "message": repr(err)}
         with suppress(BrainUnavailable):
+            await self._send_reply(reply)
+
+    async def _send_reply(self, reply: Json) -> None:
+        """Send an answer; in the place of one that no frame holds, that it is so: nobody waits for nothing."""
+        try:
             await self._send(reply)
+        except BrainUnavailable:
+            raise
+        except (KittyError, TypeError, ValueError) as err:
+            LOGGER.warning("An answer to the brain cannot be sent: %s", err)
+            code = err.code if isinstance(err, KittyError) else "home_assistant_error"
+            error = {"code": code, "message": str(err)}
+            await self._send({"type": "response", "id": reply["id"], "error": error})
 
     async def _send(self, frame: Json) -> None:
         """Put one frame on the wire; BrainUnavailable where the socket is gone."""

@@ -1,6 +1,7 @@
 """The socket to the brain: what it asks for, what it survives, what it refuses."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import ClientError
@@ -382,7 +383,13 @@ async def test_a_brain_that_breaks_off_while_it_is_tried(
         await validate(async_get_clientsession(hass), brain.url, TOKEN)
 
 
-@pytest.mark.parametrize("error", [TimeoutError(), ClientError("gone"), RuntimeError("broken")])
+class LibraryError(Exception):
+    """What only the library of another integration knows."""
+
+
+@pytest.mark.parametrize(
+    "error", [TimeoutError(), ClientError("gone"), RuntimeError("broken"), LibraryError()]
+)
 async def test_whatever_fails_in_this_house_the_brain_is_answered(
     kitty: MockConfigEntry, brain: FakeBrain, error: Exception
 ) -> None:
@@ -394,3 +401,22 @@ async def test_whatever_fails_in_this_house_the_brain_is_answered(
     kitty.runtime_data.client.register("ha.fail", fail)
     answer = await brain.ask("ha.fail", {})
     assert answer["error"]["code"] == "home_assistant_error"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ({"text": "x" * 1024 * 1024}, "frame_too_large"),
+        ({"at": datetime(2026, 1, 1, tzinfo=UTC)}, "home_assistant_error"),
+    ],
+)
+async def test_an_answer_that_cannot_be_sent_is_no_silence(
+    kitty: MockConfigEntry, brain: FakeBrain, answer: Json, code: str
+) -> None:
+    """A tool of another integration may say more than a frame holds, or what is no JSON."""
+
+    async def tell(_params: Json) -> Json:
+        return answer
+
+    kitty.runtime_data.client.register("ha.tell", tell)
+    assert (await brain.ask("ha.tell", {}))["error"]["code"] == code
