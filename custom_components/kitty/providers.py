@@ -1,5 +1,6 @@
 """The brain's models and tool servers, as far as Home Assistant looks after them."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +23,7 @@ from .const import (
 )
 from .coordinator import LINK_UP
 from .entries import client_of
-from .errors import BrainError, BrainUnavailable
+from .errors import BUSY, BrainError, BrainUnavailable
 from .issues import (
     create_budget_exhausted,
     create_provider_ill,
@@ -34,6 +35,7 @@ from .issues import (
 from .protocol import Json
 
 ILL_AFTER: Final = 300.0
+RETRY_AFTER: Final = 30.0
 EXHAUSTED: Final = "local_only"
 
 if TYPE_CHECKING:
@@ -49,15 +51,20 @@ def provider_subentries(entry: KittyConfigEntry) -> dict[str, str]:
 
 
 async def forget_provider(hass: HomeAssistant, entry: KittyConfigEntry, provider_id: str) -> None:
-    """Have the brain forget a provider and its secret; at once, or when it is back or the entry is loaded again."""
+    """Have the brain forget a provider and its secret; now, when it has time, is back, or the entry is loaded again."""
     # Before it is told: whatever comes between is made up for later.
     _remember(hass, entry, {*entry.data.get(CONF_REMOVED_PROVIDERS, ()), provider_id})
-    try:
-        await client_of(entry).command("providers.remove", {"provider_id": provider_id})
-    except BrainUnavailable:
-        return
-    except BrainError as err:
-        LOGGER.warning("The brain does not remove a provider: %s", err)
+    while True:
+        try:
+            await client_of(entry).command("providers.remove", {"provider_id": provider_id})
+        except BrainUnavailable as err:
+            if err.code not in BUSY:
+                return
+            await asyncio.sleep(RETRY_AFTER)
+            continue
+        except BrainError as err:
+            LOGGER.warning("The brain does not remove a provider: %s", err)
+        break
     _remember(hass, entry, {*entry.data.get(CONF_REMOVED_PROVIDERS, ())} - {provider_id})
 
 
@@ -98,6 +105,7 @@ def async_note_removed(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
 def async_forget_removed(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
     """Tell the brain, now and whenever it comes back, what was removed while it could not be told."""
     async_note_removed(hass, entry)
+    under_way: asyncio.Task[None] | None = None
 
     async def forget() -> None:
         for provider_id in entry.data.get(CONF_REMOVED_PROVIDERS, ()):
@@ -105,8 +113,13 @@ def async_forget_removed(hass: HomeAssistant, entry: KittyConfigEntry) -> None:
 
     @callback
     def start(_data: Json) -> None:
+        nonlocal under_way
+        if under_way is not None and not under_way.done():
+            return
         if entry.data.get(CONF_REMOVED_PROVIDERS):
-            entry.async_create_background_task(hass, forget(), "kitty removed providers")
+            under_way = entry.async_create_background_task(
+                hass, forget(), "kitty removed providers"
+            )
 
     entry.async_on_unload(entry.runtime_data.coordinator.async_listen(LINK_UP, start))
     start({})

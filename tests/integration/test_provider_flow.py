@@ -15,6 +15,7 @@ from homeassistant.data_entry_flow import FlowResultType
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.kitty import providers
 from custom_components.kitty.protocol import Json
 
 from .conftest import eventually, kitty_entry, set_up
@@ -513,6 +514,26 @@ async def test_what_is_removed_while_the_brain_is_away_is_removed_when_it_is_bac
     await brain.start()
     await hass.config_entries.async_reload(entry.entry_id)
     assert await brain.received_command("providers.remove") == {"provider_id": ID}
+    await eventually(lambda: entry.data["removed_providers"] == [])
+
+
+async def test_what_a_busy_brain_did_not_remove_is_removed_later(
+    hass: HomeAssistant,
+    brain: FakeBrain,
+    entry: MockConfigEntry,
+    added: ConfigSubentry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its secret stays at the brain no longer than that."""
+    monkeypatch.setattr(providers, "RETRY_AFTER", 0.0)
+    busy = [refuse("database_busy")]
+
+    def remove(params: Json, caller: Json | None) -> Json:
+        return busy.pop()(params, caller) if busy else {}
+
+    brain.answers["providers.remove"] = remove
+    hass.config_entries.async_remove_subentry(entry, added.subentry_id)
+    assert await brain.received_command("providers.remove", 2) == {"provider_id": ID}
     await eventually(lambda: entry.data["removed_providers"] == [])
 
 
