@@ -37,4 +37,5 @@ class Replies:
         self._hass.bus.async_fire(EVENT_REPLY, reply, context=Context(user_id=reply["user_id"]))
         entry = self._coordinator.config_entry
         work = self._phones.say(reply["user_id"], reply["text"], tag=reply["conversation_id"])
-        entry.async_create_background_task(self._hass, work, "kitty reply")
+        # An unload waits for it: the brain tells it once.
+        entry.async_create_task(self._hass, work, "kitty reply")

@@ -1,7 +1,9 @@
 """Answers that had to wait for people: told once, to the person who asked."""
 
+import asyncio
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
+from unittest.mock import patch
 
 from homeassistant.components import persistent_notification as pn
 from homeassistant.core import HomeAssistant
@@ -53,6 +55,31 @@ async def test_a_late_answer_is_not_lost_where_the_phone_is_out_of_reach(
     phones.status = HTTPStatus.INTERNAL_SERVER_ERROR
     await brain.push("conversation.reply", reply(ADA))
     await eventually(lambda: pn._async_get_or_create_notifications(hass))
+
+
+async def test_a_late_answer_that_is_on_its_way_outlives_a_reload(
+    hass: HomeAssistant, phones: Phones, kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """The brain tells it once."""
+    ada = await phones.add(ADA, "ada")
+    held, go_on = asyncio.Event(), asyncio.Event()
+    notifier = hass.data["mobile_app"]["notify"]
+    send = notifier.async_send_message
+
+    async def hold(*args: Any, **more: Any) -> None:
+        held.set()
+        await go_on.wait()
+        await send(*args, **more)
+
+    client = kitty.runtime_data.client
+    with patch.object(notifier, "async_send_message", hold):
+        await brain.push("conversation.reply", reply(ADA))
+        await held.wait()
+        reload = hass.async_create_task(hass.config_entries.async_reload(kitty.entry_id))
+        await eventually(lambda: not client.connected)
+        go_on.set()
+        assert await reload
+    assert (await phones.shown(ada))["message"] == TEXT
 
 
 async def test_automations_hear_a_late_answer(
