@@ -243,7 +243,11 @@ class Deliveries:
         data |= {"visibility": "private"} if letter.user_id is not None else {}
         data |= {"alert_once": True} if note else {}
         text = "\n".join(line for line in (note, letter.message) if line)
-        return await self._phones.send(user_id, _short(text), title=letter.title, data=data)
+        took = await self._phones.send(user_id, _short(text), title=letter.title, data=data)
+        if tokens and letter.notification_id not in self._asked:
+            # It was answered while it was on its way here, and this phone had nothing to clear.
+            await self._phones.send(user_id, "clear_notification", data={"tag": letter.tag})
+        return took
 
     async def _mint(self, letter: Letter, user_id: str) -> dict[str, str]:
         """Return the tokens of a person's buttons, the hashes of which are on the disk."""
@@ -298,7 +302,8 @@ class Deliveries:
         """Take what somebody has answered off every phone."""
         if (asked := self._asked.pop(data["id"], None)) is not None:
             self._forget(data["id"])
-            self._entry.async_create_background_task(
+            # An unload waits for it: the brain tells it once.
+            self._entry.async_create_task(
                 self._hass, self._clear(asked), f"kitty answered {data['id']}"
             )
 

@@ -16,7 +16,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUs
 from custom_components.kitty import deliveries
 from custom_components.kitty.protocol import Json
 
-from .conftest import ADA, BOB, EVE, frozen, heard, rules
+from .conftest import ADA, BOB, EVE, eventually, frozen, heard, rules
 from .fake_brain import FakeBrain, FakeError, new_id
 from .press import PRESS, Phones
 
@@ -407,6 +407,57 @@ async def test_what_was_answered_goes_away_on_every_phone(
         assert cleared["data"]["tag"] == phones.pushes[phone][0]["data"]["tag"]
     await phones.press(bob, late)
     assert brain.sent("notifications.answer") == []
+
+
+async def test_what_was_answered_while_a_phone_was_still_being_reached_goes_away_there_too(
+    hass: HomeAssistant, phones: Phones, ada: str, brain: FakeBrain
+) -> None:
+    """Its notification comes behind the word that takes it away."""
+    bob = await phones.add(BOB, "bob")
+    held, go_on = asyncio.Event(), asyncio.Event()
+    notifier = hass.data["mobile_app"]["notify"]
+    send = notifier.async_send_message
+
+    async def hold(message: str, **more: Any) -> None:
+        if more["target"] == ["webhook-bob"] and message != "clear_notification":
+            held.set()
+            await go_on.wait()
+        await send(message, **more)
+
+    with patch.object(notifier, "async_send_message", hold):
+        asking = hass.async_create_background_task(asked_of(brain, None), "ask")
+        await phones.shown(ada)
+        await held.wait()
+        await brain.push("notification.answered", {"id": NOTIFICATION, "action": "yes"})
+        await phones.shown(bob)
+        go_on.set()
+        await asking
+    assert (await phones.shown(bob, 2))["message"] == "It is full."
+    assert (await phones.shown(bob, 3))["message"] == "clear_notification"
+
+
+async def test_what_was_answered_goes_away_though_a_reload_comes_between(
+    hass: HomeAssistant, kitty: MockConfigEntry, phones: Phones, ada: str, brain: FakeBrain
+) -> None:
+    """The brain tells of the answer once."""
+    await asked_of(brain, ADA)
+    held, go_on = asyncio.Event(), asyncio.Event()
+    notifier, client = hass.data["mobile_app"]["notify"], kitty.runtime_data.client
+    send = notifier.async_send_message
+
+    async def hold(*args: Any, **more: Any) -> None:
+        held.set()
+        await go_on.wait()
+        await send(*args, **more)
+
+    with patch.object(notifier, "async_send_message", hold):
+        await brain.push("notification.answered", {"id": NOTIFICATION, "action": "yes"})
+        await held.wait()
+        reload = hass.async_create_task(hass.config_entries.async_reload(kitty.entry_id))
+        await eventually(lambda: not client.connected)
+        go_on.set()
+        assert await reload
+    assert (await phones.shown(ada, 2))["message"] == "clear_notification"
 
 
 async def test_an_answer_to_what_was_never_asked_here_changes_nothing(
