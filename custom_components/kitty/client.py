@@ -259,7 +259,7 @@ class BrainClient:
                 case "request" if self._spawn is not None:
                     name = f"kitty {frame['method']}"
                     self._spawn(self._answer(frame), name)
-        except (ValueError, KeyError, TypeError, AttributeError) as err:
+        except Exception as err:  # noqa: BLE001 - whatever a frame does to its readers, the next one is read
             LOGGER.warning("The brain sent a frame that makes no sense: %r", err)
 
     async def _answer(self, frame: Json) -> None:

@@ -29,6 +29,10 @@ from .conftest import heard, kitty_entry, set_up
 from .fake_brain import TOKEN, FakeBrain, FakeError
 
 
+class LibraryError(Exception):
+    """What only the library of another integration knows."""
+
+
 def _client(hass: HomeAssistant, brain: FakeBrain, **pins: Any) -> BrainClient:
     return BrainClient(async_get_clientsession(hass), brain.url, TOKEN, **pins)
 
@@ -265,7 +269,9 @@ async def test_a_brain_that_restarted_sends_everything(
 
 
 @pytest.mark.parametrize(
-    "frame", ["not json", "[]", "{}", '{"type":"event"}', '{"type":"request"}']
+    "frame",
+    ["not json", "[]", "{}", '{"type":"event"}', '{"type":"request"}', "[" * 100_000],
+    ids=["no JSON", "list", "empty", "event", "request", "deep"],
 )
 async def test_a_frame_that_makes_no_sense_changes_nothing(
     kitty: MockConfigEntry, brain: FakeBrain, frame: str
@@ -275,6 +281,23 @@ async def test_a_frame_that_makes_no_sense_changes_nothing(
     await brain.say(frame)
     assert await kitty.runtime_data.client.command("devices.list") == {}
     assert kitty.runtime_data.coordinator.data == before
+
+
+async def test_a_reader_of_events_that_breaks_ends_no_link(
+    kitty: MockConfigEntry, brain: FakeBrain
+) -> None:
+    """What comes next is read by it, too."""
+    notes: list[str] = []
+
+    def read(data: Json) -> None:
+        notes.append(data["n"])
+        raise LibraryError
+
+    kitty.runtime_data.coordinator.async_listen("note", read)
+    await brain.push("note", {"n": "one"})
+    await brain.push("note", {"n": "two"})
+    await heard(kitty)
+    assert notes == ["one", "two"]
 
 
 async def test_a_request_that_nobody_answers(kitty: MockConfigEntry, brain: FakeBrain) -> None:
@@ -381,10 +404,6 @@ async def test_a_brain_that_breaks_off_while_it_is_tried(
     brain.answers["system.info"] = instead
     with pytest.raises(CannotConnect):
         await validate(async_get_clientsession(hass), brain.url, TOKEN)
-
-
-class LibraryError(Exception):
-    """What only the library of another integration knows."""
 
 
 @pytest.mark.parametrize(
