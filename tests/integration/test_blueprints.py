@@ -289,9 +289,15 @@ async def test_each_material_that_runs_low_is_told_once(
 
 
 async def test_prints_that_nobody_judged_are_told_at_their_time(
-    hass: HomeAssistant, workshop: MockConfigEntry, brain: FakeBrain, phones: Phones, phone: str
+    hass: HomeAssistant,
+    workshop: MockConfigEntry,
+    brain: FakeBrain,
+    phones: Phones,
+    phone: str,
+    freezer: FrozenDateTimeFactory,
 ) -> None:
-    """Once a day, and only if there are any."""
+    """Once a day, and only if there are any; also on a day of 25 hours."""
+    freezer.move_to("2027-11-06T20:00:00+00:00")
     [sensor] = [
         one for one in hass.states.async_entity_ids("sensor") if one.endswith("reviews_waiting")
     ]
@@ -300,7 +306,7 @@ async def test_prints_that_nobody_judged_are_told_at_their_time(
     await later(hass, hours=1, minutes=1)
     assert phones.pushes["wall"] == []
     await push(hass, brain, "review.updated", review())
-    await later(hass, days=1, hours=1, minutes=2)
+    await later(hass, days=1, hours=2, minutes=2)
     assert (await phones.shown("wall"))["message"] == "cat.gcode"
 
 
