@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import json
 import random
 import secrets
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Final
 
 from aiohttp import (
@@ -91,6 +91,8 @@ class BrainClient:
         self._event_id = 0
         self._subscription = 0
         self.hello: Hello | None = None
+        # A brain that is away was last heard well before that was noticed.
+        self.heard_at = 0.0
         self.on_snapshot: Callable[[Json], None] = lambda _: None
         self.on_event: Callable[[str, Json], None] = lambda _name, _data: None
         self.on_link: Callable[[KittyError | None], None] = lambda _: None
@@ -115,7 +117,7 @@ class BrainClient:
         ) != hello.public_key:
             await ws.close()
             raise WrongBrain
-        self._ws, self.hello = ws, hello
+        self._ws, self.hello, self.heard_at = ws, hello, time()
         return hello
 
     async def run(self, spawn: Spawn) -> None:
@@ -232,12 +234,13 @@ class BrainClient:
                 continue
             silent = False
             match message.type:
+                case WSMsgType.CLOSE | WSMsgType.CLOSING | WSMsgType.CLOSED | WSMsgType.ERROR:
+                    return
                 case WSMsgType.TEXT:
                     self._take(message.data)
                 case WSMsgType.PING:
                     await ws.pong(message.data)
-                case WSMsgType.CLOSE | WSMsgType.CLOSING | WSMsgType.CLOSED | WSMsgType.ERROR:
-                    return
+            self.heard_at = time()
 
     def _take(self, text: str) -> None:
         """Take one frame; one that makes no sense is logged and changes nothing."""

@@ -281,7 +281,7 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
             self.last_update_success = False
             self.last_exception = lost
             self.async_update_listeners()
-            self._tell(LINK_DOWN, {"code": lost.code})
+            self._tell(LINK_DOWN, {"code": lost.code, "since": self.client.heard_at})
         if isinstance(lost, InvalidAuth):
             self._tell(LINK_REFUSED, {})
 

@@ -7,7 +7,6 @@ automations, and the ``kitty_event`` of the bus that the logbook describes, each
 from collections.abc import Callable
 from dataclasses import dataclass
 import math
-import time
 from typing import Final, override
 
 from homeassistant.components.event import EventEntity, EventEntityDescription
@@ -203,9 +202,9 @@ class Bridge:
         return lambda: self._listeners.remove(listener)
 
     @callback
-    def _on_link_down(self, _data: Json) -> None:
+    def _on_link_down(self, data: Json) -> None:
         """Remember since when we hear nothing."""
-        self._gap_from = time.time()
+        self._gap_from = data["since"]
 
     @callback
     def _on_snapshot(self, data: Json) -> None:

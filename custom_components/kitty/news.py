@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 import math
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from homeassistant.core import CALLBACK_TYPE, callback
@@ -79,9 +78,9 @@ class News:
         ]
 
     @callback
-    def _on_link_down(self, _data: Json) -> None:
+    def _on_link_down(self, data: Json) -> None:
         """Remember since when we hear nothing."""
-        self._gap_from = time.time()
+        self._gap_from = data["since"]
 
     @callback
     def _on_snapshot(self, data: Json) -> None:

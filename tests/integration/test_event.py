@@ -14,6 +14,7 @@ from pytest_homeassistant_custom_component.common import (
 from syrupy.assertion import SnapshotAssertion
 
 from custom_components.kitty.const import EVENT_KITTY
+from custom_components.kitty.errors import BrainUnavailable
 from custom_components.kitty.event import EVENT_ALARM
 from custom_components.kitty.origin import Caller
 from custom_components.kitty.protocol import Channel, Json
@@ -242,6 +243,24 @@ async def test_what_was_decided_while_the_wire_was_down_is_told_afterwards(
     await settled(hass, brain)
     told = [(one.data["event_id"], one.data["type"]) for one in fired[1:]]
     assert told == [(event["id"], "denied"), (new["id"], "requested")]
+
+
+async def test_what_happened_before_the_wire_was_known_to_be_down_is_told_afterwards(
+    hass: HomeAssistant,
+    workshop: MockConfigEntry,
+    brain: FakeBrain,
+    fired: list[Event[dict[str, Any]]],
+) -> None:
+    """A machine that loses its power says no goodbye: it is missed a minute later."""
+    await settled(hass, brain)
+    event = brain.event(DOOR)
+    workshop.runtime_data.client._drop(BrainUnavailable())
+    brain.restarted()
+    brain.events[event["id"]] = event
+    await brain.drop()
+    await brain.until(lambda: len(brain.subscriptions) == 2)
+    await settled(hass, brain)
+    assert [one.data["event_id"] for one in fired] == [event["id"]]
 
 
 async def test_what_the_brain_remembers_at_the_start_is_no_news(
