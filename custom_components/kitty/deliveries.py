@@ -188,8 +188,7 @@ class Deliveries:
         """Ring the phones of everybody whom it concerns and who was not reached yet."""
         people = await self._people(letter)
         left = [user_id for user_id in people if user_id not in record["told"]]
-        took = await asyncio.gather(*(self._ring(letter, user_id) for user_id in left))
-        record["told"] += [user_id for user_id, reached in zip(left, took, strict=True) if reached]
+        took = await asyncio.gather(*(self._reach(letter, user_id, record) for user_id in left))
         without = [user_id for user_id in people if not self._phones.has_phone(user_id)]
         nobody = not people and letter.matters != SEVERITIES[0]
         missed = not all(took)
@@ -201,6 +200,13 @@ class Deliveries:
             raise KittyError("phones_unreachable")
         if not without and not nobody:
             self._phones.take_back(_note_id(letter))
+
+    async def _reach(self, letter: Letter, user_id: str, record: Json) -> bool:
+        """Ring one person, and remember it at once: an unload may come before the others are reached."""
+        if reached := await self._ring(letter, user_id):
+            record["told"].append(user_id)
+            await self._save()
+        return reached
 
     async def _people(self, letter: Letter) -> list[str]:
         """Return the one it is for, or those who want to hear of its severity."""

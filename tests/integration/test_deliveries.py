@@ -16,7 +16,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUs
 from custom_components.kitty import deliveries
 from custom_components.kitty.protocol import Json
 
-from .conftest import ADA, BOB, EVE, eventually, frozen, heard, rules
+from .conftest import ADA, BOB, EVE, eventually, frozen, heard, rules, set_up
 from .fake_brain import FakeBrain, FakeError, new_id
 from .press import PRESS, Phones
 
@@ -219,6 +219,43 @@ async def test_a_delivery_that_comes_again_after_a_restart_shows_nothing_twice(
     await heard(kitty)
     assert (await brain.ask("ha.notify", asked))["data"] == {"told": [ADA]}
     assert len(phones.pushes[ada]) == 1
+
+
+async def test_who_was_reached_before_a_restart_is_not_rung_again_with_the_others(
+    hass: HomeAssistant,
+    phones: Phones,
+    ada: str,
+    kitty: MockConfigEntry,
+    brain: FakeBrain,
+    hass_storage: dict[str, Any],
+) -> None:
+    """Bob's phone was out of reach, and the brain has heard nothing of Ada's."""
+    bob = await phones.add(BOB, "bob")
+    notifier, asked = hass.data["mobile_app"]["notify"], letter()
+    send, held = notifier.async_send_message, asyncio.Event()
+
+    async def hold(message: str, **more: Any) -> None:
+        if more["target"] == ["webhook-bob"]:
+            held.set()
+            await asyncio.Event().wait()
+        await send(message, **more)
+
+    with (
+        patch.object(notifier, "async_send_message", hold),
+        patch("custom_components.kitty.phones.PUSH_TIMEOUT", 600.0),
+    ):
+        asking = hass.async_create_background_task(brain.ask("ha.notify", asked), "ask")
+        await phones.shown(ada)
+        await held.wait()
+        await hass.async_block_till_done()
+        kept = f"kitty.{brain.instance_id}.deliveries"
+        await eventually(lambda: kept in hass_storage)
+        assert await hass.config_entries.async_unload(kitty.entry_id)
+    asking.cancel()
+    await set_up(hass, kitty)
+    told = (await brain.ask("ha.notify", asked))["data"]["told"]
+    assert sorted(told) == sorted([ADA, BOB])
+    assert (len(phones.pushes[ada]), len(phones.pushes[bob])) == (1, 1)
 
 
 async def test_a_delivery_that_comes_again_while_it_is_under_way_is_the_same(
