@@ -45,6 +45,17 @@ BACKOFF_MAX: Final = 30.0
 GOOD_AFTER: Final = 10.0
 NONCE_HEADER: Final = "X-Kitty-Nonce"
 
+# How a frame that makes no sense breaks those who read it; the next one is read all the same.
+_BROKEN: Final = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    HomeAssistantError,
+)
+
 type Handler = Callable[[Json], Awaitable[Json]]
 type Spawn = Callable[[Coroutine[Any, Any, None], str], object]
 
@@ -262,7 +273,7 @@ class BrainClient:
                 case "request" if self._spawn is not None:
                     name = f"kitty {frame['method']}"
                     self._spawn(self._answer(frame), name)
-        except Exception as err:  # noqa: BLE001 - whatever a frame does to its readers, the next one is read
+        except _BROKEN as err:
             LOGGER.warning("The brain sent a frame that makes no sense: %r", err)
 
     async def _answer(self, frame: Json) -> None:
@@ -279,7 +290,8 @@ class BrainClient:
         except (ValueError, KeyError, TypeError, AttributeError) as err:
             LOGGER.warning("The brain's request %s makes no sense: %r", frame["method"], err)
             reply["error"] = {"code": "invalid_request", "message": repr(err)}
-        except Exception as err:  # noqa: BLE001 - what other integrations offer raises whatever their libraries do
+        except (OSError, ClientError, RuntimeError) as err:
+            # What other integrations offer fails as their libraries do.
             LOGGER.warning("The brain's request %s failed: %r", frame["method"], err)
             reply["error"] = {"code": "home_assistant_error", "message": repr(err)}
         with suppress(BrainUnavailable):

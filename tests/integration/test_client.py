@@ -29,10 +29,6 @@ from .conftest import heard, kitty_entry, set_up
 from .fake_brain import TOKEN, FakeBrain, FakeError
 
 
-class LibraryError(Exception):
-    """What only the library of another integration knows."""
-
-
 def _client(hass: HomeAssistant, brain: FakeBrain, **pins: Any) -> BrainClient:
     return BrainClient(async_get_clientsession(hass), brain.url, TOKEN, **pins)
 
@@ -291,7 +287,7 @@ async def test_a_reader_of_events_that_breaks_ends_no_link(
 
     def read(data: Json) -> None:
         notes.append(data["n"])
-        raise LibraryError
+        raise OverflowError
 
     kitty.runtime_data.coordinator.async_listen("note", read)
     await brain.push("note", {"n": "one"})
@@ -406,9 +402,7 @@ async def test_a_brain_that_breaks_off_while_it_is_tried(
         await validate(async_get_clientsession(hass), brain.url, TOKEN)
 
 
-@pytest.mark.parametrize(
-    "error", [TimeoutError(), ClientError("gone"), RuntimeError("broken"), LibraryError()]
-)
+@pytest.mark.parametrize("error", [TimeoutError(), ClientError("gone"), RuntimeError("broken")])
 async def test_whatever_fails_in_this_house_the_brain_is_answered(
     kitty: MockConfigEntry, brain: FakeBrain, error: Exception
 ) -> None:
