@@ -23,6 +23,7 @@ from homeassistant.exceptions import HomeAssistantError
 from .const import LOGGER
 from .errors import (
     BUSY,
+    MISHAPS,
     BrainError,
     BrainUnavailable,
     CannotConnect,
@@ -44,17 +45,6 @@ BACKOFF_MAX: Final = 30.0
 # A socket that lived this long was a good one: the next break starts the waiting anew.
 GOOD_AFTER: Final = 10.0
 NONCE_HEADER: Final = "X-Kitty-Nonce"
-
-# How a frame that makes no sense breaks those who read it; the next one is read all the same.
-_BROKEN: Final = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RuntimeError,
-    HomeAssistantError,
-)
 
 type Handler = Callable[[Json], Awaitable[Json]]
 type Spawn = Callable[[Coroutine[Any, Any, None], str], object]
@@ -273,7 +263,7 @@ class BrainClient:
                 case "request" if self._spawn is not None:
                     name = f"kitty {frame['method']}"
                     self._spawn(self._answer(frame), name)
-        except _BROKEN as err:
+        except MISHAPS as err:
             LOGGER.warning("The brain sent a frame that makes no sense: %r", err)
 
     async def _answer(self, frame: Json) -> None:
@@ -290,7 +280,7 @@ class BrainClient:
         except (ValueError, KeyError, TypeError, AttributeError) as err:
             LOGGER.warning("The brain's request %s makes no sense: %r", frame["method"], err)
             reply["error"] = {"code": "invalid_request", "message": repr(err)}
-        except (OSError, ClientError, RuntimeError) as err:
+        except MISHAPS as err:
             # What other integrations offer fails as their libraries do.
             LOGGER.warning("The brain's request %s failed: %r", frame["method"], err)
             reply["error"] = {"code": "home_assistant_error", "message": repr(err)}

@@ -33,7 +33,7 @@ from .const import (
     SUBENTRY_DEVICE,
 )
 from .coordinator import LINK_UP, KittyCoordinator
-from .errors import BrainError, BrainUnavailable
+from .errors import MISHAPS, BrainError, BrainUnavailable
 from .protocol import Json
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class Energy:
         ask, unit = ACTIONS[item.platform]
         try:
             rows = await ask(self._hass, item)
-        except Exception as err:  # noqa: BLE001 - an integration may raise whatever its library does
+        except MISHAPS as err:
             why = str(err) or type(err).__name__
             LOGGER.warning("%s does not tell its prices: %s", item.platform, why)
             return []

@@ -2,9 +2,25 @@
 
 from typing import Any, Final, Self
 
+from aiohttp import ClientError
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+import probatio as vol
 
 from .const import CAPABILITIES, DOMAIN
+
+# How breaks what is not in our hands: what other integrations offer, and who reads a frame that makes no sense.
+MISHAPS: Final = (
+    ArithmeticError,
+    AttributeError,
+    ClientError,
+    HomeAssistantError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    vol.Invalid,
+)
 
 # What ails the brain itself and not the wish: it cannot be asked now, though its socket is open.
 BUSY: Final = frozenset(
