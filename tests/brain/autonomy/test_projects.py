@@ -14,8 +14,9 @@ from brain_server.errors import ProviderError, Unavailable
 from brain_server.protocol import Json
 from brain_server.storage import tables
 from tests.brain.autonomy.works import Direct, Life, Switch, Works, eventually, finger, idea
+from tests.brain.home import until
 from tests.brain.minds.double import Double
-from tests.brain.overtaken import overtaken
+from tests.brain.overtaken import do, overtaken
 from tests.brain.stage import Scripts
 
 GENERATION = "project_generation_cycle"
@@ -453,46 +454,50 @@ async def test_an_end_that_comes_twice_counts_once(life: Life) -> None:
     assert (await life.task(0, "completed"))["error"] is None
 
 
-async def test_what_a_task_became_last_is_told_last(shop: Works) -> None:
-    """However long it takes to read what it was before."""
+async def noting(shop: Works) -> tuple[Life, Callable[..., Awaitable[bool]]]:
+    """Return a life that does nothing by itself, and what notes a number with its only task."""
     asleep = await shop.begin(awake=False)
-    task = (await asleep.planned(REMIND))["tasks"][0]
+    (task,) = (await asleep.planned(REMIND))["tasks"]
     projects = asleep.autonomy.projects
 
-    def note(number: int) -> Callable[[], Awaitable[bool]]:
-        return lambda: projects.change(
-            lambda connection, touched: projects.wait(connection, touched, task, noted=number)
+    def note(number: int, write: Any = None) -> Awaitable[bool]:
+        return projects.change(
+            lambda connection, touched: projects.wait(connection, touched, task, noted=number),
+            write,
         )
 
-    await overtaken(asleep.database, note(1), note(2))
-    told = [row["details"].get("noted") for name, row in asleep.told if name == "task.updated"]
-    assert told[-2:] == [1, 2]
+    return asleep, note
 
 
-async def test_what_is_changed_for_somebody_who_goes_away_is_told(life: Life) -> None:
+def told_of(life: Life) -> list[int]:
+    """Return the numbers that were told."""
+    rows = [row for name, row in life.told if name == "task.updated"]
+    return [row["details"]["noted"] for row in rows if "noted" in row["details"]]
+
+
+async def test_what_a_task_became_last_is_told_last(shop: Works) -> None:
+    """However long it takes to read what it was before."""
+    asleep, note = await noting(shop)
+    await overtaken(asleep.database, lambda: note(1), lambda: note(2))
+    assert told_of(asleep) == [1, 2]
+
+
+async def test_what_is_changed_for_somebody_who_goes_away_is_told(shop: Works) -> None:
     """What is stored is told."""
-    await life.planned(REMIND)
-    task = await life.task(0, "waiting")
-    projects = life.autonomy.projects
+    asleep, note = await noting(shop)
     stored = asyncio.Event()
 
     async def write(work: Any) -> Any:
-        done = await life.database.write(work)
+        done = await asleep.database.write(work)
         stored.set()
         await asyncio.sleep(0)
         return done
 
-    asked = asyncio.get_running_loop().create_task(
-        projects.change(
-            lambda connection, touched: projects.hand_to(connection, touched, task["id"], "ada"),
-            write,
-        )
-    )
+    asked = asyncio.get_running_loop().create_task(do(lambda: note(1, write)))
     await stored.wait()
     asked.cancel()
     await asyncio.wait([asked])
-    await life.database.write(lambda _connection: None)
-    assert life.told[-1][1]["details"]["asked_by"] == "ada"
+    await until(lambda: told_of(asleep) == [1], "It is told")
 
 
 async def test_nothing_is_told_of_what_changed_nothing(life: Life) -> None:

@@ -184,19 +184,16 @@ async def test_what_is_found_waits_for_people_who_are_told(life: Life, shop: Wor
     assert await life.items("projects.list") == []
 
 
-async def test_an_idea_that_is_decided_at_once_is_not_told_as_new_afterwards(
-    life: Life, shop: Works
-) -> None:
+async def test_an_idea_that_is_decided_at_once_is_not_told_as_new_afterwards(shop: Works) -> None:
     """The word that came last is told last."""
-    await trouble(shop)
-    await life.result(CYCLE)
-    (goal,) = await life.items("goals.list")
+    asleep = await shop.begin(awake=False)
+    (goal,) = await shop.proposed(idea("advice:1"))
     await overtaken(
-        life.database,
-        lambda: life.autonomy.goals.tell([goal["id"]]),
-        lambda: life.command("goals.decide", finger("ada"), goal_id=goal["id"], approve=False),
+        asleep.database,
+        lambda: asleep.autonomy.goals.tell([goal["id"]]),
+        lambda: asleep.command("goals.decide", finger("ada"), goal_id=goal["id"], approve=False),
     )
-    told = [row["status"] for name, row in life.told if name == "goal.updated"]
+    told = [row["status"] for name, row in asleep.told if name == "goal.updated"]
     assert told[-2:] == ["identified", "rejected"]
 
 
