@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+import json
 import re
 import sys
 import time
@@ -250,6 +251,8 @@ async def a_restart_keeps_what_is_pending(visit: Visit) -> str:
     visit.set_mark()
     await visit.demo.call("switch.turn_on", config.LASER)
     visit.laser_prompt = await visit.annas_phone.prompt("Laser")
+    # Who was perhaps not reached is asked again.
+    await until(lambda: _asking_is_noted(visit), "It is written down who was asked", PATIENCE_S)
     asked = len(visit.annas_phone.prompts())
     started = time.perf_counter()
     await visit.house.restart_hass()
@@ -272,6 +275,8 @@ async def a_power_cut_keeps_what_is_pending(visit: Visit) -> str:
     """Brain and Home Assistant are both killed while Anna is asked: she approves, it happens once."""
     await visit.demo.call("switch.turn_on", config.LASER)
     visit.laser_prompt = await visit.annas_phone.prompt("Laser")
+    # Who was perhaps not reached is asked again.
+    await until(lambda: _asking_is_noted(visit), "It is written down who was asked", PATIENCE_S)
     asked = len(visit.annas_phone.prompts())
     started = time.perf_counter()
     await asyncio.gather(visit.house.brain.kill(), visit.house.hass.kill())
@@ -290,6 +295,16 @@ async def a_power_cut_keeps_what_is_pending(visit: Visit) -> str:
     await visit.demo.call("switch.turn_off", config.LASER)
     await visit.until(config.RELAY, "off")
     return f"both were back after {took:.1f} s"
+
+
+async def _asking_is_noted(visit: Visit) -> bool:
+    """Tell whether Home Assistant has it on the disk that everybody who is asked about the laser was reached."""
+    storage = visit.house.place / "homeassistant" / ".storage"
+    ledgers = storage.glob(f"kitty.{'?' * 32}")
+    newest = max(ledgers, key=lambda one: one.stat().st_mtime)
+    tokens = json.loads(newest.read_text("utf-8"))["data"]["tokens"].values()
+    tag = visit.laser_prompt["data"]["tag"]
+    return all(one["shown"] for one in tokens if one["event_id"] in tag)
 
 
 async def the_record_names_people(visit: Visit) -> str:
