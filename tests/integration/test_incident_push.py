@@ -386,6 +386,12 @@ async def test_a_restart_while_phones_ring_leaves_nobody_out(
     assert (await phones.shown("bob"))["data"]["tag"] == TAG
 
 
+async def noted(hass_storage: dict[str, Any], brain: FakeBrain) -> None:
+    """Wait until it is on the disk that everybody was rung: nobody is again after a restart."""
+    key = f"kitty.{brain.instance_id}.incidents"
+    await eventually(lambda: hass_storage[key]["data"]["left"] == {})
+
+
 async def test_a_restart_rings_nobody_twice_and_its_buttons_still_work(
     hass: HomeAssistant,
     phones: Phones,
@@ -397,8 +403,7 @@ async def test_a_restart_rings_nobody_twice_and_its_buttons_still_work(
     brain.workshop["incidents"] = [alarm()]
     await push(hass, brain, "incident.updated", alarm())
     action = buttons(await phones.shown("ada"))["Pause"]
-    kept = hass_storage[f"kitty.{brain.instance_id}.incidents"]
-    await eventually(lambda: kept["data"]["left"] == {})
+    await noted(hass_storage, brain)
     assert await hass.config_entries.async_reload(workshop.entry_id)
     await settled(hass, brain)
     assert len(phones.pushes["ada"]) == 1
@@ -407,12 +412,17 @@ async def test_a_restart_rings_nobody_twice_and_its_buttons_still_work(
 
 
 async def test_a_restart_forgets_no_pause_between_alarms(
-    hass: HomeAssistant, phones: Phones, workshop: MockConfigEntry, brain: FakeBrain
+    hass: HomeAssistant,
+    phones: Phones,
+    workshop: MockConfigEntry,
+    brain: FakeBrain,
+    hass_storage: dict[str, Any],
 ) -> None:
     """A timer that waits is let go of, and set again."""
     later = alarm(id=OTHER, job_id="9b" * 16)
     await push(hass, brain, "incident.updated", alarm())
     await phones.shown("ada")
+    await noted(hass_storage, brain)
     await push(hass, brain, "incident.updated", later)
     brain.workshop["incidents"] = [alarm(), later]
     assert await hass.config_entries.async_reload(workshop.entry_id)
