@@ -249,7 +249,9 @@ async def test_who_was_reached_before_a_restart_is_not_rung_again_with_the_other
         await held.wait()
         await hass.async_block_till_done()
         kept = f"kitty.{brain.instance_id}.deliveries"
-        await eventually(lambda: kept in hass_storage)
+        await eventually(
+            lambda: kept in hass_storage and ADA in str(hass_storage[kept]["data"]["done"])
+        )
         assert await hass.config_entries.async_unload(kitty.entry_id)
     asking.cancel()
     await set_up(hass, kitty)
