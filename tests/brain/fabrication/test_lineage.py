@@ -118,8 +118,9 @@ async def test_what_came_of_a_print_is_told_with_it(home: Home) -> None:
     """Its place in the queue, what was seen, what people said, and what it took."""
     made = await home.brain.files.take(SYSTEM, "part.gcode", content(PRUSA))
     job_id = await job(home, artifact_id=made["id"], command_id="c" * 32)
+    # One that is over: of one that is on a printer the queue would see that its command is unknown.
     item = await put(
-        home, queue, artifact_id=made["id"], title="Part", command_id="c" * 32, status="printing"
+        home, queue, artifact_id=made["id"], title="Part", command_id="c" * 32, status="completed"
     )
     await report(home, job_id)
     await put(home, reviews, job_id=job_id, device_id="mk4", source="person", good=True)
