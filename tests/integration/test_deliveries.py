@@ -242,6 +242,7 @@ async def test_who_was_reached_before_a_restart_is_not_rung_again_with_the_other
 
     with (
         patch.object(notifier, "async_send_message", hold),
+        # Bob stays out of reach, however long the rest takes.
         patch("custom_components.kitty.phones.PUSH_TIMEOUT", 600.0),
     ):
         asking = hass.async_create_background_task(brain.ask("ha.notify", asked), "ask")

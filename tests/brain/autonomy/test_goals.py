@@ -9,6 +9,7 @@ from brain_server.autonomy.goals import MOST_SAID
 from brain_server.protocol import Channel, Json
 from brain_server.storage import tables
 from tests.brain.autonomy.works import DAY, Life, Works, eventually, finger, idea
+from tests.brain.home import until
 
 
 async def test_an_idea_waits_for_a_person_and_nothing_runs_before(life: Life, shop: Works) -> None:
@@ -216,14 +217,16 @@ async def test_what_is_audited_as_decided_is_decided_though_nobody_waits_for_it(
     assert (await life.items("goals.list"))[0]["status"] == "rejected"
 
 
-async def test_what_a_person_wants_is_told_though_nobody_waits_for_it(life: Life) -> None:
+async def test_what_a_person_wants_is_told_though_nobody_waits_for_it(shop: Works) -> None:
     """What is stored is told."""
+    # A life at work would write something of its own.
+    life = await shop.begin(awake=False)
     stored, write = asyncio.Event(), life.database.write
 
     async def late(work: Any) -> Any:
         made = await write(work)
         stored.set()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # whoever asked is called off by then
         return made
 
     with pytest.MonkeyPatch.context() as once:
@@ -232,9 +235,8 @@ async def test_what_a_person_wants_is_told_though_nobody_waits_for_it(life: Life
         await stored.wait()
         adding.cancel()
         await asyncio.wait([adding])
-    await life.database.write(lambda _connection: None)
     (goal,) = await life.items("goals.list")
-    assert ("goal.updated", goal) in life.told
+    await until(lambda: ("goal.updated", goal) in life.told, "It is told")
 
 
 async def test_the_figure_before_is_kept_with_the_decision(life: Life, shop: Works) -> None:

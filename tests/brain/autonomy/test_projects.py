@@ -490,7 +490,7 @@ async def test_what_is_changed_for_somebody_who_goes_away_is_told(shop: Works) -
     async def write(work: Any) -> Any:
         done = await asleep.database.write(work)
         stored.set()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # whoever asked is called off by then
         return done
 
     asked = asyncio.get_running_loop().create_task(do(lambda: note(1, write)))
