@@ -60,7 +60,7 @@ async def forget_provider(hass: HomeAssistant, entry: KittyConfigEntry, provider
         except BrainUnavailable as err:
             if err.code not in BUSY:
                 return
-            await asyncio.sleep(RETRY_AFTER)
+            await asyncio.sleep(RETRY_AFTER)  # it says to nobody when it has time again
             continue
         except BrainError as err:
             LOGGER.warning("The brain does not remove a provider: %s", err)
