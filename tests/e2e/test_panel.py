@@ -36,9 +36,18 @@ MANY = 1_000
 # KITTY's subscriptions are those that Home Assistant's frontend does not begin again by itself; returns how many.
 END_OURS = """async () => {
     const { connection } = document.querySelector("home-assistant").hass;
-    const ours = [...connection.commands.values()].filter(one => "subscribe" in one && !one.subscribe);
-    for (const one of ours) await one.unsubscribe();
-    return ours.length;
+    const ours = [...connection.commands].filter(([, one]) => "subscribe" in one && !one.subscribe);
+    let ended = 0;
+    for (const [subscription] of ours) {
+        try {
+            await connection.sendMessagePromise({ type: "unsubscribe_events", subscription });
+            ended += 1;
+        } catch (error) {
+            // That of a page that was left ends by itself, perhaps just now.
+            if (error.code !== "not_found") throw new Error(JSON.stringify(error));
+        }
+    }
+    return ended;
 }"""
 
 

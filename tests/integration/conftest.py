@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
+import time
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
+from freezegun.api import FrozenDateTimeFactory, freeze_time
 from homeassistant.config_entries import ConfigSubentryData
 from homeassistant.core import Context, HomeAssistant, ServiceCall
 from homeassistant.setup import async_setup_component
@@ -44,6 +46,23 @@ def finger() -> Iterator[None]:
     screen = SimpleNamespace(path="/api/websocket", get=lambda *_: None)
     road: ContextVar[Any] = ContextVar("current_request", default=screen)
     with patch("custom_components.kitty.origin.current_request", road):
+        yield
+
+
+@pytest.fixture
+async def freezer() -> AsyncIterator[FrozenDateTimeFactory]:
+    """Stop the clock. The loop's goes on, and moves with it: else what waits for a moment would wait for ever."""
+    loop, real = asyncio.get_running_loop(), time.monotonic
+    with freeze_time() as frozen:
+        stopped, since = time.monotonic, time.monotonic()
+        with patch.object(loop, "time", lambda: real() + stopped() - since):
+            yield frozen
+
+
+@pytest.fixture(autouse=True)
+def unhurried() -> Iterator[None]:
+    """Ask no link whether it is there: for a clock that a test moves, no answer comes in time."""
+    with patch("custom_components.kitty.client.HEARTBEAT", None):
         yield
 
 
