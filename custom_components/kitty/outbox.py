@@ -6,11 +6,9 @@ the moment between fires a page again, with the same ids.
 
 import asyncio
 from collections.abc import Iterable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
-from homeassistant.helpers.event import async_call_later
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.start import async_at_started
 from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util, slugify
@@ -19,6 +17,7 @@ from .const import CONF_INSTANCE_ID, DOMAIN, EVENT_KITTY, LOGGER
 from .coordinator import LINK_UP
 from .errors import BrainError, KittyError
 from .protocol import Json
+from .retry import Retry
 
 if TYPE_CHECKING:
     from . import KittyConfigEntry
@@ -27,7 +26,6 @@ ADDED: Final = "outbox.added"
 STORE_VERSION: Final = 1
 PAGE: Final = 20
 WEATHER: Final = "weather.alerts"
-RETRY_AFTER: Final = 30.0
 
 
 def store_of(hass: HomeAssistant, entry: KittyConfigEntry) -> Store[Json]:
@@ -49,7 +47,7 @@ class Outbox:
         # The last row that was fired: its id, and when it was told.
         self._place: Json | None = None
         self._news = asyncio.Event()
-        self._retry_timer: CALLBACK_TYPE | None = None
+        self._retry = Retry(hass, self._client, self._news.set)
 
     async def start(self) -> None:
         """Read from now on, once those who wait for events are there."""
@@ -57,7 +55,7 @@ class Outbox:
         on_unload = self._entry.async_on_unload
         on_unload(self._coordinator.async_listen(ADDED, self._wake))
         on_unload(self._coordinator.async_listen(LINK_UP, self._wake))
-        on_unload(self._stop_timer)
+        on_unload(self._retry.stop)
 
         @callback
         def begin(_hass: HomeAssistant) -> None:
@@ -78,26 +76,9 @@ class Outbox:
                 await self._read_on()
             except KittyError as err:
                 LOGGER.debug("Events wait: %s", err)
-                self._retry_later()
+                self._retry.later()
             except BrainError as err:
                 LOGGER.warning("The brain does not give its events: %s", err)
-
-    @callback
-    def _retry_later(self) -> None:
-        """Read once more from a brain that is there and too busy; of one that comes back we hear."""
-        if self._client.connected and self._retry_timer is None:
-            self._retry_timer = async_call_later(self._hass, RETRY_AFTER, self._on_retry)
-
-    @callback
-    def _on_retry(self, _now: datetime) -> None:
-        self._retry_timer = None
-        self._news.set()
-
-    @callback
-    def _stop_timer(self) -> None:
-        if self._retry_timer is not None:
-            self._retry_timer()
-            self._retry_timer = None
 
     async def _read_on(self) -> None:
         """Fire everything that is new; who reads for the first time begins with what comes next."""

@@ -73,6 +73,7 @@ from .issues import (
 from .ledger import Ledger
 from .origin import person
 from .protocol import Hazard, Json, PresenceSource, PresenceStatus
+from .retry import Retry
 
 if TYPE_CHECKING:
     from . import KittyConfigEntry
@@ -81,7 +82,6 @@ if TYPE_CHECKING:
 CHECK_EVERY: Final = 100.0
 SHORTEST_INTERVAL: Final = 5.0
 KEEP_AUDIT_EVERY: Final = 60.0
-RETRY_AFTER: Final = 30.0
 
 _UNKNOWN: Final = (None, STATE_UNKNOWN, STATE_UNAVAILABLE)
 _USER_EVENTS: Final = (EVENT_USER_ADDED, EVENT_USER_REMOVED, EVENT_USER_UPDATED)
@@ -112,7 +112,7 @@ class Feed:
         self._audit_kept_at = 0.0
         self._audit_is_whole = False
         self._audit_timer: CALLBACK_TYPE | None = None
-        self._retry_timer: CALLBACK_TYPE | None = None
+        self._retry = Retry(hass, client, self._send_again)
 
     @callback
     def start(self) -> None:
@@ -124,7 +124,8 @@ class Feed:
         on_unload(self._coordinator.async_listen("audit.head", self._on_audit_head))
         on_unload(self._coordinator.async_listen(SNAPSHOT, self._on_snapshot))
         on_unload(self._untrack)
-        on_unload(self._stop_timers)
+        on_unload(self._stop_audit_timer)
+        on_unload(self._retry.stop)
         self._track()
         self._start(self.send_all())
 
@@ -146,7 +147,7 @@ class Feed:
         try:
             await self._client.command("integration.register", self._key())
         except BrainUnavailable:
-            self._retry_later()
+            self._retry.later()
             return False
         except BrainError as err:
             LOGGER.error("The brain does not pair: %s", err)
@@ -304,7 +305,7 @@ class Feed:
         try:
             answer: Json = await self._client.command(action, params)
         except BrainUnavailable:
-            self._retry_later()
+            self._retry.later()
             return None
         except BrainError as err:
             LOGGER.error("The brain refused %s: %s", action, err)
@@ -361,8 +362,12 @@ class Feed:
         self._entry.async_create_background_task(self._hass, work, "kitty feed")
 
     @callback
-    def _on_link_up(self, _data: Json) -> None:
+    def _send_again(self) -> None:
         self._start(self.send_all())
+
+    @callback
+    def _on_link_up(self, _data: Json) -> None:
+        self._send_again()
 
     @callback
     def _on_people_changed(self, _event: Event[Any]) -> None:
@@ -403,22 +408,10 @@ class Feed:
         self._start(self._keep_audit_head())
 
     @callback
-    def _retry_later(self) -> None:
-        """Send everything once more to a brain that is there and too busy; of one that comes back we hear."""
-        if self._client.connected and self._retry_timer is None:
-            self._retry_timer = async_call_later(self._hass, RETRY_AFTER, self._on_retry)
-
-    @callback
-    def _on_retry(self, _now: datetime) -> None:
-        self._retry_timer = None
-        self._start(self.send_all())
-
-    @callback
-    def _stop_timers(self) -> None:
-        for cancel in (self._audit_timer, self._retry_timer):
-            if cancel is not None:
-                cancel()
-        self._audit_timer = self._retry_timer = None
+    def _stop_audit_timer(self) -> None:
+        if self._audit_timer is not None:
+            self._audit_timer()
+            self._audit_timer = None
 
     @callback
     def _on_snapshot(self, _data: Json) -> None:

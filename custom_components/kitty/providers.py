@@ -33,9 +33,9 @@ from .issues import (
     keep_providers_ill,
 )
 from .protocol import Json
+from .retry import RETRY_AFTER
 
 ILL_AFTER: Final = 300.0
-RETRY_AFTER: Final = 30.0
 EXHAUSTED: Final = "local_only"
 
 if TYPE_CHECKING:
