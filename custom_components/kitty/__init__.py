@@ -117,6 +117,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: KittyConfigEntry) -> boo
     await _async_connect(hass, entry, client)
     entry.async_on_unload(client.close)
     ledger = Ledger(hass, entry.data[CONF_INSTANCE_ID])
+    entry.async_on_unload(ledger.close)
     try:
         await ledger.load()
     except KittyError as err:

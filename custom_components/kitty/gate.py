@@ -105,7 +105,8 @@ class Executor:
         self._client = client
         self._coordinator = coordinator
         self._ledger = ledger
-        self._running: dict[str, asyncio.Event] = {}
+        # By the command that has a grant; what is done without one has a key that nobody knows.
+        self._running: dict[object, asyncio.Event] = {}
         client.register("ha.execute", self._async_execute)
         client.register("ha.outcome", self._async_outcome)
         client.register("ha.observe", self._async_observe)
@@ -151,10 +152,16 @@ class Executor:
             "device_id": device_id,
             "data": note,
         }
-        await self._kept(self._ledger.enqueue("audit.note", params, ready=False))
-        status, detail = await self._perform(bound, intent, action, context)
-        note["outcome"] = str(status)
-        await self._kept(self._ledger.complete(params))
+        key = object()
+        done = self._running[key] = asyncio.Event()
+        try:
+            await self._kept(self._ledger.enqueue("audit.note", params, ready=False))
+            status, detail = await self._perform(bound, intent, action, context)
+            note["outcome"] = str(status)
+            await self._kept(self._ledger.complete(params))
+        finally:
+            del self._running[key]
+            done.set()
         await self._kept(self._ledger.flush(self._client.command))
         return {
             "command": {

@@ -89,6 +89,7 @@ class Ledger:
         self._forgot_at = self._wall
         # How often something was changed, and how much of that is on disk.
         self._changes = self._written = 0
+        self._is_closed = False
 
     async def load(self) -> None:
         """Read the ledger, or write the first one; LedgerUnwritable when it would not be kept."""
@@ -110,6 +111,15 @@ class Ledger:
             await self._journal.keep([one for one in lines if one["record"]["at"] > recent])
         except OSError as err:
             raise LedgerUnwritable from err
+
+    async def close(self) -> None:
+        """Write no more, once what is under way is on the disk: then the file is the next life's.
+
+        What comes late raises LedgerUnwritable.
+        """
+        self._is_closed = True
+        async with self._lock:
+            pass
 
     def now(self) -> float:
         """Return the time, which never goes back while we run, so that expired stays expired."""
@@ -243,7 +253,7 @@ class Ledger:
             "status": status,
             "detail": None,
         }
-        if self._hass.is_stopping:
+        if self._hass.is_stopping or self._is_closed:
             raise LedgerUnwritable
         try:
             await self._journal.append({"nonce": grant["nonce"], "record": dict(record)})
@@ -392,6 +402,8 @@ class Ledger:
         async with self._lock:
             if self._written >= mine:
                 return
+            if self._is_closed:
+                raise LedgerUnwritable
             self._data["latest"] = self.now()
             if self._data["latest"] - self._forgot_at > FORGET_EVERY:
                 self._forget()

@@ -26,6 +26,7 @@ from .conftest import (
     Door,
     decide,
     door_subentry,
+    eventually,
     heard,
     kitty_entry,
     of,
@@ -362,6 +363,63 @@ async def test_a_door_locks_without_the_brain(
     assert (note["kind"], note["user_id"], note["device_id"]) == ("safe_direction", ADA, DOOR)
     assert note["data"].pop("at") == pytest.approx(time.time(), abs=30)
     assert note["data"] == {"intent": "lock", "channel": "dashboard", "outcome": "acked"}
+
+
+async def test_an_unload_waits_for_what_is_done_without_the_brain(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, door: Door
+) -> None:
+    """Else the door would be left half way, and the report written over what the next life keeps."""
+    await _leave(kitty, brain)
+    free = asyncio.Event()
+    door.before = free.wait
+    door.show("unlocked")
+    lock = hass.async_create_task(request(kitty, "lock", ADA))
+    await eventually(lambda: door.calls)
+    unload = hass.async_create_task(hass.config_entries.async_unload(kitty.entry_id))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not unload.done()
+    free.set()
+    assert (await lock)["command"]["status"] == "acked"
+    assert await unload
+
+
+async def test_a_ledger_that_was_let_go_is_written_no_more(
+    hass: HomeAssistant, kitty: MockConfigEntry, brain: FakeBrain, door: Door, hass_storage: Json
+) -> None:
+    """What comes late would take away what the next life has kept."""
+    old = kitty.runtime_data.ledger
+    assert await hass.config_entries.async_reload(kitty.entry_id)
+    event = (await request(kitty, "unlock", ADA))["event"]
+    with pytest.raises(LedgerUnwritable):
+        await old.keep_audit_head({"seq": 1, "hash": "h"})
+    with pytest.raises(LedgerUnwritable):
+        await old.spend(brain.grant(device_id=DOOR, intent="lock")["grant"])
+    assert event["id"] in hass_storage[f"kitty.{brain.instance_id}"]["data"]["events"]
+
+
+async def test_an_unload_waits_for_what_is_being_written(
+    hass: HomeAssistant, kitty: MockConfigEntry
+) -> None:
+    """It would come after the first that the next life writes."""
+    real, begun, free = Store._async_write_data, asyncio.Event(), asyncio.Event()
+
+    async def write(store: Store[Json], data: Json) -> None:
+        begun.set()
+        await free.wait()
+        await real(store, data)
+
+    with patch.object(Store, "_async_write_data", write):
+        keep = kitty.runtime_data.ledger.keep_audit_head({"seq": 1, "hash": "h"})
+        keeping = hass.async_create_task(keep)
+        await begun.wait()
+        unload = hass.async_create_task(hass.config_entries.async_unload(kitty.entry_id))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not unload.done()
+        free.set()
+        await keeping
+        assert await unload
 
 
 async def test_a_report_that_a_kill_cut_short_is_sent_after_the_restart(
