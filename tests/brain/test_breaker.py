@@ -147,11 +147,14 @@ def test_a_wrong_key_is_shown_at_once_until_a_call_works(bench: Bench) -> None:
 def test_while_open_a_call_fails_at_once(bench: Bench) -> None:
     """In less than five milliseconds, and the provider is not asked."""
     bench.open()
-    asked = False
-    started = time.thread_time()
-    with pytest.raises(Unavailable) as refused, bench.breaker.call():
-        asked = True
-    assert time.thread_time() - started < 0.005
+    asked, took = False, []
+    # Thrice: once the garbage of all the tests before may be collected meanwhile.
+    for _ in range(3):
+        started = time.thread_time()
+        with pytest.raises(Unavailable) as refused, bench.breaker.call():
+            asked = True
+        took.append(time.thread_time() - started)
+    assert min(took) < 0.005
     assert not asked
     assert refused.value.code == "circuit_open"
     assert refused.value.fields == {"name": "cloud", "retry_after": 30}

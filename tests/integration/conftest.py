@@ -225,6 +225,7 @@ async def kitty(
     """Return the entry, set up without entities and known to the brain."""
     entry = await set_up(hass, kitty_entry(brain, options))
     await brain.received_command("devices.observe")
+    await fed(entry)
     return entry
 
 
@@ -249,6 +250,12 @@ async def eventually(true: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not true():  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.01)
+
+
+async def fed(entry: MockConfigEntry) -> None:
+    """Wait until the brain was told everything that it is told at the beginning, which has begun."""
+    async with entry.runtime_data.feed._lock:
+        pass
 
 
 async def heard(entry: MockConfigEntry) -> None:

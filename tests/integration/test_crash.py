@@ -196,8 +196,6 @@ async def test_those_who_wait_for_the_disk_together_share_one_write(
         writes += path == ledger._store.path
         write_utf8_file_atomic(path, *args, **kwargs)
 
-    # What is sent when a brain is new ends with the reports.
-    await kitty.runtime_data.feed.send_all()
     with patch("homeassistant.helpers.storage.write_utf8_file_atomic", write):
         await asyncio.gather(*(ledger.enqueue("audit.note", {"n": n}) for n in range(10)))
     assert writes == 2

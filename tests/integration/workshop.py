@@ -27,7 +27,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from custom_components.kitty.protocol import Json
 
-from .conftest import ADA, BOB, DOOR, ZONE, kitty_entry, set_up
+from .conftest import ADA, BOB, DOOR, ZONE, fed, kitty_entry, set_up
 from .fake_brain import FakeBrain
 
 POWER: Final = "50" * 16
@@ -251,6 +251,7 @@ async def workshop_fixture(
     with patch("custom_components.kitty.PLATFORMS", platforms), patch(enabled, True):
         await set_up(hass, entry)
         await brain.received_command("devices.observe", len(BEHIND))
+        await fed(entry)
         await settled(hass, brain)
         yield entry
         await hass.config_entries.async_unload(entry.entry_id)

@@ -265,12 +265,16 @@ async def test_everything_that_was_cleared_meanwhile_is_not_kept(shelf: Shelf) -
 
 async def test_a_touch_takes_no_longer_for_many_answers(shelf: Shelf) -> None:
     shelf.made(100_000_000)
-    for at in range(5_000):
-        shelf.answers._put(entry(shelf, f"question {at} of many"))
-    started = time.thread_time()
-    shelf.answers.touch("general")
-    assert time.thread_time() - started < 0.005
-    assert (await shelf.run("cache.status"))["entries"] == 0
+    took = []
+    # Thrice: once the garbage of all the tests before may be collected meanwhile.
+    for _ in range(3):
+        for at in range(5_000):
+            shelf.answers._put(entry(shelf, f"question {at} of many"))
+        started = time.thread_time()
+        shelf.answers.touch("general")
+        took.append(time.thread_time() - started)
+        assert (await shelf.run("cache.status"))["entries"] == 0
+    assert min(took) < 0.005
 
 
 def entry(shelf: Shelf, text: str) -> Any:
