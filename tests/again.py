@@ -22,7 +22,7 @@ def again(folder: str, last_failed: Path) -> bool:
     failed = [f"{folder}/{test}" for test in json.loads(last_failed.read_text())]
     if not 0 < len(failed) <= MOST:
         return False
-    command = [sys.executable, "-m", "pytest", *failed]
+    command = [sys.executable, "-m", "pytest", "--quiet", *failed]
     if any(subprocess.run(command, check=False).returncode for _ in range(TIMES)):
         return False
     for test in failed:
