@@ -11,7 +11,7 @@ from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, Upda
 
 from .client import BrainClient
 from .const import DOMAIN, LOGGER
-from .errors import InvalidAuth, KittyError, SchemaMismatch, WrongBrain
+from .errors import MISHAPS, InvalidAuth, KittyError, SchemaMismatch, WrongBrain
 from .protocol import CommandStatus, EventStatus, Json
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
         @callback
         def tell() -> None:
             if context is None or self._about is None or context == self._about:
-                update_callback()
+                _safely(update_callback)
 
         return super().async_add_listener(tell, context)
 
@@ -331,7 +331,15 @@ class KittyCoordinator(DataUpdateCoordinator[Snapshot]):
 
     def _tell(self, name: str, data: Json) -> None:
         for action in list(self._callbacks.get(name, ())):
-            action(data)
+            _safely(action, data)
+
+
+def _safely[*Given](action: Callable[[*Given], None], *given: *Given) -> None:
+    """Tell one of many who listen; what breaks there is logged, and keeps nothing from the others."""
+    try:
+        action(*given)
+    except MISHAPS:
+        LOGGER.exception("What the brain told was not taken in")
 
 
 def _by_id(things: list[Json]) -> dict[str, Json]:

@@ -223,6 +223,28 @@ async def test_a_listener_hears_its_event_until_it_stops(
     assert got == [{"user_id": "x"}]
 
 
+async def test_what_breaks_while_it_listens_keeps_nothing_from_the_others(
+    kitty: MockConfigEntry, brain: FakeBrain, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not what comes with a new life of the brain either; and it is said in the log."""
+    told: list[str] = []
+
+    def breaks(*_: object) -> None:
+        raise ValueError("no number")
+
+    coordinator = _coordinator(kitty)
+    for name in (SNAPSHOT, LINK_UP, LINK_DOWN):
+        coordinator.async_listen(name, breaks)
+        coordinator.async_listen(name, lambda _, name=name: told.append(name))
+    coordinator.async_add_listener(breaks)
+    coordinator.async_add_listener(lambda: told.append("changed"))
+    brain.restarted()
+    await brain.drop()
+    await eventually(lambda: LINK_UP in told)
+    assert told == ["changed", LINK_DOWN, "changed", SNAPSHOT, LINK_UP]
+    assert caplog.text.count("ValueError: no number") == len(told)
+
+
 async def test_away_and_back_are_each_logged_once(
     kitty: MockConfigEntry, brain: FakeBrain, caplog: pytest.LogCaptureFixture
 ) -> None:
