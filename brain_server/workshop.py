@@ -213,7 +213,6 @@ class Workshop:
 
     async def tidy(self) -> None:
         """Let go of what nobody needs any more."""
-        await self.files.store.tidy()
-        await self.files.forget()
+        await self.files.tidy()
         await self.reviews.tidy()
         await self.monitor.tidy()

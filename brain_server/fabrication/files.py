@@ -425,6 +425,19 @@ class Files:
 
     # -- out ------------------------------------------------------------------------------------------
 
+    async def tidy(self) -> None:
+        """Remove what broke off, what no record tells of, and what nobody has used for long."""
+        await self.store.tidy()
+        if old := await self.store.old():
+            known = await self._db.read(
+                lambda connection: set(connection.execute(select(artifacts.c.sha256)).scalars())
+            )
+            for sha256 in sorted(old - known):
+                async with self._placing:
+                    if await self._find(artifacts.c.sha256 == sha256) is None:
+                        await self.store.remove(sha256)
+        await self.forget()
+
     async def forget(self) -> None:
         """Remove what nobody has used for long, and the oldest where it is too much."""
         now = self._clock()

@@ -199,6 +199,15 @@ class Store:
         with os.scandir(self.folder) as found:
             return {one.name: one.stat().st_size for one in found if _NAME.fullmatch(one.name)}
 
+    async def old(self) -> set[str]:
+        """Return which files, or pictures of one, have been here for so long that whoever brought them has finished."""
+        return await asyncio.to_thread(self._old)
+
+    def _old(self) -> set[str]:
+        found = [(one.name.partition(".")[0], _is_old(one)) for one in self.folder.glob("*")]
+        young = {sha256 for sha256, is_old in found if not is_old}
+        return {sha256 for sha256, _ in found if _NAME.fullmatch(sha256)} - young
+
     async def remove(self, sha256: str) -> None:
         """Remove a file and its pictures."""
         await asyncio.to_thread(_unlink, self.folder, sha256)
@@ -212,8 +221,16 @@ class Store:
 
     def _tidy(self) -> None:
         for half in self.folder.glob(f"*{_HALF}"):
-            if time.time() - half.stat().st_mtime > _HALF_S:
+            if _is_old(half):
                 half.unlink(missing_ok=True)
+
+
+def _is_old(path: Path) -> bool:
+    """Tell whether whoever wrote a file has finished, or given up; of one that is gone by now: not."""
+    try:
+        return time.time() - path.stat().st_mtime > _HALF_S
+    except FileNotFoundError:
+        return False
 
 
 def _create(path: Path) -> IO[bytes]:

@@ -595,8 +595,32 @@ async def test_what_broke_off_long_ago_is_tidied_away(home: Home) -> None:
     (store.folder / "old.part").write_bytes(b"x")
     (store.folder / "new.part").write_bytes(b"x")
     os.utime(store.folder / "old.part", (1, 1))
-    await store.tidy()
+    await home.brain.files.tidy()
     assert folder(home) == ["new.part"]
+
+
+async def test_content_of_which_nobody_knows_is_tidied_away(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place is given before its row: what breaks between the two leaves it. What is new may get its row still."""
+    files, known = home.brain.files, await take(home)
+
+    async def busy(*_: Any, **__: Any) -> Json:
+        raise Unavailable("database_busy", "Try again in a moment")
+
+    monkeypatch.setattr(files, "_kept_as", busy)
+    lost = []
+    for number in range(2):
+        with pytest.raises(Unavailable):
+            await take(home, f"{PRUSA}; {number}\n")
+        [stray] = {one.partition(".")[0] for one in folder(home)} - {known["sha256"], *lost}
+        lost.append(stray)
+    (files.store.folder / f"{lost[0]}.preview").touch()
+    for name in folder(home):
+        if lost[1] not in name:
+            os.utime(files.store.folder / name, (1, 1))
+    await files.tidy()
+    assert {one.partition(".")[0] for one in folder(home)} == {known["sha256"], lost[1]}
 
 
 async def test_files_are_listed_in_pages(home: Home) -> None:
