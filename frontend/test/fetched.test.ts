@@ -133,3 +133,29 @@ test("what one brain has told is not shown as what another tells", async () => {
   await settle();
   expect([fetched.value, fetched.failure?.code]).toEqual([undefined, "no"]);
 });
+
+test("what cannot be told now is asked for again until it can, and a refusal is not", async () => {
+  const answers = ["database_busy", "3", "no_picture_of_file"];
+  const read = vi.fn(() => Promise.reject({ code: answers.shift(), message: "No" }));
+  const fetched = new Fetched(host(), read);
+  fetched.hostUpdate();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect([read.mock.calls.length, fetched.failure?.code]).toEqual([2, "3"]);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([read.mock.calls.length, fetched.failure?.code]).toEqual([3, "no_picture_of_file"]);
+});
+
+test("what cannot be told now is asked for once, however often somebody wants it, and not when nobody looks", async () => {
+  const read = vi.fn(() => Promise.reject({ code: "brain_unavailable", message: "Away" }));
+  const now = { about: "a" as string | null };
+  const fetched = new Fetched(host(), read, () => now.about);
+  fetched.hostUpdate();
+  await settle();
+  await fetched.again();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(read).toHaveBeenCalledTimes(3);
+  now.about = null;
+  fetched.hostUpdate();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(read).toHaveBeenCalledTimes(3);
+});

@@ -1,4 +1,4 @@
-"""The panel has words for what is written in the audit trail: for each kind of row, and for each code."""
+"""The panel has words for what is written in the audit trail, kinds of rows and codes, and knows what passes."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -7,11 +7,12 @@ from pathlib import Path
 import re
 from typing import Any, Final
 
+from custom_components.kitty.errors import BUSY
+
 from .test_manifest import BRAIN, EN, MODULES, calls, keyword, name_of
 
-PANEL: Final[dict[str, Any]] = json.loads(
-    (Path(__file__).parents[2] / "frontend" / "src" / "i18n" / "en.json").read_text("utf-8")
-)
+SOURCE: Final = Path(__file__).parents[2] / "frontend" / "src"
+PANEL: Final[dict[str, Any]] = json.loads((SOURCE / "i18n" / "en.json").read_text("utf-8"))
 WRITERS: Final = {"audit", "audit_command", "_audit"}
 # What is known only when it is written.
 VARIED: Final[Mapping[str, set[str]]] = {
@@ -113,3 +114,12 @@ def test_each_wrong_answer_of_a_phone_has_words() -> None:
     }
     assert len(told) == 3
     assert told <= PANEL["reasons"].keys()
+
+
+def test_the_panel_asks_a_busy_brain_again() -> None:
+    """What ails the brain and not the wish passes, for the panel as for the integration."""
+    source = (SOURCE / "data" / "fetched.ts").read_text("utf-8")
+    (listed,) = re.findall(r"PASSING = new Set\(\[(.*?)\]\)", source, re.DOTALL)
+    codes = set(re.findall(r'"(\w+)"', listed))
+    assert codes >= BUSY
+    assert codes - BUSY - {"3"} <= EN["exceptions"].keys()

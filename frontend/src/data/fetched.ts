@@ -1,4 +1,4 @@
-/** What is fetched and not live: read when it is shown, of another brain, when its key changes, and when somebody wants it again. */
+/** What is fetched and not live: read when it is shown, of another brain, when its key changes, when somebody wants it again, and until it can be told. */
 
 import type { ReactiveController } from "lit";
 import { type Failure, failureOf } from "./actions";
@@ -8,8 +8,26 @@ import type { LiveHost } from "./live";
 export type About = () => string | null;
 
 const ALWAYS: About = () => "";
+/** Why something cannot be told now and can be soon; "3" is the frontend's own: its line was cut. */
+const PASSING = new Set([
+  "3",
+  "brain_timeout",
+  "brain_unavailable",
+  "database_busy",
+  "drawing_busy",
+  "internal",
+  "not_awake",
+  "overloaded",
+  "rate_limited",
+  "shutting_down",
+  "standby",
+  "storage_failed",
+  "storage_full",
+  "timeout",
+]);
+const AGAIN_MS = 10_000;
 
-/** One answer of an action. */
+/** One answer of an action; what cannot be told now is asked for again, for as long as somebody looks. */
 export class Fetched<T> implements ReactiveController {
   value: T | undefined;
   failure: Failure | null = null;
@@ -61,6 +79,7 @@ export class Fetched<T> implements ReactiveController {
 
   /** Reads it anew; what was read stays until then. */
   readonly again = async (): Promise<void> => {
+    clearTimeout(this.timer);
     this.asked += 1;
     const mine = this.asked;
     try {
@@ -71,6 +90,7 @@ export class Fetched<T> implements ReactiveController {
     } catch (error) {
       if (mine !== this.asked) return;
       this.failure = failureOf(error);
+      if (PASSING.has(this.failure.code)) this.timer = setTimeout(this.again, AGAIN_MS);
     }
     this.host.requestUpdate();
   };

@@ -4,6 +4,7 @@ import { mdiImageOffOutline } from "@mdi/js";
 import { css, html, LitElement, nothing, type PropertyValues } from "lit";
 import { property, state } from "lit/decorators.js";
 import { call } from "../../data/actions";
+import { Fetched } from "../../data/fetched";
 import type { Hass } from "../../data/hass";
 import { define } from "../../ui/define";
 import "../../ui/icon";
@@ -17,21 +18,18 @@ interface Image {
   image: string;
 }
 
-const kept = new Map<string, Promise<string | null>>();
+const kept = new Map<string, Promise<string>>();
 
-/** Returns a picture as a data URL, null where there is none; asked for once. */
-function fetched(hass: Hass, of: Record<string, unknown>): Promise<string | null> {
+/** Returns a picture as a data URL; asked for once, however many show it. */
+function picture(hass: Hass, of: Record<string, unknown>): Promise<string> {
   const key = JSON.stringify(of);
   const known = kept.get(key);
   if (known) return known;
   const asked = call<Image>(hass, "get_picture", of).then(
     ({ content_type, image }) => `data:${content_type};base64,${image}`,
-    () => {
-      // Perhaps it is drawn later, or the brain is away: the next who looks asks again.
-      kept.delete(key);
-      return null;
-    },
   );
+  // Perhaps it is drawn later: the next who looks asks again.
+  asked.catch(() => kept.delete(key));
   kept.set(key, asked);
   const [oldest] = kept.keys();
   if (kept.size > KEPT_MOST && oldest) kept.delete(oldest);
@@ -80,8 +78,12 @@ export class KittyPicture extends LitElement {
   @property({ attribute: false, hasChanged: (now, before) => JSON.stringify(now) !== JSON.stringify(before) })
   of: Record<string, unknown> = {};
   @property() alt = "";
-  @state() private shown: string | null | undefined;
   @state() private seen = false;
+  private readonly told = new Fetched(
+    this,
+    () => picture(this.hass, this.of),
+    () => (this.seen ? JSON.stringify(this.of) : null),
+  );
   private readonly sight = new Sight((seen) => {
     this.seen ||= seen;
   });
@@ -96,20 +98,13 @@ export class KittyPicture extends LitElement {
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     this.sight.off();
-  }
-
-  override willUpdate(changed: PropertyValues): void {
-    if (!this.seen || !(changed.has("of") || changed.has("seen"))) return;
-    const asked = JSON.stringify(this.of);
-    void fetched(this.hass, this.of).then((url) => {
-      if (asked === JSON.stringify(this.of)) this.shown = url;
-    });
+    this.seen = false;
   }
 
   override render() {
-    if (this.shown) return html`<img src=${this.shown} alt=${this.alt} />`;
-    if (this.shown === null) return html`<kitty-icon .path=${mdiImageOffOutline}></kitty-icon>`;
-    return nothing;
+    const { value, failure } = this.told;
+    if (failure) return html`<kitty-icon .path=${mdiImageOffOutline}></kitty-icon>`;
+    return value ? html`<img src=${value} alt=${this.alt} />` : nothing;
   }
 }
 
