@@ -4,13 +4,17 @@ Drivers of devices and providers of models are made this way.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import cache
 import importlib
+import json
+from pathlib import Path
 import pkgutil
 from typing import Any, cast, override
 
 from brain_server.errors import InvalidRequest
+from brain_server.protocol import Json
 
 
 class OptionType(StrEnum):
@@ -63,6 +67,35 @@ def checked(form: Iterable[Option], given: Mapping[str, Any]) -> dict[str, Any]:
             words = "a secret" if option.type is OptionType.SECRET else repr(value)
             raise InvalidRequest("invalid_option", f"{option.label} cannot be {words}", field=name)
         found[name] = value
+    return found
+
+
+def described(form: Iterable[Option], language: str = "en") -> list[Json]:
+    """Return a form as Home Assistant draws it, in a language (``de``, ``de-CH``); the first time that blocks."""
+    return [
+        asdict(option)
+        | {
+            "label": said(option.label, language),
+            "help": said(option.help, language),
+            "choices": list(option.choices),
+            "filter": list(option.filter),
+        }
+        for option in form
+    ]
+
+
+def said(words: str, language: str) -> str:
+    """Return what a form says in a language; as it is where nobody has translated it."""
+    code = language.partition("-")[0]
+    return words if code == "en" else _translations().get(words, {}).get(code, words)
+
+
+@cache
+def _translations() -> dict[str, dict[str, str]]:
+    """Return what the forms say, in each language but English, by the English words."""
+    found: dict[str, dict[str, str]] = json.loads(
+        Path(__file__).with_suffix(".json").read_text("utf-8")
+    )
     return found
 
 

@@ -10,11 +10,18 @@ import msgspec
 from brain_server.commands import Caller, Page, Params, Scope, command, paged
 from brain_server.devices.evidence import Evidence, image_type, picture
 from brain_server.devices.registry import PROBE_TIMEOUT, Registry
-from brain_server.drivers import DeviceInfo, Observation, Option
+from brain_server.drivers import DeviceInfo, Observation
 from brain_server.errors import DeviceError
+from brain_server.plugins import described, said
 from brain_server.protocol import Json, Kind, OnlineState
 from brain_server.safety.commands import EventId
 from brain_server.safety.gate import Gate
+
+
+class Drivers(Page):
+    """In which language the forms are wanted."""
+
+    language: str = "en"
 
 
 class DeviceId(Params):
@@ -71,19 +78,10 @@ class DeviceCommands:
         self._evidence = evidence
 
     @command("drivers.list", Scope.READ, read_only=True)
-    async def drivers(self, _caller: Caller, params: Page) -> Json:
+    async def drivers(self, _caller: Caller, params: Drivers) -> Json:
         """List the drivers and the options with which a device is added."""
-        items = [
-            {
-                "name": driver.name,
-                "title": driver.title,
-                "executes_in_home_assistant": driver.executes_in_home_assistant,
-                "options": _form(driver.options),
-                "profile": _form(driver.profile),
-            }
-            for driver in await asyncio.to_thread(self._registry.all_drivers)
-        ]
-        return paged(items, params, key="name")
+        found = await asyncio.to_thread(_described, self._registry, params.language)
+        return paged(found, params, key="name")
 
     @command(
         "devices.list",
@@ -169,8 +167,15 @@ class DeviceCommands:
         return {"items": names, "cursor": None}
 
 
-def _form(options: tuple[Option, ...]) -> list[Json]:
+def _described(registry: Registry, language: str) -> list[Json]:
+    """Return every driver with its forms; that blocks."""
     return [
-        asdict(option) | {"choices": list(option.choices), "filter": list(option.filter)}
-        for option in options
+        {
+            "name": driver.name,
+            "title": said(driver.title, language),
+            "executes_in_home_assistant": driver.executes_in_home_assistant,
+            "options": described(driver.options, language),
+            "profile": described(driver.profile, language),
+        }
+        for driver in registry.all_drivers()
     ]

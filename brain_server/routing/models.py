@@ -4,7 +4,7 @@ What a person types in as a key is kept here and never shown again.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 import logging
 from pathlib import Path
@@ -23,7 +23,7 @@ from brain_server.capabilities import ALL_ON, Switches
 from brain_server.commands import Caller, NoParams, Params, Scope, command
 from brain_server.errors import Conflict, InvalidRequest, KittyError, NotFound, ProviderError
 from brain_server.observability import Tasks
-from brain_server.plugins import OptionType, checked
+from brain_server.plugins import OptionType, checked, described, said
 from brain_server.protocol import Json
 from brain_server.providers import (
     ModelProvider,
@@ -119,6 +119,12 @@ class Model:
             "tokens_per_second": self.tokens_per_second,
             "breaker": self.breaker.view(),
         }
+
+
+class Kinds(Params):
+    """In which language the forms are wanted."""
+
+    language: str = "en"
 
 
 class Put(Params):
@@ -246,20 +252,21 @@ class Models:
     # -- commands -------------------------------------------------------------------------------------
 
     @command("providers.kinds", Scope.READ, read_only=True)
-    async def kinds(self, _caller: Caller, _params: NoParams) -> Json:
+    async def kinds(self, _caller: Caller, params: Kinds) -> Json:
         """List the kinds of providers and the form of each."""
-        return {
-            "items": [
-                {
-                    "name": name,
-                    "title": kind.title,
-                    "tier": kind.tier.value,
-                    "uses": sorted(kind.uses),
-                    "options": [msgspec.to_builtins(option) for option in kind.options],
-                }
-                for name, kind in await asyncio.to_thread(lambda: sorted(self._kinds.items()))
-            ]
-        }
+        return {"items": await asyncio.to_thread(self._described, params.language)}
+
+    def _described(self, language: str) -> Sequence[Json]:
+        return [
+            {
+                "name": name,
+                "title": said(kind.title, language),
+                "tier": kind.tier.value,
+                "uses": sorted(kind.uses),
+                "options": described(kind.options, language),
+            }
+            for name, kind in sorted(self._kinds.items())
+        ]
 
     @command("providers.list", Scope.READ, read_only=True)
     async def list(self, _caller: Caller, _params: NoParams) -> Json:

@@ -332,16 +332,6 @@ async def validate(session: ClientSession, url: str, token: str) -> Hello:
     return hello
 
 
-async def drivers(session: ClientSession, url: str, token: str) -> list[Json]:
-    """Return the drivers that a brain offers, with their options."""
-    ws, _ = await _open(session, url, token)
-    try:
-        items: list[Json] = (await _ask(ws, "drivers.list"))["items"]
-    finally:
-        await ws.close()
-    return items
-
-
 async def _ask(ws: ClientWebSocketResponse, action: str) -> Any:
     """Run one command on a socket that nobody else reads."""
     try:

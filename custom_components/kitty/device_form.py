@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_DEVICE_ID, CONF_NAME
+from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import section
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.selector import AreaSelector, TextSelector
@@ -22,9 +23,9 @@ PROFILE: Final = "profile"
 _FORM_ERRORS: Final = frozenset({"cannot_connect", "invalid_auth", "invalid_option"})
 
 
-async def async_drivers(entry: ConfigEntry[Any]) -> dict[str, Json]:
-    """Ask the brain for its drivers, by name."""
-    answer = await client_of(entry).command("drivers.list")
+async def async_drivers(hass: HomeAssistant, entry: ConfigEntry[Any]) -> dict[str, Json]:
+    """Ask the brain for its drivers, by name, and for their forms in the language of the house."""
+    answer = await client_of(entry).command("drivers.list", {"language": hass.config.language})
     return {driver["name"]: driver for driver in answer["items"]}
 
 

@@ -162,7 +162,7 @@ class PrinterDiscoveryFlow(ConfigFlow):
             return self.async_abort(reason="entry_not_loaded")
         self._entry = chosen[0]
         try:
-            drivers = await async_drivers(self._entry)
+            drivers = await async_drivers(self.hass, self._entry)
         except HomeAssistantError:
             return self.async_abort(reason="brain_away")
         if self._printer.driver not in drivers:

@@ -134,7 +134,11 @@ class OptionForm:
             case "boolean":
                 return BooleanSelector()
             case "select":
-                return SelectSelector(SelectSelectorConfig(options=list(option["choices"])))
+                # What the translations do not know, the name of a series perhaps, is shown as it is.
+                choices = SelectSelectorConfig(
+                    options=list(option["choices"]), translation_key="driver_choice"
+                )
+                return SelectSelector(choices)
             case "entity":
                 config = EntitySelectorConfig()
                 if option.get("filter"):

@@ -150,7 +150,9 @@ class ProviderSubentryFlow(ConfigSubentryFlow):
         if entry.state is not ConfigEntryState.LOADED:
             return "entry_not_loaded"
         try:
-            answer = await entry.runtime_data.client.command("providers.kinds")
+            answer = await entry.runtime_data.client.command(
+                "providers.kinds", {"language": self.hass.config.language}
+            )
         except HomeAssistantError:
             return "cannot_connect"
         self._kinds = {kind["name"]: kind for kind in answer["items"]}

@@ -98,7 +98,7 @@ class DeviceSubentryFlow(ConfigSubentryFlow):
         if entry.state is not ConfigEntryState.LOADED:
             return "entry_not_loaded"
         try:
-            self._drivers = await async_drivers(entry)
+            self._drivers = await async_drivers(self.hass, entry)
         except HomeAssistantError:
             return "cannot_connect"
         return None

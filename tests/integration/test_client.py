@@ -14,7 +14,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.kitty import client as client_module
-from custom_components.kitty.client import BrainClient, drivers, validate
+from custom_components.kitty.client import BrainClient, validate
 from custom_components.kitty.errors import (
     BrainError,
     BrainUnavailable,
@@ -115,13 +115,6 @@ async def test_a_token_of_too_little_scope(hass: HomeAssistant, brain: FakeBrain
     with pytest.raises(BrainError) as caught:
         await validate(async_get_clientsession(hass), brain.url, TOKEN)
     assert caught.value.code == "scope_required"
-
-
-async def test_the_drivers_of_a_brain(hass: HomeAssistant, brain: FakeBrain) -> None:
-    """A form can be drawn before an entry exists."""
-    brain.answers["drivers.list"] = lambda _params, _caller: {"items": [{"name": "demo"}]}
-    found = await drivers(async_get_clientsession(hass), brain.url, TOKEN)
-    assert found == [{"name": "demo"}]
 
 
 @pytest.mark.parametrize("pin", [{"instance_id": "other"}, {"public_key": "other"}])

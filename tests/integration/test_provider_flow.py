@@ -191,6 +191,15 @@ async def test_home_assistant_keeps_no_secret_and_no_option(
     assert KEY not in str(entry.as_dict())
 
 
+async def test_the_kinds_are_asked_for_in_the_language_of_the_house(
+    hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry
+) -> None:
+    """The words of a provider's form are the brain's, which has them in several."""
+    hass.config.language = "fr"
+    await start(hass, entry)
+    assert brain.sent("providers.kinds") == [{"language": "fr"}]
+
+
 async def test_the_form_shows_what_the_kind_proposes(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:

@@ -169,6 +169,15 @@ async def test_the_drivers_of_the_brain_are_offered_by_their_titles(
     ]
 
 
+async def test_the_brain_is_asked_in_the_language_of_the_house(
+    hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry
+) -> None:
+    """The words of a driver's form are the brain's, which has them in several."""
+    hass.config.language = "de"
+    await start(hass, entry)
+    assert brain.sent("drivers.list") == [{"language": "de"}]
+
+
 async def test_a_device_is_added(
     hass: HomeAssistant, brain: FakeBrain, entry: MockConfigEntry, area_id: str
 ) -> None:
@@ -254,6 +263,7 @@ async def test_every_type_of_option_has_its_field(
     assert seen["option_3"].config["options"] == door
     assert seen["option_4"].config["options"] == door
     assert seen["option_5"].config["options"] == ["fast", "slow"]
+    assert seen["option_5"].config["translation_key"] == "driver_choice"
     assert seen["option_6"].config["mode"] == "box"
     assert seen["option_8"].selector_type == "text"
     assert "The more_14" in seen

@@ -387,6 +387,19 @@ async def test_drivers_tell_their_options(home: Home) -> None:
     }
 
 
+async def test_drivers_tell_their_options_in_the_language_of_the_house(home: Home) -> None:
+    """Title, label and help; what decides stays as it is."""
+    told = await home.command("drivers.list", {"language": "de"})
+    camera = next(item for item in told["items"] if item["name"] == "camera")
+    assert camera["title"] == "Netzwerkkamera"
+    assert [option["label"] for option in camera["options"]] == [
+        "Adresse",
+        "Benutzer",
+        "Passwort",
+        "Zertifikat prüfen",
+    ]
+
+
 async def test_going_away_and_coming_back_is_one_line_each(
     home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -36,6 +36,12 @@ async def test_the_kinds_are_those_that_are_there_with_their_forms(home: Home):
     assert (key["type"], key["required"]) == ("secret", False)
 
 
+async def test_the_kinds_are_told_in_the_language_of_the_house(home: Home):
+    told = await home.command("providers.kinds", {"language": "fr"})
+    near = next(one for one in told["items"] if one["name"] == "llama_cpp")
+    assert (near["title"], near["options"][0]["label"]) == ("Modèle local (llama.cpp)", "Modèle")
+
+
 async def test_a_provider_is_there_again_after_a_restart_with_its_key(tmp_path: Path):
     async with running(tmp_path) as brain, Home(brain) as home:
         await home.furnish()
