@@ -68,7 +68,7 @@ class Camera(Driver):
         Option(
             name="verify_ssl",
             label="Check the certificate",
-            help="Off for a camera with a certificate that it made itself",
+            help="Off for a camera with a self-signed certificate",
             type=OptionType.BOOLEAN,
             required=False,
             default=True,

@@ -99,7 +99,7 @@ class Moonraker(Driver):
         Option(
             name="verify_ssl",
             label="Check the certificate",
-            help="Turn off for an https address with a self-made certificate",
+            help="Turn off for an https address with a self-signed certificate",
             type=OptionType.BOOLEAN,
             required=False,
             default=True,

@@ -110,7 +110,7 @@ class PrusaLink(Driver):
         Option(
             name="verify_ssl",
             label="Check the certificate",
-            help="Turn off for an https address with a self-made certificate",
+            help="Turn off for an https address with a self-signed certificate",
             type=OptionType.BOOLEAN,
             required=False,
             default=True,
