@@ -13,9 +13,7 @@ from brain_server.plugins import Option, described, said
 WORDS: Final[dict[str, dict[str, str]]] = json.loads(
     Path(plugins.__file__).with_suffix(".json").read_text("utf-8")
 )
-CHOICES: Final = json.loads(
-    (Path(__file__).parents[2] / "custom_components/kitty/translations/en.json").read_text("utf-8")
-)["selector"]["driver_choice"]["options"]
+TRANSLATIONS: Final = Path(__file__).parents[2] / "custom_components" / "kitty" / "translations"
 # What is called so in every language.
 NAMES: Final = {"Anthropic", "Bambu Lab", "Klipper (Moonraker)", "OctoPrint", "OpenAI", "PrusaLink"}
 
@@ -82,5 +80,17 @@ def test_the_words_of_somebody_elses_driver_stay_as_they_are() -> None:
 
 def test_every_choice_has_a_word_and_no_other() -> None:
     """But what is called so in every language: the series of a maker, the form of an answer."""
+    words = json.loads((TRANSLATIONS / "en.json").read_text("utf-8"))["selector"]["driver_choice"]
     given = {str(choice) for option in options() for choice in option.choices}
-    assert CHOICES.keys() == {one for one in given if one.islower() and not one.startswith("json_")}
+    assert words["options"].keys() == {
+        one for one in given if one.islower() and not one.startswith("json_")
+    }
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr"])
+def test_home_assistant_calls_a_driver_what_the_brain_calls_it(language: str) -> None:
+    """The form that names two for newcomers, beside the list of all."""
+    told = json.loads((TRANSLATIONS / f"{language}.json").read_text("utf-8"))
+    step = told["config_subentries"]["device"]["step"]["user"]
+    for title in ("Home Assistant entity", "Demonstration"):
+        assert said(title, language) in step["data_description"]["driver"]

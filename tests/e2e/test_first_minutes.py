@@ -69,10 +69,10 @@ async def add_a_door(page: Page, house: House) -> None:
     await page.locator("ha-entity-picker input").first.fill("door bolt")
     await page.locator("ha-combo-box-item", has_text="Door bolt").first.click()
     kind = page.locator("ha-form ha-select").first
-    await choose(page, kind, "printer")
+    await choose(page, kind, "Printer")
     await press(page, "Submit").click()
     await expect(page.get_by_text("Choose another entity or another kind")).to_be_visible()
-    await choose(page, kind, "door")
+    await choose(page, kind, "Door")
     await press(page, "Submit").click()
     await expect(page.get_by_text("What is missing is told under")).to_be_visible()
     await press(page, "Finish").click()
@@ -145,3 +145,33 @@ async def test_the_form_of_a_device_shows_the_words_of_its_driver(
         await press(page, "Next").click()
         await expect(page.get_by_text("Locks itself after")).to_be_visible()
         await picture(page, "add-device")
+
+
+@pytest.mark.parametrize(
+    ("language", "says"),
+    [
+        ("de", ("Gerät hinzufügen", "Demonstration", "Verriegelt sich nach", "Drucker")),
+        ("fr", ("Ajouter un appareil", "Démonstration", "Se verrouille après", "Imprimante")),
+    ],
+)
+async def test_the_form_of_a_device_is_in_the_language_of_the_house(
+    house_without_kitty: House, browser: Browser, language: str, says: tuple[str, str, str, str]
+) -> None:
+    """What the driver asks, too, and what can be chosen there; on a phone."""
+    house = house_without_kitty
+    add, driver, label, choice = says
+    keep = f"localStorage.setItem('selectedLanguage', '\"{language}\"')"
+    phone = {"width": 390, "height": 844}
+    await house.demo.ws("config/core/update", language=language)
+    try:
+        async with signed_in(browser, house, config.DEMO, viewport=phone) as page:
+            await page.wait_for_url(re.compile("/home/"))
+            await page.evaluate(keep)
+            await open_page(page, house)
+            await page.get_by_role("button", name=add).click()
+            await choose(page, page.locator("ha-form ha-select"), driver)
+            await page.locator("ha-dialog[open] ha-dialog-footer ha-button").last.click()
+            await expect(page.get_by_text(label)).to_be_visible()
+            await expect(page.locator("ha-form ha-select").first).to_contain_text(choice)
+    finally:
+        await house.demo.ws("config/core/update", language="en")
