@@ -141,6 +141,8 @@ test("what cannot be told now is asked for again until it can, and a refusal is 
   fetched.hostUpdate();
   await vi.advanceTimersByTimeAsync(10_000);
   expect([read.mock.calls.length, fetched.failure?.code]).toEqual([2, "3"]);
+  await vi.advanceTimersByTimeAsync(19_999);
+  expect(read).toHaveBeenCalledTimes(2);
   await vi.advanceTimersByTimeAsync(60_000);
   expect([read.mock.calls.length, fetched.failure?.code]).toEqual([3, "no_picture_of_file"]);
 });
@@ -152,10 +154,26 @@ test("what cannot be told now is asked for once, however often somebody wants it
   fetched.hostUpdate();
   await settle();
   await fetched.again();
-  await vi.advanceTimersByTimeAsync(10_000);
+  await vi.advanceTimersByTimeAsync(20_000);
   expect(read).toHaveBeenCalledTimes(3);
   now.about = null;
   fetched.hostUpdate();
   await vi.advanceTimersByTimeAsync(60_000);
   expect(read).toHaveBeenCalledTimes(3);
+});
+
+test("where it cannot be told for long it is asked for more and more rarely, and at once when it was told", async () => {
+  let away = true;
+  const read = vi.fn(() => (away ? Promise.reject({ code: "internal", message: "No" }) : Promise.resolve("told")));
+  const fetched = new Fetched(host(), read);
+  fetched.hostUpdate();
+  await vi.advanceTimersByTimeAsync(10_000 + 20_000 + 40_000 + 80_000 + 80_000);
+  expect(read).toHaveBeenCalledTimes(6);
+  away = false;
+  await vi.advanceTimersByTimeAsync(80_000);
+  expect(fetched.value).toBe("told");
+  away = true;
+  await fetched.again();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(read).toHaveBeenCalledTimes(9);
 });

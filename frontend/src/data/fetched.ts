@@ -25,7 +25,9 @@ const PASSING = new Set([
   "storage_full",
   "timeout",
 ]);
+/** How long it waits at first; each time twice as long, three times. */
 const AGAIN_MS = 10_000;
+const LONGER_MOST = 3;
 
 /** One answer of an action; what cannot be told now is asked for again, for as long as somebody looks. */
 export class Fetched<T> implements ReactiveController {
@@ -36,6 +38,7 @@ export class Fetched<T> implements ReactiveController {
   private key: string | undefined;
   private brain: string | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private tries = 0;
 
   constructor(
     protected readonly host: LiveHost,
@@ -87,10 +90,14 @@ export class Fetched<T> implements ReactiveController {
       if (mine !== this.asked) return;
       this.value = value;
       this.failure = null;
+      this.tries = 0;
     } catch (error) {
       if (mine !== this.asked) return;
       this.failure = failureOf(error);
-      if (PASSING.has(this.failure.code)) this.timer = setTimeout(this.again, AGAIN_MS);
+      if (PASSING.has(this.failure.code)) {
+        this.timer = setTimeout(this.again, AGAIN_MS * 2 ** Math.min(this.tries, LONGER_MOST));
+        this.tries += 1;
+      }
     }
     this.host.requestUpdate();
   };
