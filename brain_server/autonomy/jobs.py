@@ -185,8 +185,11 @@ class Autonomy:
             if task["work_id"] is not None:
                 await self._given.schedule.work.cancel(SYSTEM, WorkId(work_id=task["work_id"]))
         research, research_id = self._given.research, task["details"].get("research_id")
-        with suppress(Conflict, NotFound):
-            # One that somebody else asked for goes on for them.
-            is_its_own = research_id is not None and not task["details"].get("borrowed")
-            if research is not None and is_its_own:
+        if research is None or research_id is None:
+            return
+        if task["details"].get("borrowed"):
+            # Who asked for it pays and may wait for it; who was cancelled before left it to this one.
+            await self.tasks.follow()
+        elif not await self.tasks.is_shared(task):
+            with suppress(Conflict, NotFound):
                 await research.cancel(SYSTEM, ResearchId(research_id=research_id))

@@ -20,6 +20,7 @@ from brain_server.autonomy.projects import (
     task_of,
     tasks as tasks_of,
 )
+from brain_server.autonomy.purse import OPEN
 from brain_server.autonomy.thinker import Question, Thinker
 from brain_server.autonomy.weekly import Research
 from brain_server.bus import Bus, Event
@@ -343,8 +344,9 @@ class ProjectTasks:
         )
         looked_up = [(task, row) for task, row in with_research if row["status"] in _OVER]
         for task, row in with_research:
-            if row["status"] not in _OVER and task["finished_at"] is not None:
-                # The project was cancelled while it began.
+            is_its_own = not task["details"].get("borrowed")
+            if row["status"] not in _OVER and task["finished_at"] is not None and is_its_own:
+                # The project was cancelled while it began, or before another that waited for it, too.
                 await self._projects.stop(task)
         ended = given_up | {task["id"]: _as_research(over) for task, over in looked_up}
         for task in waiting:
@@ -367,6 +369,17 @@ class ProjectTasks:
             )
 
         return await self._projects.change(work_, write)
+
+    async def is_shared(self, task: Json) -> bool:
+        """Tell whether another task waits for the research of this one."""
+        others = (
+            project_tasks.c.kind == "research",
+            project_tasks.c.status.in_(OPEN),
+            project_tasks.c.id != task["id"],
+        )
+        found = await self._db.read(lambda connection: tasks_of(connection, *others))
+        research_id = task["details"]["research_id"]
+        return any(one["details"].get("research_id") == research_id for one in found)
 
     def _on_work(self, event: Event) -> None:
         """Hear of tasks whose work was given up or cancelled."""

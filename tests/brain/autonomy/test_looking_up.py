@@ -169,6 +169,39 @@ async def test_a_cancelled_project_leaves_a_research_that_somebody_else_asked_fo
     assert (row["id"], row["status"]) == (other, "running")
 
 
+async def test_a_research_that_two_projects_wait_for_is_cancelled_with_the_second(
+    shop: Works,
+) -> None:
+    """Who asked first has paid; what was set aside for it is there for whoever still waits."""
+    life = await shop.begin(research=True)
+    first, second = await two_that_wait(life, shop)
+    await life.command("projects.cancel", project_id=first)
+    await life.result("task_execution_cycle")
+    (row,) = await shop.rows(tables.researches)
+    assert row["status"] == "running"
+    await life.command("projects.cancel", project_id=second)
+    (row,) = await shop.rows(tables.researches)
+    assert row["status"] == "cancelled"
+
+
+async def test_a_research_goes_on_for_whoever_still_waits_for_it(shop: Works) -> None:
+    """The project that asked for it was cancelled, and paid what it cost."""
+    life = await shop.begin(research=True)
+    first, second = await two_that_wait(life, shop)
+    await life.command("projects.cancel", project_id=first)
+    done = {"status": "completed", "report": "Wet.", "cost_micro": 900_000}
+    await shop.looked_up(str(shop.open_already), **done)
+
+    async def over() -> bool:
+        return len(await life.items("tasks.list", status="completed")) == 1
+
+    await eventually(over)
+    (task,) = await life.items("tasks.list", status="completed")
+    assert (task["project_id"], task["result"]) == (second, "Wet.")
+    spent = {one["id"]: one["spent"] for one in await life.items("projects.list")}
+    assert spent == {first: pytest.approx(0.9), second: 0.0}
+
+
 async def test_what_the_last_question_of_a_cancelled_research_costs_is_counted(
     shop: Works,
 ) -> None:
@@ -191,6 +224,20 @@ async def test_what_nobody_settled_of_a_cancelled_research_was_spent(shop: Works
     await life.planned(RESEARCH, budget=2.0)
     await cancelled_in_a_question(life, shop, "cancelled")
     assert (await life.project("failed"))["spent"] == pytest.approx(0.15)
+
+
+async def two_that_wait(life: Life, shop: Works) -> tuple[str, str]:
+    """Return the ids of two projects that wait for one research, which the first has begun."""
+    first = await life.planned(RESEARCH, budget=2.0)
+    shop.open_already = (await life.task(0, "waiting"))["details"]["research_id"]
+    second = await life.planned(RESEARCH, key="advice:2")
+
+    async def both() -> bool:
+        return len(await life.items("tasks.list", status="waiting")) == 2
+
+    await eventually(both)
+    await quiet(life)
+    return str(first["id"]), str(second["id"])
 
 
 async def cancelled_in_a_question(life: Life, shop: Works, at_work: str) -> str:
