@@ -25,12 +25,12 @@ from aiohttp import ClientError, ClientSession, web
 from openai import AsyncOpenAI
 
 from brain_server.protocol import Json
+from tests.bench import peers
 from tests.bench.process import ROOT, TOKEN, BrainProcess
 from tests.standins.model_api import Reply
 from tests.standins.openai_api import OpenAIApi
 from tests.standins.server import free_port
 
-PEER: Final = ROOT / ".cache" / "bench-peers" / "litellm"
 PEER_PACKAGE: Final = "litellm[proxy]==1.106.*"
 PEER_KEY: Final = "sk-bench-master-key"
 PEER_LIMIT: Final = 90.0
@@ -211,23 +211,12 @@ async def kitty(folder: Path, model: str) -> AsyncIterator[str]:
         await brain.ended()
 
 
-async def install_peer() -> None:
-    """Install LiteLLM's proxy into an environment of its own, unless it is there."""
-    if (PEER / "bin" / "litellm").exists():
-        return
-    for command in (
-        ("uv", "venv", "--clear", "--python", sys.executable, str(PEER)),
-        ("uv", "pip", "install", "--python", str(PEER / "bin" / "python"), PEER_PACKAGE),
-    ):
-        made = await asyncio.create_subprocess_exec(*command)
-        if await made.wait():
-            raise RuntimeError(f"{' '.join(command)} failed")
-
-
 @asynccontextmanager
 async def litellm(folder: Path, model: str) -> AsyncIterator[str]:
     """Run LiteLLM's proxy with one worker; returns its address."""
-    await install_peer()
+    python = await asyncio.to_thread(peers.installed, "litellm", (PEER_PACKAGE,))
+    if python is None:
+        raise RuntimeError("There is no LiteLLM to compare with")
     port = free_port()
     config = folder / "litellm.json"
     params = {"model": f"openai/{MODEL}", "api_base": f"{model}/v1", "api_key": Model.key}
@@ -239,7 +228,7 @@ async def litellm(folder: Path, model: str) -> AsyncIterator[str]:
     clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     env = clean | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     options = ("--host", "127.0.0.1", "--port", str(port), "--telemetry", "False")
-    command = (str(PEER / "bin" / "litellm"), "--config", str(config), *options)
+    command = (str(python.with_name("litellm")), "--config", str(config), *options)
     async with process(*command, env=env, log=folder / "litellm.log"):
         url = f"http://127.0.0.1:{port}"
         await answering(f"{url}/health/liveliness")
