@@ -204,6 +204,8 @@ class Toolbox:
         # What others bring: each returns its tool for a caller, or None where it has none now.
         self.brought: list[Callable[[Caller], Offered | None]] = []
         self._commands: Mapping[str, Command] = {}
+        # What models are told of these; a schema takes time, and is made for the first who asks.
+        self._described: dict[str, Tool] = {}
         self._dispatch: Callable[[Command, Caller, Json], Awaitable[Any]]
 
     def offer(
@@ -217,6 +219,7 @@ class Toolbox:
             for name, spec in commands.items()
             if spec.tool and spec.read_only and name not in BY_PROGRAMS
         }
+        self._described = {}
         self._dispatch = dispatch
 
     async def tools(self, caller: Caller, conversation_id: str, *, web: bool) -> dict[str, Offered]:
@@ -283,12 +286,14 @@ class Toolbox:
             found = await self._dispatch(spec, caller, turned | arguments)
             return told(found, spec.action)
 
-        tool = Tool(
-            name=spec.action.replace(".", "_"),
-            description=spec.tool or spec.summary,
-            parameters=_for_models(input_schema(spec)),
-            read_only=True,
-        )
+        tool = self._described.get(spec.action)
+        if tool is None:
+            tool = self._described[spec.action] = Tool(
+                name=spec.action.replace(".", "_"),
+                description=spec.tool or spec.summary,
+                parameters=_for_models(input_schema(spec)),
+                read_only=True,
+            )
         return Offered(tool=tool, effect=Effect.READ, run=run, kind=_kind_of(tool.name))
 
     def _requester(self, caller: Caller, conversation_id: str) -> Offered:
