@@ -188,7 +188,7 @@ class Autonomy:
         if research is None or research_id is None:
             return
         if task["details"].get("borrowed"):
-            # Who asked for it pays and may wait for it; who was cancelled before left it to this one.
+            # Who began it waits for it; if they were cancelled before, this was the last, and it is ended now.
             await self.tasks.follow()
         elif not await self.tasks.is_shared(task):
             with suppress(Conflict, NotFound):

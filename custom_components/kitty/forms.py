@@ -136,7 +136,7 @@ class OptionForm:
             case "select":
                 # What the translations do not know, the name of a series perhaps, is shown as it is.
                 choices = SelectSelectorConfig(
-                    options=list(option["choices"]), translation_key="driver_choice"
+                    options=list(option["choices"]), translation_key="option_choice"
                 )
                 return SelectSelector(choices)
             case "entity":

@@ -160,6 +160,10 @@ test("what cannot be told now is asked for once, however often somebody wants it
   fetched.hostUpdate();
   await vi.advanceTimersByTimeAsync(60_000);
   expect(read).toHaveBeenCalledTimes(3);
+  now.about = "a";
+  fetched.hostUpdate();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(read).toHaveBeenCalledTimes(5);
 });
 
 test("where it cannot be told for long it is asked for more and more rarely, and at once when it was told", async () => {

@@ -80,7 +80,7 @@ def test_the_words_of_somebody_elses_driver_stay_as_they_are() -> None:
 
 def test_every_choice_has_a_word_and_no_other() -> None:
     """But what is called so in every language: the series of a maker, the form of an answer."""
-    words = json.loads((TRANSLATIONS / "en.json").read_text("utf-8"))["selector"]["driver_choice"]
+    words = json.loads((TRANSLATIONS / "en.json").read_text("utf-8"))["selector"]["option_choice"]
     given = {str(choice) for option in options() for choice in option.choices}
     assert words["options"].keys() == {
         one for one in given if one.islower() and not one.startswith("json_")

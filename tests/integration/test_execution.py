@@ -377,7 +377,7 @@ async def test_an_unload_waits_for_what_is_done_without_the_brain(
     await eventually(lambda: door.calls)
     unload = hass.async_create_task(hass.config_entries.async_unload(kitty.entry_id))
     for _ in range(10):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # it comes as far as it can, and nothing tells where that is
     assert not unload.done()
     free.set()
     assert (await lock)["command"]["status"] == "acked"
@@ -415,7 +415,7 @@ async def test_an_unload_waits_for_what_is_being_written(
         await begun.wait()
         unload = hass.async_create_task(hass.config_entries.async_unload(kitty.entry_id))
         for _ in range(10):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # it comes as far as it can, and nothing tells where that is
         assert not unload.done()
         free.set()
         await keeping

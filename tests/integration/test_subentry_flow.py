@@ -263,7 +263,7 @@ async def test_every_type_of_option_has_its_field(
     assert seen["option_3"].config["options"] == door
     assert seen["option_4"].config["options"] == door
     assert seen["option_5"].config["options"] == ["fast", "slow"]
-    assert seen["option_5"].config["translation_key"] == "driver_choice"
+    assert seen["option_5"].config["translation_key"] == "option_choice"
     assert seen["option_6"].config["mode"] == "box"
     assert seen["option_8"].selector_type == "text"
     assert "The more_14" in seen

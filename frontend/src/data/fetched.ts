@@ -8,7 +8,10 @@ import type { LiveHost } from "./live";
 export type About = () => string | null;
 
 const ALWAYS: About = () => "";
-/** Why something cannot be told now and can be soon; "3" is the frontend's own: its line was cut. */
+/**
+ * Why something cannot be told now and can be soon: what the integration's errors.py calls busy, which a test there
+ * compares, and what is told on the way. "3" is the frontend's own: its line was cut.
+ */
 const PASSING = new Set([
   "3",
   "brain_timeout",
@@ -69,6 +72,7 @@ export class Fetched<T> implements ReactiveController {
     if (key === this.key) return;
     const known = this.key?.startsWith(`${brain} `);
     this.key = key;
+    this.tries = 0;
     clearTimeout(this.timer);
     if (known && this.waitMs) this.timer = setTimeout(this.again, this.waitMs);
     else void this.again();

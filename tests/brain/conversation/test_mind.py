@@ -1,12 +1,14 @@
 """The mind: who is asked, who is heard, what it costs, and what words from outside may do."""
 
 import asyncio
+from dataclasses import replace
 import json
 from typing import Any
 
 import pytest
 
 from brain_server.app import Brain
+from brain_server.commands import SYSTEM
 from brain_server.errors import ProviderError
 from brain_server.protocol import Json
 from brain_server.providers import Usage, Words
@@ -222,6 +224,26 @@ async def test_a_model_is_told_the_newest_of_a_list_first(
     )
     await home.say("what did we print lately in this house and what is left of it")
     assert asked == [("jobs.list", {"newest_first": True})]
+
+
+async def test_what_a_model_may_read_is_described_once_and_asked_as_whoever_speaks(
+    home: Home, brain: Brain, monkeypatch: pytest.MonkeyPatch
+):
+    """A schema takes time, and is the same for everybody; what is told is not."""
+    asked = []
+
+    async def noted(_spec: Any, caller: Any, _arguments: Any) -> Any:
+        asked.append(caller.user_id)
+        return {}
+
+    monkeypatch.setattr(brain.toolbox, "_dispatch", noted)
+    people = [replace(SYSTEM, user_id=name) for name in ("ada", "ben")]
+    offered = [await brain.toolbox.tools(one, "c", web=False) for one in people]
+    ada, ben = (tools["devices_list"] for tools in offered)
+    assert ada.tool is ben.tool
+    await ada.run({})
+    await ben.run({})
+    assert asked == ["ada", "ben"]
 
 
 async def test_a_dangerous_wish_of_a_model_waits_for_people_and_then_goes_on(
